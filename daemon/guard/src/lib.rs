@@ -1,0 +1,2 @@
+//! Every decision of Portcullis.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! The Portcullis daemon and its command line.
