@@ -1,2 +1,28 @@
-//! Every decision of Portcullis.
+//! Every decision of Portcullis, and nothing else.
+//!
+//! This crate knows no socket, file, clock, random source or kernel map. Requests, time and entropy come in as
+//! arguments; verdicts and [`Effect`](effect::Effect)s go out. What it decides can therefore be tested by value, and
+//! replayed.
+//!
+//! A request passes through types that only the step before can make:
+//! [`Signed`](guard::Signed) → [`Bound`](guard::Bound) → [`Permit`](guard::Permit). Whoever forwards a request needs
+//! the `Permit`, so a check that was skipped does not compile.
+
 #![forbid(unsafe_code)]
+
+pub mod binding;
+pub mod blacklist;
+pub mod effect;
+pub mod guard;
+pub mod incident;
+pub mod path;
+pub mod policy;
+pub mod reauth;
+pub mod refusal;
+pub mod request;
+pub mod score;
+pub mod sequence;
+pub mod session;
+pub mod signature;
+pub mod source;
+pub mod time;

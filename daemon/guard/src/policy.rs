@@ -1,0 +1,176 @@
+//! What the operator decided, compiled: the typed form of the configuration that decisions are made by.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::path::PathPattern;
+use crate::sequence::Rules;
+
+/// Whether verdicts have consequences. New installations start by watching.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Judge, count and log, and let everything through.
+    #[default]
+    Monitor,
+    /// Refuse and ban.
+    Enforce,
+}
+
+/// What happens when a session is used from another address or by another User-Agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingPolicy {
+    /// Nothing.
+    Off,
+    /// Re-authentication: a fresh nonce for another network, a new session for another User-Agent.
+    Reauthenticate,
+}
+
+/// How long sessions live and how many fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// From opening to the absolute end.
+    pub lifetime: Duration,
+    /// Sessions in memory; beyond, the one idle for longest must open a new session.
+    pub capacity: usize,
+    /// Sources (addresses) in memory.
+    pub source_capacity: usize,
+}
+
+/// How old or early a signature may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// The oldest `created` that is accepted.
+    pub max_age: Duration,
+    /// How far `created` may lie ahead.
+    pub max_ahead: Duration,
+}
+
+/// What bad behaviour adds to a score. Points of one kind are never negative.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weights {
+    /// A MAC that does not match, or a forged session id.
+    pub bad_signature: f32,
+    /// A nonce used twice.
+    pub replay: f32,
+    /// Fields that no client of ours sends.
+    pub malformed: f32,
+    /// No signature at all.
+    pub unsigned: f32,
+    /// A session that appears in another browser.
+    pub user_agent_changed: f32,
+    /// A body that is not what was signed.
+    pub digest_mismatch: f32,
+    /// A session of this source was banned.
+    pub session_banned: f32,
+    /// A request by a session that is banned.
+    pub banned_session_used: f32,
+}
+
+/// When scores lead to bans.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thresholds {
+    /// Points that a session may have before it is banned.
+    pub session: f32,
+    /// Points that a source may have before it is banned.
+    pub address: f32,
+    /// The time in which a score halves.
+    pub half_life: Duration,
+    /// How long a session is banned.
+    pub session_ban: Duration,
+    /// How long an address is banned.
+    pub address_ban: Duration,
+    /// How long the connections of a banned session are dropped at the card.
+    pub flow_ban: Duration,
+    /// An address with a clean signed call within this time is not banned as a whole.
+    pub nat_guard: Duration,
+}
+
+/// The whole policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Monitor or enforce.
+    pub mode: Mode,
+    /// Paths that need a signature. Everything else passes unsigned.
+    pub protected: Vec<PathPattern>,
+    /// The port that the scheme implies, removed from `@authority` (80 or 443).
+    pub default_port: u16,
+    /// Session limits.
+    pub sessions: SessionLimits,
+    /// Freshness of signatures.
+    pub freshness: Freshness,
+    /// What a change of address does.
+    pub bind_address: BindingPolicy,
+    /// What a change of User-Agent does.
+    pub bind_user_agent: BindingPolicy,
+    /// Changes of network that a session may make in an hour before it must be opened anew.
+    pub networks_per_hour: u32,
+    /// Signal weights.
+    pub weights: Weights,
+    /// Thresholds and ban times.
+    pub thresholds: Thresholds,
+    /// Business rules.
+    pub rules: Rules,
+    /// Networks that are never banned.
+    pub never_ban: Vec<IpNet>,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(12 * 3600), capacity: 100_000, source_capacity: 100_000 }
+    }
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self { max_age: Duration::from_secs(30), max_ahead: Duration::from_secs(5) }
+    }
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self {
+            bad_signature: 50.0,
+            replay: 60.0,
+            malformed: 10.0,
+            unsigned: 1.0,
+            user_agent_changed: 20.0,
+            digest_mismatch: 30.0,
+            session_banned: 40.0,
+            banned_session_used: 10.0,
+        }
+    }
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            session: 100.0,
+            address: 200.0,
+            half_life: Duration::from_secs(600),
+            session_ban: Duration::from_secs(900),
+            address_ban: Duration::from_secs(900),
+            flow_ban: Duration::from_secs(300),
+            nat_guard: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Monitor,
+            protected: vec![PathPattern::everything()],
+            default_port: 80,
+            sessions: SessionLimits::default(),
+            freshness: Freshness::default(),
+            bind_address: BindingPolicy::Reauthenticate,
+            bind_user_agent: BindingPolicy::Reauthenticate,
+            networks_per_hour: 4,
+            weights: Weights::default(),
+            thresholds: Thresholds::default(),
+            rules: Rules::default(),
+            never_ban: Vec::new(),
+        }
+    }
+}

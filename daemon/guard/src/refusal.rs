@@ -1,0 +1,325 @@
+//! Why a request is refused: one variant for each cause, and the one place that turns causes into what clients see.
+//!
+//! Several causes may share a public [`Problem`]: the operator learns that a session id was forged, the client only
+//! that it is not valid.
+
+use std::time::Duration;
+
+/// The cause of a refusal, for the log, the counters and `portcullis why`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Host missing, doubled, malformed or contradicting the target.
+    HostInvalid,
+    /// The request line or framing cannot be trusted.
+    FramingInvalid,
+    /// CONNECT, TRACE, or a method that one of the gate's own paths does not know.
+    MethodRefused,
+    /// The path has more than one reading.
+    PathAmbiguous,
+    /// Below the gate's own prefix, but nothing is there.
+    OwnPathUnknown,
+    /// A link that was typed or clicked (`Sec-Fetch-Mode: navigate`).
+    Navigation,
+    /// The source is banned.
+    AddressBanned(Duration),
+    /// No signature with our tag.
+    SignatureMissing,
+    /// Signature fields that do not parse.
+    SignatureMalformed,
+    /// More than one signature with our tag, or one label twice.
+    SignatureAmbiguous,
+    /// A required component is not covered.
+    SignatureIncomplete,
+    /// A component that the profile does not know.
+    ComponentUnsupported,
+    /// `alg` is not the algorithm of the session.
+    AlgorithmMismatch,
+    /// The nonce is not `<stream>.<counter>`.
+    NonceMalformed,
+    /// The session id does not open: forged, damaged, or sealed under a key that is gone.
+    SessionForged,
+    /// The session is past its end.
+    SessionExpired,
+    /// The session was revoked by the operator.
+    SessionRevoked,
+    /// The session's state was evicted; its facts are gone, so it may not go on.
+    SessionEvicted,
+    /// The session is banned for a while.
+    SessionBanned(Duration),
+    /// `created` is too old, or `expires` has passed.
+    SignatureExpired,
+    /// `created` lies ahead of the gate's clock.
+    SignatureFromFuture,
+    /// The MAC does not match.
+    SignatureInvalid,
+    /// The nonce was seen before.
+    Replay,
+    /// The gate cannot know whether it has seen this stream: it must be one that the gate issued.
+    StreamUnknown,
+    /// The session is used from another network than before.
+    AddressChanged,
+    /// The session is used by another browser than before.
+    UserAgentChanged,
+    /// The session changed networks too often.
+    AddressUnsteady,
+    /// A body without `Content-Digest`, or one in no algorithm that we know.
+    DigestMissing,
+    /// The body is not what was signed.
+    DigestMismatch,
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// The body did not arrive whole or in time.
+    BodyIncomplete,
+    /// A call that a rule requires is missing.
+    Sequence,
+    /// A call that a rule limits was made too often; more is possible after this time.
+    Quota(Duration),
+    /// Too many facts to remember for one session; those that forbid are never forgotten.
+    FactsOverflow,
+    /// The body of a session request does not parse.
+    SessionRequestMalformed,
+    /// The application does not answer.
+    UpstreamUnavailable,
+    /// The application takes too long.
+    UpstreamTimeout,
+}
+
+/// What a client sees: a stable name (the last segment of `type`), a status and a title.
+/// docs/protocol.md section 4 tells what a client does with each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Problem {
+    /// The last segment of the problem's `type`.
+    pub name: &'static str,
+    /// The HTTP status code.
+    pub status: u16,
+    /// A short summary, the same for every occurrence.
+    pub title: &'static str,
+    /// What this client can do about it.
+    pub detail: &'static str,
+}
+
+/// How a refusal is answered beside its problem document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Nothing the client could do at once.
+    None,
+    /// Sign (again): `WWW-Authenticate` and `Accept-Signature`.
+    Sign,
+    /// Sign again with a nonce of the gate's choice.
+    SignWithFreshNonce,
+    /// Come back later: `Retry-After`.
+    Wait(Duration),
+}
+
+impl Refusal {
+    /// The name of the cause: metrics label and log field.
+    #[must_use]
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::HostInvalid => "host-invalid",
+            Self::FramingInvalid => "framing-invalid",
+            Self::MethodRefused => "method-refused",
+            Self::PathAmbiguous => "path-ambiguous",
+            Self::OwnPathUnknown => "own-path-unknown",
+            Self::Navigation => "navigation",
+            Self::AddressBanned(_) => "address-banned",
+            Self::SignatureMissing => "signature-missing",
+            Self::SignatureMalformed => "signature-malformed",
+            Self::SignatureAmbiguous => "signature-ambiguous",
+            Self::SignatureIncomplete => "signature-incomplete",
+            Self::ComponentUnsupported => "component-unsupported",
+            Self::AlgorithmMismatch => "algorithm-mismatch",
+            Self::NonceMalformed => "nonce-malformed",
+            Self::SessionForged => "session-forged",
+            Self::SessionExpired => "session-expired",
+            Self::SessionRevoked => "session-revoked",
+            Self::SessionEvicted => "session-evicted",
+            Self::SessionBanned(_) => "session-banned",
+            Self::SignatureExpired => "signature-expired",
+            Self::SignatureFromFuture => "signature-from-future",
+            Self::SignatureInvalid => "signature-invalid",
+            Self::Replay => "replay",
+            Self::StreamUnknown => "stream-unknown",
+            Self::AddressChanged => "address-changed",
+            Self::UserAgentChanged => "user-agent-changed",
+            Self::AddressUnsteady => "address-unsteady",
+            Self::DigestMissing => "digest-missing",
+            Self::DigestMismatch => "digest-mismatch",
+            Self::BodyTooLarge => "body-too-large",
+            Self::BodyIncomplete => "body-incomplete",
+            Self::Sequence => "sequence",
+            Self::Quota(_) => "quota",
+            Self::FactsOverflow => "facts-overflow",
+            Self::SessionRequestMalformed => "session-request-malformed",
+            Self::UpstreamUnavailable => "upstream-unavailable",
+            Self::UpstreamTimeout => "upstream-timeout",
+        }
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn problem(self) -> Problem {
+        let (name, status, title, detail) = match self {
+            Self::HostInvalid | Self::FramingInvalid => (
+                "request-invalid",
+                400,
+                "The request is not acceptable HTTP",
+                "Host must be single and agree with the target, and the body must be framed in exactly one way.",
+            ),
+            Self::MethodRefused => ("method-refused", 405, "This method is not served here", "Use another method."),
+            Self::PathAmbiguous => (
+                "path-ambiguous",
+                400,
+                "The path has more than one reading",
+                "Encoded slashes, backslashes, null bytes and dot segments above the root are refused.",
+            ),
+            Self::OwnPathUnknown => ("not-found", 404, "There is nothing here", "See the protocol's list of paths."),
+            Self::Navigation => (
+                "navigation-refused",
+                403,
+                "This address is for the application, not for the address bar",
+                "Open the application's own page; it makes this call for you.",
+            ),
+            Self::AddressBanned(_) | Self::SessionBanned(_) => {
+                ("banned", 403, "Refused for a while", "Come back after the time in Retry-After.")
+            }
+            Self::SignatureMissing => (
+                "signature-required",
+                401,
+                "This call must be signed",
+                "Open a session at /.well-known/portcullis/session and sign the call with it.",
+            ),
+            Self::SignatureMalformed | Self::NonceMalformed | Self::ComponentUnsupported => (
+                "signature-malformed",
+                400,
+                "The signature fields cannot be read",
+                "Signature-Input and Signature must follow RFC 9421 and the portcullis-1 profile.",
+            ),
+            Self::SignatureAmbiguous => (
+                "signature-ambiguous",
+                400,
+                "More than one signature could be meant",
+                "Send one signature with the tag portcullis-1, and each label once.",
+            ),
+            Self::SignatureIncomplete => (
+                "signature-incomplete",
+                401,
+                "The signature does not cover enough",
+                "Cover at least the components that Accept-Signature names.",
+            ),
+            Self::AlgorithmMismatch | Self::SignatureInvalid => {
+                ("signature-invalid", 401, "The signature does not match", "Open a new session and sign again.")
+            }
+            Self::SessionForged | Self::SessionExpired | Self::SessionRevoked | Self::SessionEvicted => {
+                ("session-invalid", 401, "The session is not valid", "Open a new session.")
+            }
+            Self::SignatureExpired => (
+                "signature-expired",
+                401,
+                "The signature is too old",
+                "Correct your clock by server_time and sign again.",
+            ),
+            Self::SignatureFromFuture => (
+                "signature-from-future",
+                401,
+                "The signature is from the future",
+                "Correct your clock by server_time and sign again.",
+            ),
+            Self::Replay => ("nonce-reused", 401, "This nonce was used before", "Sign each request anew."),
+            Self::StreamUnknown | Self::AddressChanged => (
+                "fresh-nonce-required",
+                401,
+                "Sign again with the nonce in Accept-Signature",
+                "The gate needs to see that this signature was made just now.",
+            ),
+            Self::UserAgentChanged | Self::AddressUnsteady => (
+                "reauthentication-required",
+                401,
+                "The session cannot go on as it is",
+                "Open a new session, or log in again.",
+            ),
+            Self::DigestMissing => (
+                "digest-required",
+                400,
+                "A body needs a Content-Digest",
+                "Send Content-Digest with sha-256 (RFC 9530) and cover it.",
+            ),
+            Self::DigestMismatch => {
+                ("digest-mismatch", 400, "The body is not what was signed", "Digest the bytes that are sent.")
+            }
+            Self::BodyTooLarge => ("body-too-large", 413, "The body is too large", "Send less."),
+            Self::BodyIncomplete => ("request-invalid", 400, "The body did not arrive whole", "Send it again."),
+            Self::Sequence | Self::FactsOverflow => {
+                ("sequence-violation", 403, "Not now", "This call is not possible at this point of the session.")
+            }
+            Self::Quota(_) => ("quota-exceeded", 429, "Too often", "Wait for the time in Retry-After."),
+            Self::SessionRequestMalformed => (
+                "session-request-malformed",
+                400,
+                "The session request cannot be read",
+                "Send JSON with key_agreement \"ecdh-p256\" (and public_key) or \"server-key\".",
+            ),
+            Self::UpstreamUnavailable => {
+                ("upstream-unavailable", 502, "The application does not answer", "Try again later.")
+            }
+            Self::UpstreamTimeout => ("upstream-timeout", 504, "The application is too slow", "Try again later."),
+        };
+        Problem { name, status, title, detail }
+    }
+
+    /// What the answer carries beside the problem document.
+    #[must_use]
+    pub fn remedy(self) -> Remedy {
+        match self {
+            Self::StreamUnknown | Self::AddressChanged => Remedy::SignWithFreshNonce,
+            Self::Quota(wait) | Self::AddressBanned(wait) | Self::SessionBanned(wait) => Remedy::Wait(wait),
+            refusal if refusal.problem().status == 401 => Remedy::Sign,
+            _ => Remedy::None,
+        }
+    }
+
+    /// Whether monitor mode lets the request through all the same. What could mean different things to the gate and
+    /// to the application never passes, and neither does what cannot be forwarded.
+    #[must_use]
+    pub fn can_be_waived(self) -> bool {
+        match self {
+            Self::HostInvalid
+            | Self::FramingInvalid
+            | Self::MethodRefused
+            | Self::PathAmbiguous
+            | Self::OwnPathUnknown
+            | Self::BodyTooLarge
+            | Self::BodyIncomplete
+            | Self::SessionRequestMalformed
+            | Self::UpstreamUnavailable
+            | Self::UpstreamTimeout => false,
+            Self::Navigation
+            | Self::AddressBanned(_)
+            | Self::SignatureMissing
+            | Self::SignatureMalformed
+            | Self::SignatureAmbiguous
+            | Self::SignatureIncomplete
+            | Self::ComponentUnsupported
+            | Self::AlgorithmMismatch
+            | Self::NonceMalformed
+            | Self::SessionForged
+            | Self::SessionExpired
+            | Self::SessionRevoked
+            | Self::SessionEvicted
+            | Self::SessionBanned(_)
+            | Self::SignatureExpired
+            | Self::SignatureFromFuture
+            | Self::SignatureInvalid
+            | Self::Replay
+            | Self::StreamUnknown
+            | Self::AddressChanged
+            | Self::UserAgentChanged
+            | Self::AddressUnsteady
+            | Self::DigestMissing
+            | Self::DigestMismatch
+            | Self::Sequence
+            | Self::Quota(_)
+            | Self::FactsOverflow => true,
+        }
+    }
+}
