@@ -1,2 +1,34 @@
-//! The ABI of the maps that the XDP program and the daemon share.
+//! The ABI between the daemon and its XDP program: what the maps hold, in which layout.
+//!
+//! Addresses and ports are in network byte order, everything else in the byte order of the
+//! machine. This crate knows `core` only: no kernel, no aya, no clock.
+
 #![no_std]
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+#[cfg(test)]
+extern crate std;
+
+mod address;
+mod ban;
+mod counter;
+mod event;
+mod flow;
+pub mod maps;
+mod plain;
+mod prefix;
+mod reason;
+mod settings;
+
+pub use address::Address;
+pub use ban::{BanEntry, Origin};
+pub use counter::Counter;
+pub use event::DropEvent;
+pub use flow::FlowKey;
+pub use plain::Plain;
+pub use prefix::PrefixKey;
+pub use reason::Reason;
+pub use settings::{MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE_MONITOR, Settings, Tables};
+
+/// Changes with every change of a map's name, key, value or meaning.
+pub const ABI_VERSION: u32 = 1;

@@ -1,0 +1,72 @@
+//! What a table knows about something banned.
+
+use crate::Plain;
+
+/// The value of the host, prefix and flow tables.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BanEntry {
+    /// The ban holds while `CLOCK_BOOTTIME` is below this. There is no ban without an end.
+    pub expires_boot_ns: u64,
+    /// Who asked for it: an [`Origin`].
+    pub origin: u32,
+    /// Zero; room for what a later ABI needs.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<BanEntry>() == 16 && align_of::<BanEntry>() == 8);
+
+// SAFETY: 8 + 4 + 4 bytes fill the 16, every pattern is a value.
+unsafe impl Plain for BanEntry {}
+
+/// Who asked for a ban.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The operator, by the command line.
+    Operator = 1,
+    /// The daemon, from the score of a session or an address.
+    Verdict = 2,
+    /// A list that was imported.
+    List = 3,
+    /// Another member of the fleet.
+    Fleet = 4,
+}
+
+impl Origin {
+    /// The origin of that number, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Operator),
+            2 => Some(Self::Verdict),
+            3 => Some(Self::List),
+            4 => Some(Self::Fleet),
+            _ => None,
+        }
+    }
+
+    /// The word for people and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Verdict => "verdict",
+            Self::List => "list",
+            Self::Fleet => "fleet",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Origin;
+
+    #[test]
+    fn numbers_and_origins_agree() {
+        for origin in [Origin::Operator, Origin::Verdict, Origin::List, Origin::Fleet] {
+            assert_eq!(Origin::from_number(origin as u32), Some(origin));
+        }
+        assert_eq!(Origin::from_number(0), None);
+    }
+}

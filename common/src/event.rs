@@ -1,0 +1,28 @@
+//! What the ring buffer carries.
+
+use crate::{Address, Plain};
+
+/// A sample of the packets that were dropped, or would have been in monitor mode.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropEvent {
+    /// `CLOCK_BOOTTIME`, exact to a timer tick.
+    pub boot_ns: u64,
+    /// How many packets this processor dropped without an event since its last one.
+    pub unsampled: u64,
+    /// Who sent it.
+    pub source: Address,
+    /// Which interface it arrived at.
+    pub interface: u32,
+    /// A [`Reason`](crate::Reason).
+    pub reason: u32,
+    /// The [`Origin`](crate::Origin) of the ban that it met.
+    pub origin: u32,
+    /// 1 if it was dropped, 0 if monitor mode let it through.
+    pub dropped: u32,
+}
+
+const _: () = assert!(size_of::<DropEvent>() == 48 && align_of::<DropEvent>() == 8);
+
+// SAFETY: 8 + 8 + 16 + 4 * 4 bytes fill the 48, every pattern is a value.
+unsafe impl Plain for DropEvent {}
