@@ -1,3 +1,57 @@
-//! The XDP program.
+//! The XDP program: one packet in, one verdict out.
+//!
+//! `parse` is the only module that reads packets, `decide` the only one that judges them.
+
 #![no_std]
 #![no_main]
+
+mod clock;
+mod count;
+mod decide;
+mod event;
+mod maps;
+mod parse;
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_log_ebpf::debug;
+use portcullis_common::{MODE_MONITOR, Reason};
+
+use crate::{decide::Verdict, parse::Frame};
+
+/// The entry. `frags`, so that it attaches natively where the MTU needs several buffers a frame.
+#[xdp(frags)]
+pub(crate) fn portcullis(context: XdpContext) -> u32 {
+    let frame = Frame::new(&context);
+    match decide::judge(&frame) {
+        Verdict::Pass(reason) => {
+            count::count(reason.counter(), frame.length());
+            xdp_action::XDP_PASS
+        }
+        Verdict::Drop(hit) => refuse(&context, &frame, &hit),
+    }
+}
+
+/// The path of packets that a ban matched; everything costly happens here.
+#[inline(always)]
+fn refuse(context: &XdpContext, frame: &Frame, hit: &decide::Hit) -> u32 {
+    debug!(context, "{} {:i}", hit.reason.name(), hit.source.0);
+    let monitor = maps::mode() == MODE_MONITOR;
+    event::sample(context, hit, !monitor);
+    if monitor {
+        count::count(Reason::Passed.counter(), frame.length());
+        count::count(hit.reason.monitor_counter(), frame.length());
+        return xdp_action::XDP_PASS;
+    }
+    count::count(hit.reason.counter(), frame.length());
+    xdp_action::XDP_DROP
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
