@@ -10,8 +10,9 @@ pub struct BanEntry {
     pub expires_boot_ns: u64,
     /// Who asked for it: an [`Origin`].
     pub origin: u32,
-    /// Zero; room for what a later ABI needs.
-    pub reserved: u32,
+    /// [`PrefixKey::bits`](crate::PrefixKey::bits) of the key in the prefix table, else 0. A trie
+    /// answers with the longest prefix it has; this tells which one that is.
+    pub prefix_bits: u32,
 }
 
 const _: () = assert!(size_of::<BanEntry>() == 16 && align_of::<BanEntry>() == 8);

@@ -8,7 +8,7 @@ pub const PREFIXES: &str = "PREFIXES";
 /// Banned connections: [`FlowKey`](crate::FlowKey) to [`BanEntry`](crate::BanEntry), an LRU hash:
 /// a connection that is forgotten is caught again by its session's verdict.
 pub const FLOWS: &str = "FLOWS";
-/// Prefixes that are never dropped: [`PrefixKey`](crate::PrefixKey) to `u32`, always 1.
+/// Prefixes that are never dropped: [`PrefixKey`](crate::PrefixKey) to its own `bits`.
 pub const NEVER_BAN: &str = "NEVER_BAN";
 /// [`Counter`](crate::Counter) per processor, indexed by
 /// [`Reason::counter`](crate::Reason::counter).

@@ -1,1 +1,3 @@
 //! The Portcullis daemon and its command line.
+
+pub mod enforcer;

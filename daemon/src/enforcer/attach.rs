@@ -1,0 +1,222 @@
+//! Loads the program and attaches it.
+
+use std::{error::Error, io};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::MapError,
+    programs::{ProgramError, Xdp, XdpMode},
+    util::KernelVersion,
+};
+use nix::net::if_::{if_nameindex, if_nametoindex};
+use portcullis_common::maps;
+
+use super::{AttachMode, AttachOptions, EnforcerError, InterfaceStatus, netlink, object, privilege};
+
+/// The name of aya-log's level in the object, and the levels that we set.
+const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+const LOG_OFF: u8 = 0;
+const LOG_DEBUG: u8 = 4;
+
+const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 15, 0);
+
+/// Creates the maps and has the program verified.
+pub(super) fn load(options: &AttachOptions) -> Result<Ebpf, EnforcerError> {
+    let object = object::bytes()?;
+    check_kernel()?;
+    let level = if options.debug { LOG_DEBUG } else { LOG_OFF };
+    let capacities = options.capacities;
+    let mut program = EbpfLoader::new()
+        // The program has no relocations against the kernel's types, whose parsing takes long.
+        .btf(None)
+        .override_global(LOG_LEVEL, &level, true)
+        .map_max_entries(maps::HOSTS, capacities.hosts.max(1))
+        .map_max_entries(maps::PREFIXES, capacities.prefixes.max(1))
+        .map_max_entries(maps::FLOWS, capacities.flows.max(1))
+        .load(object)
+        .map_err(load_error)?;
+    xdp(&mut program)?.load().map_err(program_error)?;
+    Ok(program)
+}
+
+/// Attaches to every interface. When one refuses, dropping the program detaches the others.
+pub(super) fn attach_all(program: &mut Ebpf, options: &AttachOptions) -> Result<Vec<InterfaceStatus>, EnforcerError> {
+    let xdp = xdp(program)?;
+    let mut attached: Vec<InterfaceStatus> = Vec::new();
+    for name in &options.interfaces {
+        let index = index_of(name)?;
+        if attached.iter().any(|other| other.index == index) {
+            continue;
+        }
+        attach_one(xdp, name, index, options.attach_mode)?;
+        attached.push(InterfaceStatus {
+            name: name.clone(),
+            index,
+            attach_mode: mode_in_use(name, index)?,
+        });
+    }
+    Ok(attached)
+}
+
+fn attach_one(xdp: &mut Xdp, name: &str, index: u32, mode: AttachMode) -> Result<(), EnforcerError> {
+    // The kernel would refuse later anyway, but not tell whose program it is.
+    if let Some(other) = netlink::xdp_of(index).map_err(|error| attach_failed(name, &error))? {
+        return Err(EnforcerError::OtherProgram {
+            interface: name.to_owned(),
+            program: other.describe(),
+        });
+    }
+    let generic = |xdp: &mut Xdp| xdp.attach_to_if_index(index, XdpMode::Skb);
+    let native = |xdp: &mut Xdp| xdp.attach_to_if_index(index, XdpMode::Driver);
+    match mode {
+        AttachMode::Generic => generic(xdp).map_err(|error| attach_failed(name, &error))?,
+        AttachMode::Native => native(xdp).map_err(|error| native_failed(name, &error))?,
+        AttachMode::Auto => match native(xdp) {
+            Ok(link) => link,
+            Err(error) => {
+                tracing::info!(
+                    interface = name,
+                    reason = chain(&error),
+                    "no native XDP, falling back to generic"
+                );
+                generic(xdp).map_err(|error| attach_failed(name, &error))?
+            }
+        },
+    };
+    Ok(())
+}
+
+fn mode_in_use(name: &str, index: u32) -> Result<AttachMode, EnforcerError> {
+    match netlink::xdp_of(index) {
+        Ok(Some(attached)) => Ok(attached.mode),
+        Ok(None) => Err(EnforcerError::Attach {
+            interface: name.to_owned(),
+            reason: "the kernel reports no program after attaching one".to_owned(),
+        }),
+        Err(error) => Err(attach_failed(name, &error)),
+    }
+}
+
+fn index_of(name: &str) -> Result<u32, EnforcerError> {
+    if_nametoindex(name).map_err(|_| EnforcerError::NoSuchInterface {
+        name: name.to_owned(),
+        available: interface_names(),
+    })
+}
+
+fn interface_names() -> String {
+    let Ok(interfaces) = if_nameindex() else {
+        return "(unknown)".to_owned();
+    };
+    let names: Vec<_> = interfaces
+        .iter()
+        .map(|interface| interface.name().to_string_lossy().into_owned())
+        .collect();
+    names.join(", ")
+}
+
+fn xdp(program: &mut Ebpf) -> Result<&mut Xdp, EnforcerError> {
+    program
+        .program_mut(maps::PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| EnforcerError::BadObject {
+            reason: format!("it has no XDP program {}", maps::PROGRAM),
+        })
+}
+
+fn check_kernel() -> Result<(), EnforcerError> {
+    match KernelVersion::current() {
+        Ok(found) if found < OLDEST_KERNEL => Err(EnforcerError::KernelTooOld {
+            found: found.to_string(),
+        }),
+        // A version that we cannot read is no reason to refuse: loading will tell.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn load_error(error: EbpfError) -> EnforcerError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "aya's own enum, most of which is about the object"
+    )]
+    match error {
+        EbpfError::MapError(MapError::CreateError { ref io_error, .. }) => {
+            privilege::explain(io_error).unwrap_or_else(|| EnforcerError::Load { reason: chain(&error) })
+        }
+        EbpfError::ProgramError(error) => program_error(error),
+        EbpfError::ParseError(_) => EnforcerError::BadObject { reason: chain(&error) },
+        _ => EnforcerError::Load { reason: chain(&error) },
+    }
+}
+
+fn program_error(error: ProgramError) -> EnforcerError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "aya's own enum, most of which is about other program types"
+    )]
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let explained = if log.trim().is_empty() {
+                privilege::explain(&io_error)
+            } else {
+                None
+            };
+            explained.unwrap_or_else(|| EnforcerError::Verifier {
+                log: format!("{io_error}\n{}", tail(&log)),
+            })
+        }
+        other => EnforcerError::Load { reason: chain(&other) },
+    }
+}
+
+fn native_failed(name: &str, error: &ProgramError) -> EnforcerError {
+    match os_error(error) {
+        Some(source) if source.raw_os_error() != Some(libc::EPERM) => EnforcerError::NativeUnsupported {
+            interface: name.to_owned(),
+            source,
+        },
+        Some(_) | None => attach_failed(name, error),
+    }
+}
+
+fn attach_failed(name: &str, error: &(dyn Error + 'static)) -> EnforcerError {
+    let explained = os_error(error).and_then(|source| privilege::explain(&source));
+    explained.unwrap_or_else(|| EnforcerError::Attach {
+        interface: name.to_owned(),
+        reason: chain(error),
+    })
+}
+
+/// The first error of the system in a chain of causes.
+fn os_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(code) = current.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(io::Error::from_raw_os_error(code));
+        }
+        cause = current.source();
+    }
+    None
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let next = current.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = current.source();
+    }
+    text
+}
+
+/// The last lines of a verifier log, where it says what it refuses.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}

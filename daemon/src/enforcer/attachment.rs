@@ -1,0 +1,87 @@
+//! What is attached: the owner of the program and its links.
+//!
+//! The seam for pinning: what outlives the process later belongs here.
+
+use aya::{
+    Ebpf,
+    programs::{Program, ProgramError, TestRun as _, TestRunOptions, Xdp},
+};
+use portcullis_common::maps;
+
+use super::{AttachMode, EnforcerError};
+
+/// Where the program runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceStatus {
+    /// Its name when it was attached.
+    pub name: String,
+    /// Its index, which a rename does not change.
+    pub index: u32,
+    /// `Native` or `Generic`, as the kernel reports it.
+    pub attach_mode: AttachMode,
+}
+
+/// What the program did with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestRun {
+    /// `XDP_DROP` or `XDP_PASS`.
+    pub dropped: bool,
+    /// The raw action, should it be neither.
+    pub action: u32,
+}
+
+/// The program, its links, and where they are.
+pub(super) struct Attachment {
+    program: Ebpf,
+    interfaces: Vec<InterfaceStatus>,
+}
+
+impl Attachment {
+    pub(super) const fn new(program: Ebpf, interfaces: Vec<InterfaceStatus>) -> Self {
+        Self { program, interfaces }
+    }
+
+    pub(super) const fn program(&self) -> &Ebpf {
+        &self.program
+    }
+
+    pub(super) fn interfaces(&self) -> &[InterfaceStatus] {
+        &self.interfaces
+    }
+
+    pub(super) fn test_run(&self, frame: &[u8], repeat: u32) -> Result<TestRun, EnforcerError> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            ..TestRunOptions::default()
+        };
+        let result = self.xdp()?.test_run(options).map_err(|error| failed(&error))?;
+        Ok(TestRun {
+            dropped: result.return_value == XDP_DROP,
+            action: result.return_value,
+        })
+    }
+
+    pub(super) fn instructions(&self) -> Result<u32, EnforcerError> {
+        let info = self.xdp()?.info().map_err(|error| failed(&error))?;
+        Ok(info.size_translated().unwrap_or(0) / INSTRUCTION_BYTES)
+    }
+
+    fn xdp(&self) -> Result<&Xdp, EnforcerError> {
+        match self.program.program(maps::PROGRAM) {
+            Some(Program::Xdp(xdp)) => Ok(xdp),
+            _ => Err(EnforcerError::BadObject {
+                reason: format!("it has no XDP program {}", maps::PROGRAM),
+            }),
+        }
+    }
+}
+
+const XDP_DROP: u32 = 1;
+const INSTRUCTION_BYTES: u32 = 8;
+
+fn failed(error: &ProgramError) -> EnforcerError {
+    EnforcerError::Load {
+        reason: super::attach::chain(error),
+    }
+}

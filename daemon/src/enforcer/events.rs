@@ -1,0 +1,85 @@
+//! The sampled drop events.
+
+use std::{
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
+};
+
+use aya::{
+    Ebpf,
+    maps::{MapData, RingBuf},
+};
+use portcullis_common::{DropEvent, Origin, Reason, maps};
+
+use super::EnforcerError;
+
+/// The source of drop events. Readable (poll, epoll, `AsyncFd`) when there is one.
+pub struct Events {
+    ring: RingBuf<MapData>,
+}
+
+/// One sampled drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropReport {
+    /// When, by `CLOCK_BOOTTIME`.
+    pub since_boot: Duration,
+    /// Who sent the packet.
+    pub source: IpAddr,
+    /// The index of the interface that it arrived at.
+    pub interface: u32,
+    /// Why.
+    pub reason: Reason,
+    /// Who asked for the ban.
+    pub origin: Option<Origin>,
+    /// Whether it was really dropped; not so in monitor mode.
+    pub dropped: bool,
+    /// Drops of the same processor since its last event that had none of their own.
+    pub unsampled: u64,
+}
+
+impl Events {
+    pub(super) fn open(program: &mut Ebpf) -> Result<Self, EnforcerError> {
+        let bad = |reason: String| EnforcerError::BadObject { reason };
+        let map = program
+            .take_map(maps::EVENTS)
+            .ok_or_else(|| bad(format!("it has no map {}", maps::EVENTS)))?;
+        let ring = RingBuf::try_from(map).map_err(|error| bad(error.to_string()))?;
+        Ok(Self { ring })
+    }
+
+    /// The next event, if there is one; never waits.
+    pub fn next_report(&mut self) -> Option<DropReport> {
+        loop {
+            let item = self.ring.next()?;
+            if let Some(report) = DropReport::read(&item) {
+                return Some(report);
+            }
+        }
+    }
+}
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+impl DropReport {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != size_of::<DropEvent>() {
+            return None;
+        }
+        // SAFETY: there are as many bytes as the type has, and every pattern of them is a value.
+        let event = unsafe { bytes.as_ptr().cast::<DropEvent>().read_unaligned() };
+        Some(Self {
+            since_boot: Duration::from_nanos(event.boot_ns),
+            source: event.source.into(),
+            interface: event.interface,
+            reason: Reason::from_number(event.reason)?,
+            origin: Origin::from_number(event.origin),
+            dropped: event.dropped != 0,
+            unsampled: event.unsampled,
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! What the daemon may choose when it attaches.
+
+use std::{fmt, str::FromStr};
+
+use portcullis_common::maps;
+
+/// How to attach, and to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachOptions {
+    /// Names of interfaces.
+    pub interfaces: Vec<String>,
+    /// Which hook to use.
+    pub attach_mode: AttachMode,
+    /// Whether to drop.
+    pub mode: Mode,
+    /// Destination ports of TCP and UDP that are never dropped; at most eight.
+    pub exempt_ports: Vec<u16>,
+    /// Logs every packet that meets a ban. Costs nothing when off: the kernel removes the code.
+    pub debug: bool,
+    /// The shortest time between two drop events of one processor.
+    pub event_interval: std::time::Duration,
+    /// Sizes of the tables.
+    pub capacities: Capacities,
+}
+
+impl Default for AttachOptions {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            attach_mode: AttachMode::Auto,
+            mode: Mode::Monitor,
+            exempt_ports: vec![22],
+            debug: false,
+            event_interval: std::time::Duration::from_millis(10),
+            capacities: Capacities::default(),
+        }
+    }
+}
+
+/// How many entries each table takes. A full table refuses, but for flows, which forget the
+/// connection that was quiet for longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacities {
+    /// Banned hosts; about 100 bytes each, taken at once.
+    pub hosts: u32,
+    /// Banned prefixes; memory is taken as they come.
+    pub prefixes: u32,
+    /// Banned connections; about 120 bytes each, taken at once.
+    pub flows: u32,
+}
+
+impl Default for Capacities {
+    fn default() -> Self {
+        Self {
+            hosts: maps::HOSTS_CAPACITY,
+            prefixes: maps::PREFIXES_CAPACITY,
+            flows: maps::FLOWS_CAPACITY,
+        }
+    }
+}
+
+/// Which hook of the kernel to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachMode {
+    /// Native, or generic where the driver cannot do it.
+    Auto,
+    /// In the driver, before the kernel allocates anything for the packet.
+    Native,
+    /// In the network stack: any interface, at about half the speed.
+    Generic,
+}
+
+/// Whether the program drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Count what would be dropped, and pass it.
+    Monitor,
+    /// Drop.
+    Enforce,
+}
+
+/// A word that names no mode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is none of {allowed}")]
+pub struct UnknownMode {
+    given: String,
+    allowed: &'static str,
+}
+
+impl AttachMode {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+impl Mode {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Monitor => "monitor",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+impl fmt::Display for AttachMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for AttachMode {
+    type Err = UnknownMode;
+
+    fn from_str(word: &str) -> Result<Self, UnknownMode> {
+        [Self::Auto, Self::Native, Self::Generic]
+            .into_iter()
+            .find(|mode| mode.name() == word)
+            .ok_or_else(|| UnknownMode {
+                given: word.to_owned(),
+                allowed: "auto, native, generic",
+            })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = UnknownMode;
+
+    fn from_str(word: &str) -> Result<Self, UnknownMode> {
+        [Self::Monitor, Self::Enforce]
+            .into_iter()
+            .find(|mode| mode.name() == word)
+            .ok_or_else(|| UnknownMode {
+                given: word.to_owned(),
+                allowed: "monitor, enforce",
+            })
+    }
+}

@@ -1,0 +1,87 @@
+//! Why the kernel said "no".
+
+use std::{fs, io};
+
+use super::EnforcerError;
+
+/// What loading, attaching and full speed need, with their bits in `CapEff`.
+const NEEDED: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// The reason of a refusal for lack of privilege; `None` if it is about something else.
+pub(super) fn explain(error: &io::Error) -> Option<EnforcerError> {
+    if !matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) {
+        return None;
+    }
+    let missing = missing(effective_capabilities());
+    if !missing.is_empty() {
+        return Some(EnforcerError::MissingCapability { missing });
+    }
+    if let Some(level) = lockdown() {
+        return Some(EnforcerError::LockedDown { level });
+    }
+    let code = error.raw_os_error().unwrap_or(libc::EPERM);
+    Some(EnforcerError::Forbidden {
+        source: io::Error::from_raw_os_error(code),
+    })
+}
+
+fn missing(effective: u64) -> String {
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    let names: Vec<&str> = NEEDED
+        .into_iter()
+        // CAP_SYS_ADMIN was split into the other two and still includes them.
+        .filter(|(name, bit)| !has(*bit) && (*name == "CAP_NET_ADMIN" || !has(CAP_SYS_ADMIN)))
+        .map(|(name, _)| name)
+        .collect();
+    names.join(", ")
+}
+
+/// All of them if they cannot be read, so that no false hint is given.
+fn effective_capabilities() -> u64 {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| parse_effective(&status))
+        .unwrap_or(u64::MAX)
+}
+
+fn parse_effective(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+fn lockdown() -> Option<String> {
+    let levels = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    parse_lockdown(&levels)
+}
+
+/// The chosen level stands in brackets.
+fn parse_lockdown(levels: &str) -> Option<String> {
+    let (_, rest) = levels.split_once('[')?;
+    let (level, _) = rest.split_once(']')?;
+    (level != "none").then(|| level.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_capabilities_are_named() {
+        assert_eq!(missing(0), "CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF");
+        assert_eq!(missing(1 << 12 | 1 << 39), "CAP_PERFMON");
+        assert_eq!(missing(1 << 12 | 1 << 21), "");
+        assert_eq!(missing(u64::MAX), "");
+    }
+
+    #[test]
+    fn status_and_lockdown_are_read() {
+        let status = "Name:\tx\nCapEff:\t0000000000001000\n";
+        assert_eq!(parse_effective(status), Some(1 << 12));
+        assert_eq!(
+            parse_lockdown("none [integrity] confidentiality\n"),
+            Some("integrity".into())
+        );
+        assert_eq!(parse_lockdown("[none] integrity confidentiality\n"), None);
+    }
+}
