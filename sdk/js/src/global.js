@@ -1,0 +1,4 @@
+/** The classic script: `globalThis.Portcullis`. */
+import { PortcullisError, createClient, installBackbone, problemOf } from './index.js';
+
+globalThis.Portcullis = Object.freeze({ PortcullisError, createClient, installBackbone, problemOf });

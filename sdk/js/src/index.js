@@ -1,0 +1,3 @@
+export { createClient } from './client.js';
+export { PortcullisError, problemOf } from './problem.js';
+export { installBackbone } from './adapters/backbone.js';
