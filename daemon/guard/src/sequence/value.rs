@@ -1,0 +1,295 @@
+//! Values that tie calls together: where they come from, what spellings are the same value, and how they are hashed.
+//!
+//! A value of a JSON body would be one more [`Source`]; nothing else here knows where values come from.
+
+use std::borrow::Cow;
+use std::hash::Hasher;
+
+use http::{HeaderMap, HeaderName};
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::path::{NormalPath, decoded, hex_digit};
+
+/// The secret that values are hashed with, so that no client can choose values that collide. One for the process.
+#[derive(Clone)]
+pub struct BindingKey([u8; 16]);
+
+impl BindingKey {
+    /// A key of random bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl std::fmt::Debug for BindingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BindingKey(..)")
+    }
+}
+
+/// What a value is, and so which spellings of it are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Any text; each spelling is its own value.
+    Plain,
+    /// Digits; leading zeros do not count.
+    Int,
+    /// The 36 characters of RFC 9562; letter case does not count.
+    Uuid,
+}
+
+impl Kind {
+    /// Whether a segment of a path can be this.
+    pub(super) fn accepts(self, text: &[u8]) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Int => {
+                let digits = text.strip_prefix(b"-").unwrap_or(text);
+                !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+            }
+            Self::Uuid => {
+                text.len() == 36
+                    && text.iter().enumerate().all(|(position, byte)| match position {
+                        8 | 13 | 18 | 23 => *byte == b'-',
+                        _ => byte.is_ascii_hexdigit(),
+                    })
+            }
+        }
+    }
+
+    /// The spelling that stands for all spellings of the value.
+    fn canonical(self, text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+        if !self.accepts(&text) {
+            return text;
+        }
+        match self {
+            Self::Plain => text,
+            Self::Int => canonical_int(text),
+            Self::Uuid => Cow::Owned(text.to_ascii_lowercase()),
+        }
+    }
+
+    /// The kind of a value that is of this kind in one operation and of `other` in another.
+    pub(super) fn joined(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Plain, kind) | (kind, Self::Plain) => Some(kind),
+            (Self::Int, Self::Int) => Some(Self::Int),
+            (Self::Uuid, Self::Uuid) => Some(Self::Uuid),
+            (Self::Int, Self::Uuid) | (Self::Uuid, Self::Int) => None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "text",
+            Self::Int => "int",
+            Self::Uuid => "uuid",
+        }
+    }
+}
+
+fn canonical_int(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    let negative = text.starts_with(b"-");
+    let zeros = text
+        .iter()
+        .skip(usize::from(negative))
+        .take_while(|byte| **byte == b'0')
+        .count();
+    match (negative, zeros) {
+        (_, 0) => text,
+        (_, zeros) if usize::from(negative) + zeros == text.len() => Cow::Borrowed(b"0"),
+        (false, zeros) => match text {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[zeros..]),
+            Cow::Owned(mut text) => Cow::Owned(text.split_off(zeros)),
+        },
+        (true, zeros) => Cow::Owned([b"-", &text[1 + zeros..]].concat()),
+    }
+}
+
+/// Where an operation has a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A segment of the path, counted from 0.
+    Path(usize),
+    /// A parameter of the query.
+    Query(Box<str>),
+    /// A header field.
+    Header(HeaderName),
+}
+
+/// What values are read from.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) path: &'a NormalPath,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl Source {
+    /// The value, if the call has it exactly once. Twice is as good as not at all: the application may read the other.
+    fn read<'a>(&self, parts: Parts<'a>) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Self::Path(index) => parts.path.segments().nth(*index).map(decode_segment),
+            Self::Query(name) => only(parts.query?.split('&').filter_map(|pair| parameter(pair, name))),
+            Self::Header(name) => {
+                only(parts.headers.get_all(name).iter()).map(|value| Cow::Borrowed(value.as_bytes().trim_ascii()))
+            }
+        }
+    }
+}
+
+fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}
+
+fn decode_segment(segment: &str) -> Cow<'_, [u8]> {
+    if segment.contains('%') {
+        Cow::Owned(decoded(segment).collect())
+    } else {
+        Cow::Borrowed(segment.as_bytes())
+    }
+}
+
+/// The value of a `name=value` pair of a query if it has this name.
+fn parameter<'a>(pair: &'a str, name: &str) -> Option<Cow<'a, [u8]>> {
+    let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (decode_form(found).as_ref() == name.as_bytes()).then(|| decode_form(value))
+}
+
+/// Decodes what a form encodes: `+` and escapes. What is no escape stands for itself.
+fn decode_form(text: &str) -> Cow<'_, [u8]> {
+    let bytes = text.as_bytes();
+    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        let escape = match tail {
+            [high, low, after @ ..] if *first == b'%' => hex_digit(*high)
+                .zip(hex_digit(*low))
+                .map(|(high, low)| (high << 4 | low, after)),
+            _ => None,
+        };
+        let plain = if *first == b'+' { b' ' } else { *first };
+        let (byte, after) = escape.unwrap_or((plain, tail));
+        decoded.push(byte);
+        rest = after;
+    }
+    Cow::Owned(decoded)
+}
+
+/// The values of one call under the names of one `bind`, hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Binding(u64, u64);
+
+impl Binding {
+    /// What calls without `bind` share.
+    pub(super) const NONE: Self = Self(0, 0);
+}
+
+/// How one operation fills one `bind`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Binder(pub(super) Vec<(Source, Kind)>);
+
+impl Binder {
+    /// The binding of a call; `None` if a value is missing or ambiguous.
+    pub(super) fn bind(&self, key: &BindingKey, parts: Parts<'_>) -> Option<Binding> {
+        let mut hasher = SipHasher13::new_with_key(&key.0);
+        for (source, kind) in &self.0 {
+            let value = kind.canonical(source.read(parts)?);
+            // The length keeps ("ab", "c") and ("a", "bc") apart.
+            hasher.write_usize(value.len());
+            hasher.write(&value);
+        }
+        let hash = hasher.finish128();
+        Some(Binding(hash.h1, hash.h2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(fields: &[(Source, Kind)], path: &str, query: Option<&str>, headers: &HeaderMap) -> Option<Binding> {
+        let path = NormalPath::parse(path).unwrap();
+        Binder(fields.to_vec()).bind(
+            &BindingKey::new([7; 16]),
+            Parts {
+                path: &path,
+                query,
+                headers,
+            },
+        )
+    }
+
+    #[test]
+    fn spellings_of_a_value_bind_the_same() {
+        let at = |kind, value: &str| {
+            bind(
+                &[(Source::Path(1), kind)],
+                &format!("/a/{value}"),
+                None,
+                &HeaderMap::new(),
+            )
+        };
+        for (kind, a, b, same) in [
+            (Kind::Int, "7", "007", true),
+            (Kind::Int, "0", "000", true),
+            (Kind::Int, "-0", "0", true),
+            (Kind::Int, "-07", "-7", true),
+            (Kind::Int, "-7", "7", false),
+            (Kind::Int, "07a", "7a", false),
+            (Kind::Plain, "7", "07", false),
+            (Kind::Plain, "a:b", "a%3Ab", true),
+            (Kind::Plain, "a!b", "a%21b", true),
+            (Kind::Plain, "abc", "ABC", false),
+            (
+                Kind::Uuid,
+                "0190A5F2-7C3E-7BBB-8AAA-0123456789AB",
+                "0190a5f2-7c3e-7bbb-8aaa-0123456789ab",
+                true,
+            ),
+        ] {
+            assert_eq!(at(kind, a) == at(kind, b), same, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_query_parameter_counts_only_once_and_decoded() {
+        let field = [(Source::Query("acct".into()), Kind::Plain)];
+        let at = |query: &str| bind(&field, "/", Some(query), &HeaderMap::new());
+        let plain = at("acct=a b");
+        assert!(plain.is_some());
+        for same in ["acct=a+b", "acct=a%20b", "x=1&acct=a+b&y", "%61cct=a%20b"] {
+            assert_eq!(at(same), plain, "{same}");
+        }
+        for missing in ["", "acc=a", "acct=a&acct=a", "acct=a&%61cct=b", "acct[]=a", "ACCT=a"] {
+            assert_eq!(at(missing), None, "{missing}");
+        }
+        assert_eq!(bind(&field, "/", None, &HeaderMap::new()), None);
+        assert!(at("acct").is_some(), "present and empty");
+        assert_eq!(at("acct=%zz"), at("acct=%25zz"), "what is no escape stands for itself");
+    }
+
+    #[test]
+    fn a_header_counts_only_once() {
+        let field = [(Source::Header(HeaderName::from_static("x-device")), Kind::Plain)];
+        let mut headers = HeaderMap::new();
+        assert_eq!(bind(&field, "/", None, &headers), None);
+        headers.append("x-device", "a".parse().unwrap());
+        assert!(bind(&field, "/", None, &headers).is_some());
+        headers.append("x-device", "a".parse().unwrap());
+        assert_eq!(bind(&field, "/", None, &headers), None);
+    }
+
+    #[test]
+    fn values_do_not_run_into_each_other() {
+        let fields = [(Source::Path(0), Kind::Plain), (Source::Path(1), Kind::Plain)];
+        let at = |path| bind(&fields, path, None, &HeaderMap::new());
+        assert_ne!(at("/ab/c"), at("/a/bc"));
+        assert_eq!(at("/ab"), None);
+    }
+}
