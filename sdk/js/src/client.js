@@ -7,7 +7,7 @@
 import { Clock } from './clock.js';
 import { contentDigest } from './digest.js';
 import { PortcullisError, problemOf } from './problem.js';
-import { RECOVERIES } from './recovery.js';
+import { recoveryFor } from './recovery.js';
 import { openSession } from './session.js';
 import { Sessions } from './sessions.js';
 import { signatureFields } from './sign.js';
@@ -131,10 +131,10 @@ class Client {
    */
   async #recover(call, attempt, response, spent) {
     const problem = await problemOf(response);
-    if (!problem) return undefined;
+    const recovery = recoveryFor(problem, response.headers);
+    if (!recovery) return undefined;
     if (response.redirected) return this.#followRedirect(call, attempt, response, spent);
-    const recovery = RECOVERIES.get(problem.code);
-    if (!recovery || spent.has(recovery.kind)) return undefined;
+    if (spent.has(recovery.kind)) return undefined;
     spent.add(recovery.kind);
     const { method } = call.request;
     const next = await recovery.recover({ method, attempt, response, problem }, this.#means);
@@ -194,7 +194,7 @@ function unlessAborted(signal, work) {
 function oncePerSession(ask) {
   /** @type {WeakMap<object, Promise<boolean>>} */
   const asked = new WeakMap();
-  return (/** @type {object} */ session, /** @type {PortcullisError} */ problem) => {
+  return (/** @type {object} */ session, /** @type {any} */ problem) => {
     if (!asked.has(session)) asked.set(session, Promise.resolve(ask?.(problem)).then((answer) => answer !== false));
     return /** @type {Promise<boolean>} */ (asked.get(session));
   };

@@ -25,11 +25,11 @@ export class Nonces {
    * burst would push the streams of the calls before out of its memory.
    *
    * @param {string} refused the nonce that the gate did not accept
-   * @param {string | null} acceptSignature the field of that answer
+   * @param {Headers} headers of that answer
    * @returns {string | undefined} nothing if the answer offers no nonce
    */
-  afterRefusal(refused, acceptSignature) {
-    const offered = OFFERED_NONCE.exec(acceptSignature ?? '')?.[1];
+  afterRefusal(refused, headers) {
+    const offered = offeredStream(headers);
     if (!offered) return undefined;
     if (streamOf(refused) === this.#stream) {
       this.#stream = offered;
@@ -37,6 +37,16 @@ export class Nonces {
     }
     return this.next();
   }
+}
+
+/** @param {Headers} headers */
+export function offersNonce(headers) {
+  return offeredStream(headers) !== undefined;
+}
+
+/** @param {Headers} headers */
+function offeredStream(headers) {
+  return OFFERED_NONCE.exec(headers.get('accept-signature') ?? '')?.[1];
 }
 
 /** @param {string} nonce */

@@ -5,14 +5,16 @@
  * @typedef {import('./session.js').Session} Session
  * @typedef {import('./problem.js').PortcullisError} PortcullisError
  * @typedef {{ session: Session, nonce: string }} Attempt
- * @typedef {{ method: string, attempt: Attempt, response: Response, problem: PortcullisError }} Refusal
+ * @typedef {{ method: string, attempt: Attempt, response: Response, problem?: PortcullisError }} Refusal
  * @typedef {{
  *   sessions: import('./sessions.js').Sessions,
  *   clock: import('./clock.js').Clock,
- *   reauthenticate: (stale: Session, problem: PortcullisError) => Promise<boolean>,
+ *   reauthenticate: (stale: Session, problem?: PortcullisError) => Promise<boolean>,
  * }} Means
  * @typedef {(refusal: Refusal, means: Means) => Attempt | undefined | Promise<Attempt | undefined>} Recovery
  */
+
+import { offersNonce } from './nonce.js';
 
 /** No call recovers twice by the same kind. */
 const CLOCK = { kind: 'clock', recover: correctClock };
@@ -22,7 +24,7 @@ const NEW_SESSION = { kind: 'session', recover: replaceSession };
 const REAUTHENTICATION = { kind: 'session', recover: reauthenticate };
 
 /** @type {Map<string, { kind: string, recover: Recovery }>} */
-export const RECOVERIES = new Map([
+const RECOVERIES = new Map([
   ['signature-expired', CLOCK],
   ['signature-from-future', CLOCK],
   ['nonce-reused', REPLAY],
@@ -32,9 +34,26 @@ export const RECOVERIES = new Map([
   ['reauthentication-required', REAUTHENTICATION],
 ]);
 
+/**
+ * @param {PortcullisError | undefined} problem
+ * @param {Headers} headers of the refusal
+ */
+export function recoveryFor(problem, headers) {
+  return problem ? RECOVERIES.get(problem.code) : recoveryWithoutDocument(headers);
+}
+
+/**
+ * The answer to a HEAD has no document. A new session sets the clock and the nonces right as well.
+ * @param {Headers} headers
+ */
+function recoveryWithoutDocument(headers) {
+  if (!headers.get('www-authenticate')?.includes('realm="portcullis"')) return undefined;
+  return offersNonce(headers) ? FRESH_NONCE : NEW_SESSION;
+}
+
 /** @type {Recovery} */
 function correctClock({ attempt, problem }, { clock }) {
-  if (typeof problem.serverTime !== 'number') return undefined;
+  if (typeof problem?.serverTime !== 'number') return undefined;
   clock.correct(problem.serverTime);
   return sameSession(attempt);
 }
@@ -50,7 +69,7 @@ function takeNextNonce({ method, attempt }) {
 /** @type {Recovery} */
 function takeOfferedNonce({ attempt, response }) {
   const { session } = attempt;
-  const nonce = session.nonces.afterRefusal(attempt.nonce, response.headers.get('accept-signature'));
+  const nonce = session.nonces.afterRefusal(attempt.nonce, response.headers);
   return nonce === undefined ? undefined : { session, nonce };
 }
 

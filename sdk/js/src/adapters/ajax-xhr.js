@@ -65,7 +65,8 @@ export class AjaxXhr {
   }
 
   /**
-   * Notes why it failed. An abort is the reason for whatever fails after it.
+   * Notes why it failed, and makes what the promise rejects with: an error, because a rejected xhr, being a promise
+   * itself, could not be returned from a handler. An abort is the reason for whatever fails after it.
    * @param {string} outcome
    * @param {unknown} [error]
    */
@@ -73,7 +74,8 @@ export class AjaxXhr {
     if (!this.signal.aborted) this.outcome = outcome;
     this.error = error;
     this.readyState = 4;
-    return this;
+    const message = `${this.outcome} ${this.status || ''}`.trim();
+    return Object.assign(new Error(message, { cause: error }), { xhr: this, status: this.status });
   }
 
   /** @param {Promise<any>} promise */
