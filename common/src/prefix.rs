@@ -1,6 +1,6 @@
 //! The key of the prefix tables.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use crate::{Address, Plain};
 
@@ -8,7 +8,7 @@ use crate::{Address, Plain};
 ///
 /// An IPv4 prefix of length `n` is the v4-mapped prefix of length `96 + n`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PrefixKey {
     /// How many leading bits of the address count.
     pub bits: u32,
@@ -61,7 +61,7 @@ impl PrefixKey {
         let v4 = self.bits >= mapped && self.address.is_v4();
         let bits = if v4 { self.bits - mapped } else { self.bits };
         let length = u8::try_from(bits).unwrap_or(u8::MAX);
-        let address = core::net::Ipv6Addr::from_octets(self.address.0);
+        let address = self.address.to_v6();
         let network = if v4 {
             address.to_canonical()
         } else {
@@ -85,7 +85,7 @@ fn masked(address: Address, bits: u32) -> Address {
     } else {
         u128::MAX << (PrefixKey::ADDRESS_BITS - bits)
     };
-    Address((u128::from_be_bytes(address.0) & mask).to_be_bytes())
+    Address::from(Ipv6Addr::from_bits(address.to_v6().to_bits() & mask))
 }
 
 #[cfg(test)]

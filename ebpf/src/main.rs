@@ -34,7 +34,8 @@ pub(crate) fn portcullis(context: XdpContext) -> u32 {
 /// The path of packets that a ban matched; everything costly happens here.
 #[inline(always)]
 fn refuse(context: &XdpContext, frame: &Frame, hit: &decide::Hit) -> u32 {
-    debug!(context, "{} {:i}", hit.reason.name(), hit.source.0);
+    let [a, b, c, d] = hit.source.0;
+    debug!(context, "{} {:x} {:x} {:x} {:x}", hit.reason.name(), a, b, c, d);
     let monitor = maps::mode() == MODE_MONITOR;
     event::sample(context, hit, !monitor);
     if monitor {

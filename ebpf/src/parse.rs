@@ -227,7 +227,7 @@ impl Ipv6 {
             return None;
         }
         Some(Self {
-            source: Address::from_words([
+            source: Address([
                 field!(header, source[0]),
                 field!(header, source[1]),
                 field!(header, source[2]),
@@ -240,7 +240,7 @@ impl Ipv6 {
 
     #[inline(always)]
     pub(crate) fn destination(&self) -> Address {
-        Address::from_words([
+        Address([
             field!(self.header, destination[0]),
             field!(self.header, destination[1]),
             field!(self.header, destination[2]),

@@ -1,2 +1,50 @@
-//! Tasks.
-fn main() {}
+//! The tasks of this repository: `cargo xtask TASK`.
+//!
+//! One file or folder per task; a new one is a module and a line in [`Task`].
+
+mod bench;
+mod build;
+mod paths;
+mod process;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Portcullis: the tasks of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install what a task needs: the eBPF toolchain, system packages.
+    Setup(setup::Arguments),
+    /// Build target/release/portcullis with the XDP program embedded.
+    Build(build::Arguments),
+    /// Measure, in one run with the floors and peers that it is compared to.
+    Bench(bench::Arguments),
+}
+
+impl Task {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Setup(arguments) => setup::run(&arguments),
+            Self::Build(arguments) => build::run(&arguments).map(drop),
+            Self::Bench(arguments) => bench::run(&arguments),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().task.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `cargo xtask bench NAME`: measures, in one run with what it is compared to.
+//!
+//! The measuring needs the daemon's crates, which the other tasks should not wait for: they are
+//! behind the feature `bench`, and without it this builds xtask again with it and starts that.
+
+#[cfg(feature = "bench")]
+mod packet;
+#[cfg(feature = "bench")]
+mod report;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// What to measure.
+    #[arg(value_enum)]
+    name: Bench,
+    /// Print the JSON that docs/benchmarks.md describes, instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Measure for a shorter time: figures for a look, not for a comparison.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// A new one is a file, a line here and one in `measure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// Nanoseconds per packet of the XDP program.
+    Packet,
+}
+
+#[cfg(feature = "bench")]
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let report = match arguments.name {
+        Bench::Packet => packet::measure(arguments.quick)?,
+    };
+    report.print(arguments.json)
+}
+
+#[cfg(not(feature = "bench"))]
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    use std::process::Command;
+
+    use crate::{build, paths, process, setup};
+
+    setup::ready(setup::Purpose::Bench)?;
+    build::objects()?;
+    let name = arguments.name.to_possible_value();
+    let name = name.as_ref().map_or("", |name| name.get_name());
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .env("CARGO_TARGET_DIR", paths::target())
+        .args(["run", "--quiet", "--release", "--package", "xtask", "--features", "bench", "--"])
+        .args(["bench", name])
+        .args(arguments.json.then_some("--json"))
+        .args(arguments.quick.then_some("--quick"));
+    process::run(&mut cargo)
+}

@@ -1,0 +1,110 @@
+//! The system's packages that the tasks need, each with its reason.
+
+use anyhow::{Result, bail};
+
+use super::{Purpose, debian, is_debian, may_install};
+use crate::process;
+
+/// A program that a task starts, the Debian package that has it, and what it is for.
+struct Package {
+    program: &'static str,
+    package: &'static str,
+    reason: &'static str,
+    purposes: &'static [Purpose],
+}
+
+const TEST_AND_DEMO: &[Purpose] = &[Purpose::Test, Purpose::Demo];
+const NETWORKS: &[Purpose] = &[Purpose::Test, Purpose::Demo, Purpose::Bench];
+
+const PACKAGES: &[Package] = &[
+    Package {
+        program: "cc",
+        package: "gcc",
+        reason: "links the host's programs",
+        purposes: &[Purpose::Build],
+    },
+    Package {
+        program: "ip",
+        package: "iproute2",
+        reason: "makes network namespaces and veth pairs",
+        purposes: NETWORKS,
+    },
+    Package {
+        program: "ping",
+        package: "iputils-ping",
+        reason: "shows that a banned host's packets die and a neighbour's live",
+        purposes: TEST_AND_DEMO,
+    },
+    Package {
+        program: "nft",
+        package: "nftables",
+        reason: "puts visitor and neighbour behind one NAT address",
+        purposes: NETWORKS,
+    },
+    Package {
+        program: "curl",
+        package: "curl",
+        reason: "is the client that must be refused",
+        purposes: TEST_AND_DEMO,
+    },
+    Package {
+        program: "chromium",
+        package: "chromium",
+        reason: "is the client that must get through",
+        purposes: &[Purpose::Test],
+    },
+    Package {
+        program: "node",
+        package: "nodejs",
+        reason: "runs the real backends and drives the browser",
+        purposes: TEST_AND_DEMO,
+    },
+    Package {
+        program: "npm",
+        package: "npm",
+        reason: "installs Express, Backbone and the browser driver",
+        purposes: TEST_AND_DEMO,
+    },
+];
+
+/// Installs what is missing.
+pub(super) fn install(purpose: Purpose) -> Result<()> {
+    let missing: Vec<&Package> = needed(purpose).filter(|package| !package.is_there()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.package).collect();
+    if is_debian() && may_install() && process::is_root() {
+        return debian::install(&names);
+    }
+    let reasons: Vec<String> = missing.iter().map(|package| package.line()).collect();
+    bail!(
+        "missing programs:\n{}\nhint: sudo apt-get install {} (or what your system calls them)",
+        reasons.join("\n"),
+        names.join(" ")
+    );
+}
+
+/// Prints what a purpose needs.
+pub(super) fn list(purpose: Purpose) {
+    for package in needed(purpose) {
+        let state = if package.is_there() { "there" } else { "missing" };
+        println!("{state:8}{}", package.line());
+    }
+}
+
+fn needed(purpose: Purpose) -> impl Iterator<Item = &'static Package> {
+    PACKAGES
+        .iter()
+        .filter(move |package| package.purposes.contains(&purpose) || package.purposes.contains(&Purpose::Build))
+}
+
+impl Package {
+    fn is_there(&self) -> bool {
+        process::exists(self.program)
+    }
+
+    fn line(&self) -> String {
+        format!("  {:<10} (package {}): {}", self.program, self.package, self.reason)
+    }
+}
