@@ -1,4 +1,4 @@
-//! The clock of the bans: `CLOCK_BOOTTIME`, read at most once a timer tick and processor.
+//! The clock of the bans: `CLOCK_BOOTTIME`, as a rule read once a timer tick and processor.
 //!
 //! Reading it costs four times what the whole program costs otherwise; the tick counter is free.
 
@@ -18,6 +18,22 @@ pub(crate) struct Scratch {
     pub(crate) last_event_ns: u64,
     /// Drops since then.
     pub(crate) unsampled: u64,
+}
+
+/// No kernel has a longer timer tick than this (`HZ` is at least 100).
+const LONGEST_TICK_NS: u64 = 10_000_000;
+
+/// Whether that moment is still to come.
+#[inline(always)]
+pub(crate) fn is_before(boot_ns: u64) -> bool {
+    let Some(scratch) = read() else { return false };
+    // What was read in this tick is late by less than a tick: only near the end it is too little.
+    if scratch.boot_ns + LONGEST_TICK_NS < boot_ns {
+        return true;
+    }
+    // SAFETY: the helper takes no argument and reads a clock.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    now < boot_ns
 }
 
 /// This processor's memory with the clock in it brought up to this tick.

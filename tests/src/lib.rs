@@ -1,1 +1,4 @@
 //! Harness of the black-box suites.
+
+pub mod frames;
+pub mod netns;
