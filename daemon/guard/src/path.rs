@@ -48,6 +48,12 @@ pub enum AmbiguousPath {
 }
 
 impl NormalPath {
+    /// `/`.
+    #[must_use]
+    pub fn root() -> Self {
+        Self("/".into())
+    }
+
     /// Brings a path, without its query, into normal form. A path that is normal already costs one scan and the copy.
     ///
     /// # Errors
@@ -68,13 +74,29 @@ impl NormalPath {
 
     /// The segments. A slash at the end makes no segment.
     pub fn segments(&self) -> impl Iterator<Item = &str> + Clone {
-        self.0.split('/').filter(|segment| !segment.is_empty())
+        Segments(&self.0)
     }
 }
 
 impl fmt::Display for NormalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone)]
+struct Segments<'a>(&'a str);
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.0.strip_prefix('/').unwrap_or(self.0);
+        let end = rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len());
+        let (segment, rest) = rest.split_at_checked(end)?;
+        self.0 = rest;
+        // In normal form, only the last segment can be empty.
+        (!segment.is_empty()).then_some(segment)
     }
 }
 
@@ -251,10 +273,12 @@ impl Literal {
 
     /// How this literal sorts against a segment of a normal path.
     pub(crate) fn order(&self, segment: &str) -> Ordering {
-        self.0
-            .iter()
-            .copied()
-            .cmp(decoded(segment).map(|byte| byte.to_ascii_lowercase()))
+        let literal = self.0.iter().copied();
+        if segment.contains('%') {
+            literal.cmp(decoded(segment).map(|byte| byte.to_ascii_lowercase()))
+        } else {
+            literal.cmp(segment.bytes().map(|byte| byte.to_ascii_lowercase()))
+        }
     }
 }
 

@@ -110,8 +110,10 @@ pub struct ReferenceError;
 /// The head of a request, as the listener saw it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The method, after any override was resolved.
+    /// The method as sent. Signed.
     pub method: &'a Method,
+    /// The method that the application will act on, after any override. Rules match it.
+    pub operation: &'a Method,
     /// The Host field, lower case, without the default port; already checked to be single and well-formed.
     pub authority: &'a str,
     /// The path as sent, without the query. Signed.

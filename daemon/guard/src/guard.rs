@@ -1,0 +1,281 @@
+//! The guard: takes a request through all checks, and draws the consequences of what it finds.
+//!
+//! ```text
+//! judge_head: host banned? → protected? → typed link? → signature → session → freshness → MAC → nonce → binding
+//! admit:      body digest → rules                  (the body is read between the two, only for signed calls)
+//! complete:   what the upstream answered → rules
+//! ```
+//! Each step is a private function that takes what only the step before can make.
+
+mod consequence;
+mod identify;
+mod operator;
+mod permit;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hkdf::Hkdf;
+use http::HeaderMap;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+pub use consequence::Refused;
+pub use identify::Bound;
+pub use permit::{Permit, Receipt};
+
+use crate::blacklist::{Allowed, Blacklist};
+use crate::effect::Effect;
+use crate::incident::Incidents;
+use crate::policy::Policy;
+use crate::refusal::Refusal;
+use crate::request::{ClientAddress, Request};
+use crate::sequence::BindingKey;
+use crate::session::agreement::{Agreed, AgreementRequest, SessionEntropy, agree};
+use crate::session::nonce::StreamIssuer;
+use crate::session::table::SessionTable;
+use crate::session::token::{Epoch, MasterKeys, SessionGrant};
+use crate::session::SessionId;
+use crate::signature::digest::{self, BodyDigest};
+use crate::source::SourceTable;
+use crate::time::{Now, WallMillis};
+use consequence::Fault;
+
+/// Incidents that `why` can explain.
+const INCIDENTS_KEPT: usize = 10_000;
+
+/// An outcome and what the shell has to do for it.
+#[derive(Debug)]
+#[must_use]
+pub struct Judgement<T> {
+    /// What the request may do.
+    pub outcome: Result<T, Box<Refused>>,
+    /// What the shell must do, in this order, whatever the outcome.
+    pub effects: Vec<Effect>,
+}
+
+/// How far the head of a request brings it.
+#[derive(Debug)]
+pub enum Admission {
+    /// The path is public, or the gate only watches: forward it.
+    Forward(Permit),
+    /// Signed and bound: read the body, then [`Guard::admit`].
+    Bound(Bound),
+}
+
+/// The secrets of the guard.
+pub struct Secrets {
+    /// They seal session ids and outlive the process.
+    pub master: MasterKeys,
+    /// Fresh for each run of the daemon.
+    pub run: Zeroizing<[u8; 32]>,
+}
+
+/// A session that was opened.
+pub struct Opened {
+    /// What the client calls it.
+    pub session_id: String,
+    /// Its end.
+    pub expires: WallMillis,
+    /// What the client needs to come to the same key.
+    pub agreed: Agreed,
+}
+
+/// All state and all decisions. Shared by the workers; locks are short and per shard.
+pub struct Guard {
+    policy: Policy,
+    master: MasterKeys,
+    epoch: Epoch,
+    issuer: StreamIssuer,
+    binding_key: BindingKey,
+    sessions: SessionTable,
+    sources: SourceTable,
+    blacklist: RwLock<Blacklist>,
+    ledger: Mutex<Ledger>,
+    admitted: AtomicU64,
+}
+
+/// What was refused.
+struct Ledger {
+    incidents: Incidents,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Guard {
+    /// A guard with empty tables.
+    #[must_use]
+    pub fn new(policy: Policy, secrets: Secrets, ban_capacity: usize) -> Self {
+        let mut blacklist = Blacklist::new(ban_capacity);
+        for &network in &policy.never_ban {
+            // The configuration is limited to what fits.
+            let _ = blacklist.allow(Allowed { network, reason: "configuration: never_ban".into(), fixed: true });
+        }
+        Self {
+            epoch: Epoch(derive(&secrets.run, b"epoch")),
+            issuer: StreamIssuer::new(&Zeroizing::new(derive(&secrets.run, b"streams")), policy.freshness.max_age),
+            binding_key: BindingKey::new(derive(&secrets.run, b"bindings")),
+            sessions: SessionTable::new(policy.sessions.capacity),
+            sources: SourceTable::new(policy.sessions.source_capacity),
+            blacklist: RwLock::new(blacklist),
+            ledger: Mutex::new(Ledger { incidents: Incidents::new(INCIDENTS_KEPT), counts: BTreeMap::new() }),
+            admitted: AtomicU64::new(0),
+            master: secrets.master,
+            policy,
+        }
+    }
+
+    /// What it decides by.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Judges a request by its head.
+    pub fn judge_head(&self, request: &Request<'_>, now: Now) -> Judgement<Admission> {
+        if let Err(refusal) = self.check_address(request.client, now) {
+            return self.refuse(request, Fault::of(refusal), now);
+        }
+        if !self.policy.protected.iter().any(|pattern| pattern.matches(request.path)) {
+            return Judgement::clean(Admission::Forward(Permit::public()));
+        }
+        if is_navigation(request.headers) {
+            return self.refuse(request, Fault::of(Refusal::Navigation), now);
+        }
+        match self.identify(request, now) {
+            Ok(bound) => Judgement::clean(Admission::Bound(bound)),
+            Err(fault) => self.refuse(request, fault, now),
+        }
+    }
+
+    /// Judges a bound request by its body and the rules. `body` is the digest of the bytes that arrived; `None` if
+    /// there were none.
+    pub fn admit(&self, bound: Bound, request: &Request<'_>, body: Option<&BodyDigest>, now: Now) -> Judgement<Permit> {
+        match self.check_rules(&bound, request, body, now) {
+            Ok((permit, effects)) => {
+                self.admitted.fetch_add(1, Ordering::Relaxed);
+                Judgement { outcome: Ok(permit), effects }
+            }
+            Err(fault) => self.refuse(request, fault, now).map_waived(),
+        }
+    }
+
+    /// Refuses a request for something that the shell found: a framing error, a body that is too large, an upstream
+    /// that does not answer.
+    pub fn refuse_for(&self, request: &Request<'_>, refusal: Refusal, now: Now) -> Judgement<Permit> {
+        self.refuse(request, Fault::of(refusal), now).map_waived()
+    }
+
+    /// Tells the rules what became of a call.
+    pub fn complete(&self, receipt: Receipt, status: u16, now: Now) {
+        let mut shard = self.sessions.shard(receipt.session);
+        if let Some(record) = shard.get(receipt.session) {
+            record.facts.complete(receipt.reservation, status, now.mono);
+        }
+    }
+
+    /// Opens a session. Costs no memory.
+    ///
+    /// # Errors
+    /// [`Refusal::SessionRequestMalformed`] for a key that is none; [`Refusal::AddressBanned`].
+    pub fn open_session(
+        &self,
+        request: &AgreementRequest,
+        entropy: &SessionEntropy,
+        client: ClientAddress,
+        now: Now,
+    ) -> Result<Opened, Refusal> {
+        self.check_address(client, now)?;
+        let agreed = agree(request, &entropy.secret, entropy.salt);
+        let (key, agreed) = agreed.map_err(|_| Refusal::SessionRequestMalformed)?;
+        let expires = now.wall.after(self.policy.sessions.lifetime);
+        let grant = SessionGrant { id: SessionId(entropy.id), opened: now.wall, expires, epoch: self.epoch, key };
+        let session_id = self.master.seal(&grant).ok_or(Refusal::SessionRequestMalformed)?;
+        Ok(Opened { session_id, expires, agreed })
+    }
+
+    fn check_address(&self, client: ClientAddress, now: Now) -> Result<(), Refusal> {
+        match self.blacklist().banned(client.ip(), now) {
+            Some(ban) => Err(Refusal::AddressBanned(ban.remaining(now))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_rules(
+        &self,
+        bound: &Bound,
+        request: &Request<'_>,
+        body: Option<&BodyDigest>,
+        now: Now,
+    ) -> Result<(Permit, Vec<Effect>), Fault> {
+        let session = bound.session;
+        if let Some(claimed) = &bound.digest {
+            let actual = body.copied().unwrap_or_else(|| BodyDigest::of(b""));
+            digest::check(claimed, &actual).map_err(|refusal| Fault::by(refusal, session))?;
+        }
+        let key = &self.binding_key;
+        let call = self.policy.rules.resolve(key, request.operation, request.path, request.query, request.headers);
+        let mut shard = self.sessions.shard(session);
+        let record = shard.get(session).ok_or_else(|| Fault::of(Refusal::SessionEvicted))?;
+        let admission = call.map(|call| record.facts.admit(call, self.policy.mode, now.mono));
+        let vouch = self.deserves_a_word(record, now);
+        drop(shard);
+        if vouch {
+            self.sources.vouch(request.client.source(), session, now.mono);
+        }
+        let Some(admission) = admission else { return Ok((Permit::signed(session, None), Vec::new())) };
+        let effects = admission.observed.iter().map(|seen| self.observe(request, session, seen, now)).collect();
+        match admission.verdict {
+            Ok(reservation) => {
+                Ok((Permit::signed(session, Some(Receipt { session, reservation })), effects))
+            }
+            Err(violation) => Err(Fault::of_rule(session, violation)),
+        }
+    }
+
+    fn blacklist(&self) -> RwLockReadGuard<'_, Blacklist> {
+        self.blacklist.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn blacklist_mut(&self) -> RwLockWriteGuard<'_, Blacklist> {
+        self.blacklist.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Judgement<T> {
+    fn clean(outcome: T) -> Self {
+        Self { outcome: Ok(outcome), effects: Vec::new() }
+    }
+}
+
+impl Judgement<Admission> {
+    /// A refusal has no admission, so only its permit (when waived) differs in type.
+    fn map_waived(self) -> Judgement<Permit> {
+        let outcome = match self.outcome {
+            Ok(Admission::Forward(permit)) => Ok(permit),
+            Ok(Admission::Bound(bound)) => Ok(Permit::signed(bound.session, None)),
+            Err(refused) => Err(refused),
+        };
+        Judgement { outcome, effects: self.effects }
+    }
+}
+
+/// A link that was typed, bookmarked or clicked (W3C Fetch Metadata). Absent fields are no evidence.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    let says = |name: &str, value: &[u8]| headers.get(name).is_some_and(|field| field.as_bytes() == value);
+    says("sec-fetch-mode", b"navigate") || says("sec-fetch-site", b"none")
+}
+
+fn derive<const N: usize>(secret: &Zeroizing<[u8; 32]>, label: &[u8]) -> [u8; N] {
+    let mut output = [0; N];
+    // HKDF refuses only outputs above 255 blocks; these have one.
+    let _ = Hkdf::<Sha256>::new(None, &**secret).expand_multi_info(&[b"portcullis run ", label], &mut output);
+    output
+}
+

@@ -1,0 +1,140 @@
+//! From a request's head to the session that proves to have sent it: present → prove → bind.
+
+use std::time::Duration;
+
+use super::Guard;
+use super::consequence::Fault;
+use crate::binding::{Binding, Change};
+use crate::policy::BindingPolicy;
+use crate::refusal::Refusal;
+use crate::request::Request;
+use crate::session::SessionId;
+use crate::session::nonce::{Accepted, Nonce, NonceRefused};
+use crate::session::record::Record;
+use crate::session::token;
+use crate::signature::base::{Message, signature_base};
+use crate::signature::digest::{self, BodyDigest};
+use crate::signature::input::{self, Presented};
+use crate::signature::{HMAC_SHA256, mac_matches};
+use crate::time::Now;
+
+/// A request whose signature is proved and whose surroundings fit its session. Its body was not looked at yet.
+#[derive(Debug)]
+pub struct Bound {
+    pub(super) session: SessionId,
+    /// What the body must be; `None` if the request has none.
+    pub(super) digest: Option<BodyDigest>,
+}
+
+/// A request whose signature is proved and whose nonce is spent.
+struct Signed {
+    accepted: Accepted,
+}
+
+/// Everything that a signature is checked against, gathered before the session is locked.
+struct Claim<'a> {
+    presented: &'a Presented,
+    session: SessionId,
+    nonce: Nonce<'a>,
+    base: Vec<u8>,
+    binding: Binding,
+}
+
+impl Guard {
+    pub(super) fn identify(&self, request: &Request<'_>, now: Now) -> Result<Bound, Fault> {
+        let presented = input::present(request.headers)?;
+        let claim = self.claim(&presented, request, now)?;
+        let digest = request.has_body.then(|| digest::claimed(request.headers)).transpose()?;
+        let mut shard = self.sessions.shard(claim.session);
+        shard.check_ended(claim.session, now)?;
+        if let Some(record) = shard.get(claim.session) {
+            let signed = self.prove(&claim, record, now)?;
+            self.bind(&signed, &claim, record, now)?;
+            record.touch(request.client, request.headers, request.connection, now);
+        } else {
+            let grant = self.master.open(&presented.keyid).map_err(|_| Refusal::SessionForged)?;
+            shard.check_horizon(grant.opened)?;
+            let mut record = Record::new(&grant, self.epoch, claim.binding, request.client, now);
+            let proved = self.prove(&claim, &mut record, now).map(|_| ());
+            record.touch(request.client, request.headers, request.connection, now);
+            // A wrong MAC leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
+            proved?;
+            shard.insert(record, now);
+        }
+        Ok(Bound { session: claim.session, digest })
+    }
+
+    fn claim<'a>(&self, presented: &'a Presented, request: &Request<'_>, now: Now) -> Result<Claim<'a>, Refusal> {
+        presented.check_coverage(request.headers, request.has_body)?;
+        if presented.alg != HMAC_SHA256 {
+            return Err(Refusal::AlgorithmMismatch);
+        }
+        let nonce = Nonce::parse(&presented.nonce).map_err(|_| Refusal::NonceMalformed)?;
+        let session = token::name_of(&presented.keyid).map_err(|_| Refusal::SessionForged)?;
+        self.check_freshness(presented, now)?;
+        let message = Message {
+            method: request.method,
+            authority: request.authority,
+            path: request.raw_path,
+            query: request.query,
+            headers: request.headers,
+        };
+        let components = presented.components.iter().map(String::as_str);
+        let base = signature_base(&message, components, &presented.parameters)?;
+        let binding = Binding::of(request.client, request.headers);
+        Ok(Claim { presented, session, nonce, base, binding })
+    }
+
+    fn check_freshness(&self, presented: &Presented, now: Now) -> Result<(), Refusal> {
+        let freshness = &self.policy.freshness;
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let wall = i64::try_from(now.wall.seconds()).unwrap_or(i64::MAX);
+        let age = wall.saturating_sub(presented.created);
+        if age > seconds(freshness.max_age) || presented.expires.is_some_and(|expires| expires < wall) {
+            Err(Refusal::SignatureExpired)
+        } else if age < -seconds(freshness.max_ahead) {
+            Err(Refusal::SignatureFromFuture)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The MAC first: only who holds the key may spend a nonce.
+    fn prove(&self, claim: &Claim<'_>, record: &mut Record, now: Now) -> Result<Signed, Fault> {
+        if record.expires <= now.wall {
+            return Err(Fault::of(Refusal::SessionExpired));
+        }
+        if !mac_matches(&record.mac, &claim.base, &claim.presented.signature) {
+            return Err(Fault::of(Refusal::SignatureInvalid));
+        }
+        match record.streams.accept(claim.nonce, &self.issuer, claim.session, &claim.binding, now) {
+            Ok(accepted) => Ok(Signed { accepted }),
+            Err(NonceRefused::Replay) => Err(Fault::by(Refusal::Replay, claim.session)),
+            Err(NonceRefused::UnknownStream) => Err(self.ask_for_fresh(Refusal::StreamUnknown, claim, now)),
+        }
+    }
+
+    fn bind(&self, signed: &Signed, claim: &Claim<'_>, record: &mut Record, now: Now) -> Result<(), Fault> {
+        let per_hour = self.policy.networks_per_hour;
+        match record.binding.change_to(&claim.binding) {
+            Change::None => Ok(()),
+            Change::UserAgent if self.policy.bind_user_agent == BindingPolicy::Reauthenticate => {
+                Err(Fault::by(Refusal::UserAgentChanged, claim.session))
+            }
+            Change::Address | Change::UserAgent if self.policy.bind_address == BindingPolicy::Off => {
+                record.binding = claim.binding;
+                Ok(())
+            }
+            Change::Address | Change::UserAgent => match signed.accepted {
+                Accepted::Issued if record.rebind(claim.binding, per_hour, now) => Ok(()),
+                Accepted::Issued => Err(Fault::by(Refusal::AddressUnsteady, claim.session)),
+                Accepted::Continued => Err(self.ask_for_fresh(Refusal::AddressChanged, claim, now)),
+            },
+        }
+    }
+
+    fn ask_for_fresh(&self, refusal: Refusal, claim: &Claim<'_>, now: Now) -> Fault {
+        let nonce = self.issuer.issue(claim.session, &claim.binding, now);
+        Fault::by(refusal, claim.session).with_fresh(claim.presented.keyid.clone(), nonce)
+    }
+}

@@ -1,0 +1,123 @@
+//! Points for bad behaviour: how many, for whom, and how they fade.
+
+use std::time::Duration;
+
+use crate::policy::Weights;
+use crate::refusal::Refusal;
+use crate::time::MonoMillis;
+
+/// A score that halves every half-life.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    points: f32,
+    at: MonoMillis,
+}
+
+impl Score {
+    /// The points that are left at `now`.
+    #[must_use]
+    pub fn value(&self, half_life: Duration, now: MonoMillis) -> f32 {
+        if self.points == 0.0 {
+            return 0.0;
+        }
+        let halvings = now.since(self.at).as_secs_f32() / half_life.as_secs_f32().max(f32::MIN_POSITIVE);
+        self.points * (-halvings).exp2()
+    }
+
+    /// Adds points and returns the sum.
+    pub fn add(&mut self, points: f32, half_life: Duration, now: MonoMillis) -> f32 {
+        self.points = self.value(half_life, now) + points;
+        self.at = now;
+        self.points
+    }
+
+    /// Starts again from nothing, after a consequence was drawn.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Points of one refusal.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Points {
+    /// For the session; only where its signature was proved, or somebody else could collect them for it.
+    pub session: f32,
+    /// For the source address.
+    pub address: f32,
+}
+
+/// What a refusal costs. Rules bring their own points.
+#[must_use]
+pub fn points(refusal: Refusal, weights: &Weights) -> Points {
+    let address = |address| Points { session: 0.0, address };
+    match refusal {
+        Refusal::SignatureInvalid | Refusal::AlgorithmMismatch => address(weights.bad_signature),
+        Refusal::Replay => address(weights.replay),
+        Refusal::SignatureMissing => address(weights.unsigned),
+        // A forged session id may also be one from before a lost master key: not more than a malformed request.
+        Refusal::SessionForged
+        | Refusal::HostInvalid
+        | Refusal::FramingInvalid
+        | Refusal::PathAmbiguous
+        | Refusal::SignatureMalformed
+        | Refusal::SignatureAmbiguous
+        | Refusal::SignatureIncomplete
+        | Refusal::ComponentUnsupported
+        | Refusal::NonceMalformed
+        | Refusal::DigestMissing
+        | Refusal::SessionRequestMalformed => address(weights.malformed),
+        Refusal::UserAgentChanged => address(weights.user_agent_changed),
+        Refusal::SessionBanned(_) => address(weights.banned_session_used),
+        Refusal::DigestMismatch => Points { session: weights.digest_mismatch, address: 0.0 },
+        // Curiosity, clocks, roaming, full tables and broken applications are no abuse.
+        Refusal::MethodRefused
+        | Refusal::OwnPathUnknown
+        | Refusal::Navigation
+        | Refusal::AddressBanned(_)
+        | Refusal::SessionExpired
+        | Refusal::SessionRevoked
+        | Refusal::SessionEvicted
+        | Refusal::SignatureExpired
+        | Refusal::SignatureFromFuture
+        | Refusal::StreamUnknown
+        | Refusal::AddressChanged
+        | Refusal::AddressUnsteady
+        | Refusal::BodyTooLarge
+        | Refusal::BodyIncomplete
+        | Refusal::Sequence
+        | Refusal::Quota(_)
+        | Refusal::FactsOverflow
+        | Refusal::UpstreamUnavailable
+        | Refusal::UpstreamTimeout => Points::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_halves() {
+        let half_life = Duration::from_secs(60);
+        let mut score = Score::default();
+        assert_eq!(score.add(40.0, half_life, MonoMillis(0)), 40.0);
+        assert_eq!(score.value(half_life, MonoMillis(60_000)), 20.0);
+        assert_eq!(score.add(10.0, half_life, MonoMillis(120_000)), 20.0);
+        assert!(score.value(half_life, MonoMillis(u64::MAX)) < 1e-6);
+        score.clear();
+        assert_eq!(score.value(half_life, MonoMillis(120_000)), 0.0);
+    }
+
+    #[test]
+    fn nobody_collects_points_for_a_session_without_its_key() {
+        let weights = Weights::default();
+        for refusal in [Refusal::SignatureInvalid, Refusal::Replay, Refusal::SessionForged, Refusal::NonceMalformed] {
+            assert_eq!(points(refusal, &weights).session, 0.0, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_typed_link_is_free() {
+        assert_eq!(points(Refusal::Navigation, &Weights::default()), Points::default());
+    }
+}

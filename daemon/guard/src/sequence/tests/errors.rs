@@ -1,0 +1,113 @@
+//! Mistakes in rules: all at once, each with its place.
+
+use super::*;
+
+fn errors(spec: RulesSpec) -> Vec<String> {
+    let errors = Rules::compile(spec).unwrap_err();
+    errors
+        .iter()
+        .map(|error| match &error.hint {
+            Some(hint) => format!("{error} ({hint})"),
+            None => error.to_string(),
+        })
+        .collect()
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_place() {
+    let mut spec = shop(vec![
+        rule("nothing", &["pay"]),
+        RuleSpec {
+            require: vec![require("veiw", None, &[]), require("view", Some(0), &["ib"])],
+            ..rule("a b", &["pay", "pay"])
+        },
+        RuleSpec {
+            max: Some(max(0, Some(u64::MAX), &["code", "code"], Some("ok"))),
+            score: f32::NAN,
+            ..rule("nothing", &["coupon"])
+        },
+        RuleSpec {
+            require: vec![require("pay", None, &[]), require("search", None, &["id"])],
+            ..rule("own", &["pay"])
+        },
+        RuleSpec {
+            max: Some(max(1, None, &[], None)),
+            ..rule("none", &[])
+        },
+        RuleSpec {
+            require: vec![require("uid", None, &["id"])],
+            ..rule("types", &["view"])
+        },
+        RuleSpec {
+            max: Some(max(1, None, &[], None)),
+            ..rule("broken", &["broken"])
+        },
+    ]);
+    spec.operations.extend(operations(&[
+        ("uid", "GET /u/{id:uuid}"),
+        ("broken", "GTE /x"),
+        ("view", "GET /again"),
+        ("same", "GET /orders/{number:int}"),
+        ("Upper", "GET /upper"),
+    ]));
+    assert_eq!(
+        errors(spec),
+        [
+            "op.broken: there is no method `GTE` (did you mean `GET`?)",
+            "op.view: the operation `view` is there twice",
+            "op.same: these calls belong to `view` already",
+            "op.Upper: `Upper` cannot be a name (names have lower-case letters, digits and `_`, and begin with a letter)",
+            "rule[0]: a rule without `require` and `max` does nothing",
+            "rule[1].id: an id has 1 to 64 letters, digits, `-`, `_` and `.`, got \"a b\"",
+            "rule[1].on[1]: `pay` is there twice",
+            "rule[1].require[0].op: there is no operation `veiw` (did you mean `view`?)",
+            "rule[1].require[1].within: expected a time from 1ms to 366d",
+            "rule[1].require[1].bind[0]: `pay` has no value `ib` (did you mean `id`?)",
+            "rule[1].require[1].bind[0]: `view` has no value `ib` (did you mean `id`?)",
+            "rule[2].id: another rule is called \"nothing\"",
+            "rule[2].score: points are a number of at least 0",
+            "rule[2].max.per: expected a time from 1ms to 366d",
+            "rule[2].max.count_if: expected status codes like \"2xx\", \"200|404\" or \"any\", got \"ok\"",
+            "rule[2].max.count: expected a number from 1 to 1000000",
+            "rule[2].max.bind[1]: `code` is there twice",
+            "rule[3].require[0].op: `pay` cannot come before its own first call",
+            "rule[3].require[1].bind[0]: `search` has no value `id` (it has no values; give its path a `{parameter}`)",
+            "rule[4].on: a rule needs at least one operation",
+            "rule[5].require[0].bind[0]: `id` is uuid in `uid` and int elsewhere, so it is never the same",
+        ]
+    );
+}
+
+#[test]
+fn a_circle_of_requirements_is_found() {
+    let needs = |id: &str, on: &str, op: &str| RuleSpec {
+        require: vec![require(op, None, &[])],
+        ..rule(id, &[on])
+    };
+    assert_eq!(
+        errors(shop(vec![
+            needs("a", "pay", "view"),
+            needs("b", "view", "search"),
+            needs("c", "search", "view"),
+            needs("d", "export", "login"),
+        ])),
+        [
+            "rule[0].require[0].op: `pay` can never be called: it needs `view`, which cannot come first either",
+            "rule[2].require[0].op: `search` can never be called: it needs `view`, which cannot come first either",
+            "rule[1].require[0].op: `view` can never be called: it needs `search`, which cannot come first either",
+        ]
+    );
+}
+
+#[test]
+fn one_operation_has_a_limited_number_of_limits() {
+    let limit = |number: usize| RuleSpec {
+        max: Some(max(1, None, &[], None)),
+        ..rule(&format!("limit-{number}"), &["pay"])
+    };
+    assert!(Rules::compile(shop((0..64).map(limit).collect())).is_ok());
+    assert_eq!(
+        errors(shop((0..65).map(limit).collect())),
+        ["rule[64].max: `pay` has 64 limits already"]
+    );
+}

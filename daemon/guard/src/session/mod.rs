@@ -1,0 +1,56 @@
+//! Sessions: how they are opened, named, sealed, kept and ended.
+//!
+//! Opening one costs the gate no memory: the session id is a sealed [`token`] that carries the signing key. State is
+//! made at the first call whose signature proves the key, in a bounded [`table`].
+
+pub mod agreement;
+mod id;
+pub mod nonce;
+pub mod record;
+pub mod table;
+pub mod token;
+
+pub use id::{SessionId, SessionIdError};
+
+use std::time::Duration;
+
+use crate::request::ClientAddress;
+use crate::time::WallMillis;
+
+/// A session as the operator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionSummary {
+    /// Its name.
+    pub id: SessionId,
+    /// When it was opened.
+    pub opened: WallMillis,
+    /// When it ends at the latest.
+    pub expires: WallMillis,
+    /// Since its last call.
+    pub idle: Duration,
+    /// From where it was last used.
+    pub client: ClientAddress,
+    /// The User-Agent it is bound to, cut to [`record::USER_AGENT_KEPT`] bytes.
+    pub user_agent: String,
+    /// Points now.
+    pub score: f32,
+    /// Tabs, workers or processes that sign.
+    pub streams: usize,
+    /// Connections it was last seen on.
+    pub connections: usize,
+    /// Calls that passed.
+    pub calls: u64,
+    /// Whether it may go on.
+    pub status: SessionStatus,
+}
+
+/// Whether a session may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionStatus {
+    /// It may.
+    Active,
+    /// Not for this long.
+    Banned(Duration),
+    /// Never again.
+    Revoked,
+}

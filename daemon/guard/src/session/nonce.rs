@@ -1,0 +1,283 @@
+//! Replay protection: each counter of each stream is accepted once, and a stream that cannot be known must be one that
+//! the gate itself issued (docs/protocol.md section 3).
+//!
+//! Memory is bounded: at most [`STREAMS`] windows of [`WINDOW`] counters for a session, as in IPsec's anti-replay
+//! service (RFC 4303 section 3.4.3). When a stream is dropped to make room, streams of the client's own choice are no
+//! longer accepted and neither are those the gate issued before the dropped one: forgetting never admits a replay.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::SessionId;
+use super::token::SigningKey;
+use crate::binding::Binding;
+use crate::time::{MonoMillis, Now};
+
+/// Streams that live at once in one session.
+pub const STREAMS: usize = 8;
+/// Counters below the highest seen that are still accepted.
+pub const WINDOW: u64 = 1024;
+/// Counters end here.
+pub const COUNTER_END: u64 = 1 << 48;
+/// Streams of the gate's choice begin with this.
+const ISSUED_MARK: char = '~';
+const STREAM_LENGTHS: std::ops::RangeInclusive<usize> = 8..=32;
+/// 6 bytes of time, 12 bytes of MAC.
+const ISSUED_BYTES: usize = 18;
+
+/// A nonce as the client sent it: `<stream>.<counter>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonce<'a> {
+    stream: &'a str,
+    counter: u64,
+}
+
+/// A text that is no nonce of the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a nonce is <stream>.<counter>")]
+pub struct NonceError;
+
+impl<'a> Nonce<'a> {
+    /// Parses `<stream>.<counter>`.
+    ///
+    /// # Errors
+    /// [`NonceError`] for any other form; a counter has exactly one spelling.
+    pub fn parse(text: &'a str) -> Result<Self, NonceError> {
+        let (stream, digits) = text.rsplit_once('.').ok_or(NonceError)?;
+        let name = stream.strip_prefix(ISSUED_MARK).unwrap_or(stream);
+        let well_named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let canonical = digits == "0" || (digits.starts_with(|c| matches!(c, '1'..='9')) && digits.len() <= 15);
+        if !well_named || !STREAM_LENGTHS.contains(&name.len()) || !canonical {
+            return Err(NonceError);
+        }
+        let counter = digits.parse().ok().filter(|&counter| counter < COUNTER_END).ok_or(NonceError)?;
+        Ok(Self { stream, counter })
+    }
+
+    fn is_issued(self) -> bool {
+        self.stream.starts_with(ISSUED_MARK)
+    }
+}
+
+/// Issues streams and recognises them again, without remembering them. Good for one run of the daemon.
+pub struct StreamIssuer {
+    mac: Hmac<Sha256>,
+    max_age_ms: u64,
+}
+
+impl StreamIssuer {
+    /// `secret` is fresh for each run, so that nothing issued by an earlier run is accepted.
+    #[must_use]
+    pub fn new(secret: &Zeroizing<[u8; 32]>, max_age: std::time::Duration) -> Self {
+        let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        Self { mac: SigningKey(**secret).hmac(), max_age_ms }
+    }
+
+    /// A nonce for this session in this binding, to be put into `Accept-Signature`.
+    #[must_use]
+    pub fn issue(&self, session: SessionId, binding: &Binding, now: Now) -> String {
+        let time = issue_time(now);
+        let mut bytes = [0; ISSUED_BYTES];
+        let (head, tail) = bytes.split_at_mut(6);
+        head.copy_from_slice(&time);
+        tail.copy_from_slice(&self.tag(session, binding, time));
+        format!("{ISSUED_MARK}{}.0", URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// When this stream was issued to this session in this binding; `None` if it was not, or too long ago.
+    fn issued_at(&self, stream: &str, session: SessionId, binding: &Binding, now: Now) -> Option<MonoMillis> {
+        let mut bytes = [0; ISSUED_BYTES];
+        let length = URL_SAFE_NO_PAD.decode_slice(stream.strip_prefix(ISSUED_MARK)?, &mut bytes).ok()?;
+        let (time, tag) = bytes.split_first_chunk::<6>()?;
+        let expected = self.tag(session, binding, *time);
+        let genuine = length == ISSUED_BYTES && bool::from(subtle::ConstantTimeEq::ct_eq(&expected[..], tag));
+        let [a, b, c, d, e, f] = *time;
+        let issued = MonoMillis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
+        let age = now.mono.0.checked_sub(issued.0)?;
+        (genuine && age <= self.max_age_ms).then_some(issued)
+    }
+
+    fn tag(&self, session: SessionId, binding: &Binding, time: [u8; 6]) -> [u8; 12] {
+        let mut mac = self.mac.clone();
+        mac.update(&time);
+        mac.update(&session.0);
+        mac.update(&binding.digest());
+        let full = mac.finalize().into_bytes();
+        let mut tag = [0; 12];
+        tag.copy_from_slice(&full[..12]);
+        tag
+    }
+}
+
+fn issue_time(now: Now) -> [u8; 6] {
+    let [_, _, a, b, c, d, e, f] = now.mono.0.to_be_bytes();
+    [a, b, c, d, e, f]
+}
+
+/// Why a nonce was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonceRefused {
+    /// Seen before, or so far below the window that it may have been.
+    Replay,
+    /// The stream is not known and was not issued for this.
+    UnknownStream,
+}
+
+/// An accepted nonce. Whether it came by a freshly issued stream matters to the binding: such a call proves that the
+/// holder of the key is where it claims to be, now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// The next call of a stream.
+    Continued,
+    /// The first call of a stream that the gate issued for this address and User-Agent.
+    Issued,
+}
+
+/// The streams of one session.
+#[derive(Debug, Default)]
+pub struct Streams {
+    live: Vec<Window>,
+    /// Streams that the client chose are accepted only while no stream can have been forgotten.
+    closed_to_own: bool,
+    /// Issued streams up to this time may have been forgotten.
+    issued_horizon: Option<MonoMillis>,
+}
+
+/// The accepted counters of one stream.
+#[derive(Debug)]
+struct Window {
+    stream: Box<str>,
+    issued: Option<MonoMillis>,
+    used: MonoMillis,
+    highest: u64,
+    seen: [u64; WINDOW as usize / 64],
+}
+
+impl Streams {
+    /// The streams of a session of which every call was seen.
+    #[must_use]
+    pub fn complete() -> Self {
+        Self::default()
+    }
+
+    /// The streams of a session that may have been used before: by an earlier run of the daemon.
+    #[must_use]
+    pub fn incomplete() -> Self {
+        Self { closed_to_own: true, ..Self::default() }
+    }
+
+    /// How many streams live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether no stream lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Checks a nonce and records it, in one step: whoever calls twice gets a replay the second time, which is the
+    /// safe mistake. Only for requests whose signature was verified.
+    ///
+    /// # Errors
+    /// [`NonceRefused`]; nothing is recorded then.
+    pub fn accept(
+        &mut self,
+        nonce: Nonce<'_>,
+        issuer: &StreamIssuer,
+        session: SessionId,
+        binding: &Binding,
+        now: Now,
+    ) -> Result<Accepted, NonceRefused> {
+        if let Some(window) = self.live.iter_mut().find(|window| &*window.stream == nonce.stream) {
+            return window.accept(nonce.counter, now.mono).map(|()| Accepted::Continued);
+        }
+        let issued = if nonce.is_issued() {
+            let issued = issuer.issued_at(nonce.stream, session, binding, now).ok_or(NonceRefused::UnknownStream)?;
+            if self.issued_horizon.is_some_and(|horizon| issued <= horizon) {
+                return Err(NonceRefused::UnknownStream);
+            }
+            Some(issued)
+        } else if self.closed_to_own {
+            return Err(NonceRefused::UnknownStream);
+        } else {
+            None
+        };
+        self.make_room();
+        self.live.push(Window::open(nonce, issued, now.mono));
+        Ok(if issued.is_some() { Accepted::Issued } else { Accepted::Continued })
+    }
+
+    /// Drops the stream that was idle for longest, if all places are taken, and remembers that it may come back.
+    fn make_room(&mut self) {
+        if self.live.len() < STREAMS {
+            return;
+        }
+        let idlest = self.live.iter().enumerate().min_by_key(|(_, window)| window.used).map(|(index, _)| index);
+        let Some(dropped) = idlest.map(|index| self.live.swap_remove(index)) else { return };
+        self.closed_to_own = true;
+        self.issued_horizon = self.issued_horizon.max(dropped.issued);
+    }
+}
+
+impl Window {
+    fn open(nonce: Nonce<'_>, issued: Option<MonoMillis>, now: MonoMillis) -> Self {
+        let mut window = Self {
+            stream: nonce.stream.into(),
+            issued,
+            used: now,
+            highest: nonce.counter,
+            seen: [0; WINDOW as usize / 64],
+        };
+        window.mark(nonce.counter);
+        window
+    }
+
+    fn accept(&mut self, counter: u64, now: MonoMillis) -> Result<(), NonceRefused> {
+        if counter > self.highest {
+            self.clear_between(self.highest, counter);
+            self.highest = counter;
+        } else if self.highest - counter >= WINDOW || self.is_marked(counter) {
+            return Err(NonceRefused::Replay);
+        }
+        self.mark(counter);
+        self.used = now;
+        Ok(())
+    }
+
+    /// Frees the places of the counters above `from` up to `to`, which the window moves over.
+    fn clear_between(&mut self, from: u64, to: u64) {
+        if to - from >= WINDOW {
+            self.seen = [0; WINDOW as usize / 64];
+            return;
+        }
+        for counter in from + 1..=to {
+            let (word, bit) = place(counter);
+            self.seen[word] &= !bit;
+        }
+    }
+
+    fn is_marked(&self, counter: u64) -> bool {
+        let (word, bit) = place(counter);
+        self.seen[word] & bit != 0
+    }
+
+    fn mark(&mut self, counter: u64) {
+        let (word, bit) = place(counter);
+        self.seen[word] |= bit;
+    }
+}
+
+/// Where a counter has its bit: the window is a ring.
+fn place(counter: u64) -> (usize, u64) {
+    let ring = counter % WINDOW;
+    ((ring / 64) as usize, 1 << (ring % 64))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! What the gate remembers of a session that was used.
+
+use std::time::Duration;
+
+use hmac::Hmac;
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use sha2::Sha256;
+
+use super::nonce::Streams;
+use super::token::{Epoch, SessionGrant};
+use super::{SessionId, SessionStatus, SessionSummary};
+use crate::binding::Binding;
+use crate::request::{ClientAddress, ConnectionId};
+use crate::score::Score;
+use crate::sequence::Facts;
+use crate::time::{MonoMillis, Now, WallMillis};
+
+/// How much of a User-Agent is kept, for the operator.
+pub const USER_AGENT_KEPT: usize = 120;
+/// Connections that are remembered of one session; a browser opens six.
+const CONNECTIONS_KEPT: usize = 8;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// One session.
+pub struct Record {
+    /// Its name.
+    pub id: SessionId,
+    /// When it was opened.
+    pub opened: WallMillis,
+    /// When it ends.
+    pub expires: WallMillis,
+    /// The HMAC keyed and ready.
+    pub mac: Hmac<Sha256>,
+    /// Replay protection.
+    pub streams: Streams,
+    /// Surroundings.
+    pub binding: Binding,
+    /// What it did, as far as rules care.
+    pub facts: Facts,
+    /// Points.
+    pub score: Score,
+    /// When its source was last told that it behaves.
+    pub vouched: Option<MonoMillis>,
+    client: ClientAddress,
+    user_agent: Box<str>,
+    used: MonoMillis,
+    calls: u64,
+    connections: Vec<ConnectionId>,
+    network_changes: u32,
+    network_hour: MonoMillis,
+}
+
+impl Record {
+    /// The state of a session at its first call in this run of the daemon.
+    #[must_use]
+    pub fn new(grant: &SessionGrant, epoch: Epoch, binding: Binding, client: ClientAddress, now: Now) -> Self {
+        Self {
+            id: grant.id,
+            opened: grant.opened,
+            expires: grant.expires,
+            mac: grant.key.hmac(),
+            streams: if grant.epoch == epoch { Streams::complete() } else { Streams::incomplete() },
+            binding,
+            facts: Facts::default(),
+            score: Score::default(),
+            vouched: None,
+            client,
+            user_agent: Box::default(),
+            used: now.mono,
+            calls: 0,
+            connections: Vec::new(),
+            network_changes: 0,
+            network_hour: now.mono,
+        }
+    }
+
+    /// Notes a verified call.
+    pub fn touch(&mut self, client: ClientAddress, headers: &HeaderMap, connection: ConnectionId, now: Now) {
+        self.client = client;
+        self.used = now.mono;
+        self.calls += 1;
+        if self.user_agent.is_empty() {
+            self.user_agent = shown_user_agent(headers);
+        }
+        if !self.connections.contains(&connection) {
+            if self.connections.len() == CONNECTIONS_KEPT {
+                self.connections.remove(0);
+            }
+            self.connections.push(connection);
+        }
+    }
+
+    /// Moves the session to other surroundings; `false` if it moved more than `per_hour` times within an hour.
+    pub fn rebind(&mut self, binding: Binding, per_hour: u32, now: Now) -> bool {
+        if now.mono.since(self.network_hour) >= HOUR {
+            self.network_hour = now.mono;
+            self.network_changes = 0;
+        }
+        self.network_changes += 1;
+        let steady = self.network_changes <= per_hour;
+        if steady {
+            self.binding = binding;
+        }
+        steady
+    }
+
+    /// The connections that it was last seen on.
+    #[must_use]
+    pub fn connections(&self) -> &[ConnectionId] {
+        &self.connections
+    }
+
+    /// For the operator.
+    #[must_use]
+    pub fn summary(&self, half_life: Duration, now: Now) -> SessionSummary {
+        SessionSummary {
+            id: self.id,
+            opened: self.opened,
+            expires: self.expires,
+            idle: now.mono.since(self.used),
+            client: self.client,
+            user_agent: self.user_agent.clone().into(),
+            score: self.score.value(half_life, now.mono),
+            streams: self.streams.len(),
+            connections: self.connections.len(),
+            calls: self.calls,
+            status: SessionStatus::Active,
+        }
+    }
+}
+
+/// The User-Agent for display: printable ASCII, cut.
+fn shown_user_agent(headers: &HeaderMap) -> Box<str> {
+    let bytes = headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
+    let shown = |&byte: &u8| if matches!(byte, b' '..=b'~') { char::from(byte) } else { '?' };
+    bytes.iter().take(USER_AGENT_KEPT).map(shown).collect::<String>().into()
+}

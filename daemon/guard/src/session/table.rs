@@ -1,0 +1,241 @@
+//! All sessions that are in use, bounded, and those that were ended before their time.
+//!
+//! Whoever is pushed out must open a new session: its facts are gone, and coming back with a clean slate would let a
+//! client flush what forbids (I2, I3). So the table keeps the latest opening time among those pushed out, and sessions
+//! without state that were opened before it are refused.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+
+use super::record::Record;
+use super::{SessionId, SessionStatus, SessionSummary};
+use crate::refusal::Refusal;
+use crate::time::{MonoMillis, Now, WallMillis};
+
+const SHARDS: usize = 64;
+
+/// Sessions in use, in shards with a lock each.
+pub struct SessionTable {
+    shards: Vec<Mutex<Shard>>,
+}
+
+/// Sessions whose names fall together.
+pub struct Shard {
+    records: LruCache<SessionId, Record>,
+    ended: HashMap<SessionId, Ended>,
+    /// Sessions without state that were opened up to here may have been pushed out.
+    horizon: Option<WallMillis>,
+    capacity: usize,
+}
+
+/// A session that was ended before its time.
+struct Ended {
+    /// `None`: for good.
+    until: Option<MonoMillis>,
+    summary: SessionSummary,
+}
+
+impl SessionTable {
+    /// Room for about `capacity` sessions, and for as many that were ended.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let shards = if capacity < SHARDS * 64 { 1 } else { SHARDS };
+        let each = (capacity / shards).max(1);
+        Self { shards: (0..shards).map(|_| Mutex::new(Shard::new(each))).collect() }
+    }
+
+    /// The shard of a session, locked.
+    pub fn shard(&self, id: SessionId) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[usize::from(id.0[0]) % self.shards.len()];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every session, in use or ended.
+    #[must_use]
+    pub fn summaries(&self, half_life: Duration, now: Now) -> Vec<SessionSummary> {
+        let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
+        shards.flat_map(|shard| shard.summaries(half_life, now)).collect()
+    }
+
+    /// How many sessions are in use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).records.len()).sum()
+    }
+
+    /// Whether none is in use.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Shard {
+    fn new(capacity: usize) -> Self {
+        let slots = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
+        Self { records: LruCache::new(slots), ended: HashMap::new(), horizon: None, capacity }
+    }
+
+    /// Whether a session was ended.
+    ///
+    /// # Errors
+    /// [`Refusal::SessionBanned`] or [`Refusal::SessionRevoked`].
+    pub fn check_ended(&mut self, id: SessionId, now: Now) -> Result<(), Refusal> {
+        match self.ended.get(&id).map(|ended| ended.until) {
+            None => Ok(()),
+            Some(None) => Err(Refusal::SessionRevoked),
+            Some(Some(until)) if until > now.mono => Err(Refusal::SessionBanned(until.since(now.mono))),
+            Some(Some(_)) => {
+                self.forget_ended(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a session without state may start here.
+    ///
+    /// # Errors
+    /// [`Refusal::SessionEvicted`].
+    pub fn check_horizon(&self, opened: WallMillis) -> Result<(), Refusal> {
+        match self.horizon {
+            Some(horizon) if opened <= horizon => Err(Refusal::SessionEvicted),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The state of a session, marked as just used.
+    pub fn get(&mut self, id: SessionId) -> Option<&mut Record> {
+        self.records.get_mut(&id)
+    }
+
+    /// Keeps the state of a new session; pushes out the one idle for longest if there is no room.
+    pub fn insert(&mut self, record: Record, now: Now) {
+        if let Some((id, pushed_out)) = self.records.push(record.id, record)
+            && self.records.peek(&id).is_none()
+            && pushed_out.expires > now.wall
+        {
+            self.horizon = self.horizon.max(Some(pushed_out.opened));
+        }
+    }
+
+    /// Ends a session, for a time or for good, and returns its state. The session need not be in use.
+    pub fn end(&mut self, id: SessionId, ttl: Option<Duration>, half_life: Duration, now: Now) -> Option<Record> {
+        let record = self.records.pop(&id)?;
+        let until = ttl.map(|ttl| now.mono.after(ttl));
+        let status = ttl.map_or(SessionStatus::Revoked, SessionStatus::Banned);
+        let summary = SessionSummary { status, ..record.summary(half_life, now) };
+        self.make_room_for_ended(now);
+        self.ended.insert(id, Ended { until, summary });
+        Some(record)
+    }
+
+    /// From here on only the horizon keeps the session out: its facts are gone, so it has to be opened anew.
+    fn forget_ended(&mut self, id: SessionId) {
+        if let Some(ended) = self.ended.remove(&id) {
+            self.horizon = self.horizon.max(Some(ended.summary.opened));
+        }
+    }
+
+    /// Forgets the ended sessions that could not come back anyway; if that is not enough, the oldest one.
+    fn make_room_for_ended(&mut self, now: Now) {
+        if self.ended.len() < self.capacity {
+            return;
+        }
+        self.ended.retain(|_, ended| ended.summary.expires > now.wall);
+        if self.ended.len() >= self.capacity
+            && let Some(oldest) = self.ended.iter().min_by_key(|(_, ended)| ended.summary.opened).map(|(id, _)| *id)
+        {
+            self.forget_ended(oldest);
+        }
+    }
+
+    fn summaries(&self, half_life: Duration, now: Now) -> Vec<SessionSummary> {
+        let active = self.records.iter().map(|(_, record)| record.summary(half_life, now));
+        let ended = self.ended.values().filter_map(|ended| {
+            let status = match ended.until {
+                None => SessionStatus::Revoked,
+                Some(until) if until > now.mono => SessionStatus::Banned(until.since(now.mono)),
+                Some(_) => return None,
+            };
+            Some(SessionSummary { status, ..ended.summary.clone() })
+        });
+        active.chain(ended).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::Binding;
+    use crate::request::ClientAddress;
+    use crate::session::token::{Epoch, SessionGrant, SigningKey};
+
+    const HALF_LIFE: Duration = Duration::from_secs(600);
+
+    fn at(ms: u64) -> Now {
+        Now { wall: WallMillis(1_000_000 + ms), mono: MonoMillis(ms) }
+    }
+
+    fn record(name: u8, opened: u64) -> Record {
+        let grant = SessionGrant {
+            id: SessionId([name; 12]),
+            opened: WallMillis(opened),
+            expires: WallMillis(2_000_000),
+            epoch: Epoch([0; 8]),
+            key: SigningKey([name; 32]),
+        };
+        let client = ClientAddress::new("10.0.0.1".parse().unwrap());
+        Record::new(&grant, Epoch([0; 8]), Binding::of(client, &http::HeaderMap::new()), client, at(0))
+    }
+
+    #[test]
+    fn whoever_is_pushed_out_must_open_a_new_session() {
+        let table = SessionTable::new(2);
+        let mut shard = table.shard(SessionId([1; 12]));
+        assert_eq!(shard.check_horizon(WallMillis(0)), Ok(()));
+        for name in 1..=3 {
+            shard.insert(record(name, u64::from(name) * 10), at(0));
+        }
+        assert!(shard.get(SessionId([1; 12])).is_none());
+        assert_eq!(shard.check_horizon(WallMillis(10)), Err(Refusal::SessionEvicted));
+        assert_eq!(shard.check_horizon(WallMillis(11)), Ok(()), "opened later: was never used before");
+    }
+
+    #[test]
+    fn an_expired_session_moves_no_horizon() {
+        let mut shard = Shard::new(1);
+        shard.insert(record(1, 10), at(0));
+        shard.insert(record(2, 20), at(1_000_000));
+        assert_eq!(shard.check_horizon(WallMillis(5)), Ok(()));
+    }
+
+    #[test]
+    fn ended_sessions_stay_out_even_when_their_entry_is_forgotten() {
+        let mut shard = Shard::new(2);
+        for name in 1..=3 {
+            shard.insert(record(name, u64::from(name) * 10), at(0));
+            assert!(shard.end(SessionId([name; 12]), None, HALF_LIFE, at(0)).is_some());
+        }
+        assert_eq!(shard.ended.len(), 2);
+        assert_eq!(shard.check_ended(SessionId([3; 12]), at(0)), Err(Refusal::SessionRevoked));
+        assert_eq!(shard.check_ended(SessionId([1; 12]), at(0)), Ok(()), "forgotten");
+        assert_eq!(shard.check_horizon(WallMillis(10)), Err(Refusal::SessionEvicted), "but out all the same");
+    }
+
+    #[test]
+    fn a_banned_session_must_be_opened_anew_afterwards() {
+        let mut shard = Shard::new(2);
+        shard.insert(record(1, 10), at(0));
+        shard.end(SessionId([1; 12]), Some(Duration::from_secs(60)), HALF_LIFE, at(0));
+        assert_eq!(
+            shard.check_ended(SessionId([1; 12]), at(20_000)),
+            Err(Refusal::SessionBanned(Duration::from_secs(40)))
+        );
+        assert_eq!(shard.check_ended(SessionId([1; 12]), at(60_000)), Ok(()));
+        assert_eq!(shard.check_horizon(WallMillis(10)), Err(Refusal::SessionEvicted));
+    }
+}

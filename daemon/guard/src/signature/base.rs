@@ -1,0 +1,100 @@
+//! The signature base: the exact bytes that a signature covers (RFC 9421 section 2.5).
+
+use http::{HeaderMap, Method};
+
+use crate::refusal::Refusal;
+
+/// The message that was signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// Host in lower case without the default port (RFC 9421 section 2.2.3).
+    pub authority: &'a str,
+    /// The path as sent (section 2.2.6).
+    pub path: &'a str,
+    /// The query as sent, without `?` (section 2.2.7).
+    pub query: Option<&'a str>,
+    /// Header fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// Builds the base of `components` and the serialised parameters.
+///
+/// # Errors
+/// [`Refusal::ComponentUnsupported`] for a derived component outside the profile, or a field that is not there or not
+/// ASCII.
+pub fn signature_base<'c>(
+    message: &Message<'_>,
+    components: impl IntoIterator<Item = &'c str>,
+    parameters: &str,
+) -> Result<Vec<u8>, Refusal> {
+    let mut base = Vec::with_capacity(512);
+    for name in components {
+        base.push(b'"');
+        base.extend_from_slice(name.as_bytes());
+        base.extend_from_slice(b"\": ");
+        component_value(message, name, &mut base)?;
+        base.push(b'\n');
+    }
+    base.extend_from_slice(b"\"@signature-params\": ");
+    base.extend_from_slice(parameters.as_bytes());
+    Ok(base)
+}
+
+fn component_value(message: &Message<'_>, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
+    match name {
+        "@method" => base.extend_from_slice(message.method.as_str().as_bytes()),
+        "@authority" => base.extend_from_slice(message.authority.as_bytes()),
+        "@path" if message.path.is_empty() => base.push(b'/'),
+        "@path" => base.extend_from_slice(message.path.as_bytes()),
+        "@query" => {
+            base.push(b'?');
+            base.extend_from_slice(message.query.unwrap_or_default().as_bytes());
+        }
+        field => field_value(message.headers, field, base)?,
+    }
+    Ok(())
+}
+
+/// The value of a field: all its lines, trimmed, joined by a comma and a space (RFC 9421 section 2.1).
+fn field_value(headers: &HeaderMap, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
+    let is_lower_case = !name.bytes().any(|b| b.is_ascii_uppercase());
+    let mut values = headers.get_all(name).iter().peekable();
+    if !is_lower_case || name.starts_with('@') || values.peek().is_none() {
+        return Err(Refusal::ComponentUnsupported);
+    }
+    for (index, value) in values.enumerate() {
+        if index > 0 {
+            base.extend_from_slice(b", ");
+        }
+        let text = value.to_str().map_err(|_| Refusal::ComponentUnsupported)?;
+        base.extend_from_slice(text.trim_matches([' ', '\t']).as_bytes());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn derived_components_and_fields() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-two", HeaderValue::from_static("  a, b "));
+        headers.append("x-two", HeaderValue::from_static("c"));
+        headers.append("x-empty", HeaderValue::from_static(""));
+        let message =
+            Message { method: &Method::GET, authority: "example.com", path: "", query: Some("a=%20"), headers: &headers };
+        let names = ["@method", "@authority", "@path", "@query", "x-two", "x-empty"];
+        let base = signature_base(&message, names, "()").unwrap();
+        let expected = "\"@method\": GET\n\"@authority\": example.com\n\"@path\": /\n\"@query\": ?a=%20\n\
+                        \"x-two\": a, b, c\n\"x-empty\": \n\"@signature-params\": ()";
+        assert_eq!(String::from_utf8(base).unwrap(), expected);
+        for bad in ["@scheme", "@target-uri", "x-missing", "X-Two", "", "x y"] {
+            assert_eq!(signature_base(&message, [bad], "()").err(), Some(Refusal::ComponentUnsupported), "{bad}");
+        }
+    }
+}

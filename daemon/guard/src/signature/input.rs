@@ -1,0 +1,201 @@
+//! Finding the one signature that is ours, and reading it strictly.
+
+use http::HeaderMap;
+use http::header::HeaderName;
+
+use super::parse::{self, Member};
+use super::{CONTENT_DIGEST, CONTENT_TYPE, REQUIRED, TAG};
+use crate::refusal::Refusal;
+
+/// The field that describes signatures (RFC 9421 section 4.1).
+pub const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
+/// The field that carries them (RFC 9421 section 4.2).
+pub const SIGNATURE: HeaderName = HeaderName::from_static("signature");
+
+/// Both fields together may be this long; a client of ours needs 400 bytes.
+pub const FIELDS_LIMIT: usize = 4096;
+
+/// A signature that claims to be ours and is complete. Nothing is proved yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// Names of the covered components, in the client's order.
+    pub components: Vec<String>,
+    /// Seconds since the Unix epoch.
+    pub created: i64,
+    /// The client's own limit.
+    pub expires: Option<i64>,
+    /// As sent.
+    pub nonce: String,
+    /// As sent.
+    pub keyid: String,
+    /// As sent.
+    pub alg: String,
+    /// The value of `@signature-params`.
+    pub parameters: String,
+    /// The bytes of the signature.
+    pub signature: Vec<u8>,
+}
+
+/// Finds the signature with our tag.
+///
+/// # Errors
+/// [`Refusal::SignatureMissing`], [`Refusal::SignatureMalformed`] or [`Refusal::SignatureAmbiguous`].
+pub fn present(headers: &HeaderMap) -> Result<Presented, Refusal> {
+    let inputs = joined(headers, &SIGNATURE_INPUT)?.ok_or(Refusal::SignatureMissing)?;
+    let signatures = joined(headers, &SIGNATURE)?.ok_or(Refusal::SignatureMissing)?;
+    let inputs = parse::signature_input(&inputs).ok_or(Refusal::SignatureMalformed)?;
+    let mut signatures = parse::signature(&signatures).ok_or(Refusal::SignatureMalformed)?;
+    if has_double(inputs.iter().map(|member| member.label)) || has_double(signatures.iter().map(|(label, _)| *label)) {
+        return Err(Refusal::SignatureAmbiguous);
+    }
+    let mut ours = inputs.into_iter().filter(|member| member.tag.as_deref() == Some(TAG));
+    let member = ours.next().ok_or(Refusal::SignatureMissing)?;
+    if ours.next().is_some() {
+        return Err(Refusal::SignatureAmbiguous);
+    }
+    let position = signatures.iter().position(|(label, _)| *label == member.label);
+    let signature = position.map(|position| signatures.swap_remove(position).1).ok_or(Refusal::SignatureMissing)?;
+    complete(member, signature).ok_or(Refusal::SignatureMalformed)
+}
+
+/// All values of a field as one, as RFC 8941 section 4.2 says.
+fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<std::borrow::Cow<'a, [u8]>>, Refusal> {
+    let mut values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+    let Some(first) = values.next() else { return Ok(None) };
+    let mut whole = std::borrow::Cow::Borrowed(first);
+    for value in values {
+        whole.to_mut().extend_from_slice(b", ");
+        whole.to_mut().extend_from_slice(value);
+    }
+    if whole.len() > FIELDS_LIMIT { Err(Refusal::SignatureMalformed) } else { Ok(Some(whole)) }
+}
+
+fn has_double<'a>(labels: impl Iterator<Item = &'a str>) -> bool {
+    let labels: Vec<_> = labels.collect();
+    labels.iter().enumerate().any(|(index, label)| labels[..index].contains(label))
+}
+
+fn complete(member: Member<'_>, signature: Option<Vec<u8>>) -> Option<Presented> {
+    if member.malformed {
+        return None;
+    }
+    Some(Presented {
+        components: member.components.into_iter().collect::<Option<_>>()?,
+        created: member.created?,
+        expires: member.expires,
+        nonce: member.nonce?,
+        keyid: member.keyid?,
+        alg: member.alg?,
+        parameters: member.serialised,
+        signature: signature?,
+    })
+}
+
+impl Presented {
+    /// Whether everything is covered that this request needs covered, each once.
+    ///
+    /// # Errors
+    /// [`Refusal::SignatureIncomplete`]; [`Refusal::SignatureAmbiguous`] for a component named twice.
+    pub fn check_coverage(&self, headers: &HeaderMap, has_body: bool) -> Result<(), Refusal> {
+        if has_double(self.components.iter().map(String::as_str)) {
+            return Err(Refusal::SignatureAmbiguous);
+        }
+        let covers = |name: &str| self.components.iter().any(|component| component == name);
+        let body_covered =
+            !has_body || (covers(CONTENT_DIGEST) && (covers(CONTENT_TYPE) || !headers.contains_key(CONTENT_TYPE)));
+        if has_body && !headers.contains_key(CONTENT_DIGEST) {
+            return Err(Refusal::DigestMissing);
+        }
+        if REQUIRED.iter().all(|name| covers(name)) && body_covered {
+            Ok(())
+        } else {
+            Err(Refusal::SignatureIncomplete)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(input: &[&str], signature: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in input {
+            headers.append(SIGNATURE_INPUT, HeaderValue::from_str(value).unwrap());
+        }
+        for value in signature {
+            headers.append(SIGNATURE, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    const OURS: &str = r#"p=("@method" "@authority" "@path" "@query");created=1;nonce="n";keyid="k";alg="hmac-sha256";tag="portcullis-1""#;
+
+    #[test]
+    fn ours_is_found_among_others() {
+        let other = r#"x=("@method");created=1;tag="other""#;
+        let presented = present(&headers(&[other, OURS], &["x=:AA==:", "p=:AQI=:"])).unwrap();
+        assert_eq!(presented.components, ["@method", "@authority", "@path", "@query"]);
+        assert_eq!((presented.signature.as_slice(), presented.created), (&[1, 2][..], 1));
+        assert_eq!(format!("p={}", presented.parameters), OURS);
+    }
+
+    #[test]
+    fn order_and_unknown_parameters_are_kept_and_spelling_is_made_strict() {
+        let input = r#"p=( "@query"   "@method" );tag="portcullis-1";odd;x=?0;y=1.50;alg="a";keyid="k\"\\";nonce="n";created=-5"#;
+        let presented = present(&headers(&[input], &["p=:AA==:"])).unwrap();
+        let strict = r#"("@query" "@method");tag="portcullis-1";odd;x=?0;y=1.5;alg="a";keyid="k\"\\";nonce="n";created=-5"#;
+        assert_eq!(presented.parameters, strict);
+        assert_eq!((presented.keyid.as_str(), presented.created), ("k\"\\", -5));
+    }
+
+    #[test]
+    fn each_defect_has_its_refusal() {
+        let with = |from: &str, to: &str| OURS.replace(from, to);
+        let long = format!("x=(\"{}\")", "a".repeat(FIELDS_LIMIT));
+        let cases: [(&[&str], &[&str], Refusal); 17] = [
+            (&[], &[], Refusal::SignatureMissing),
+            (&[OURS], &[], Refusal::SignatureMissing),
+            (&[], &["p=:AA==:"], Refusal::SignatureMissing),
+            (&[OURS], &["q=:AA==:"], Refusal::SignatureMissing),
+            (&[&with("portcullis-1", "other")], &["p=:AA==:"], Refusal::SignatureMissing),
+            (&[&with(";tag=\"portcullis-1\"", "")], &["p=:AA==:"], Refusal::SignatureMissing),
+            (&["p=(\"@method\""], &["p=:AA==:"], Refusal::SignatureMalformed),
+            (&[OURS], &["p=AA"], Refusal::SignatureMalformed),
+            (&[OURS], &["p=:&:"], Refusal::SignatureMalformed),
+            (&[&with("created=1", "created=\"1\"")], &["p=:AA==:"], Refusal::SignatureMalformed),
+            (&[&with("created=1;", "")], &["p=:AA==:"], Refusal::SignatureMalformed),
+            (&[&with("created=1;", "created=1;created=2;")], &["p=:AA==:"], Refusal::SignatureMalformed),
+            (&[&with("\"@query\"", "\"@query\";req")], &["p=:AA==:"], Refusal::SignatureMalformed),
+            (&[&long], &["p=:AA==:"], Refusal::SignatureMalformed),
+            (&[OURS, OURS], &["p=:AA==:"], Refusal::SignatureAmbiguous),
+            (&[OURS], &["p=:AA==:, p=:AA==:"], Refusal::SignatureAmbiguous),
+            (&[OURS, &with("p=(", "q=(")], &["p=:AA==:, q=:AA==:"], Refusal::SignatureAmbiguous),
+        ];
+        for (input, signature, refusal) in cases {
+            assert_eq!(present(&headers(input, signature)).err(), Some(refusal), "{input:?} {signature:?}");
+        }
+    }
+
+    #[test]
+    fn coverage_depends_on_the_body() {
+        let mut fields = headers(&[OURS], &["p=:AA==:"]);
+        let presented = present(&fields).unwrap();
+        assert_eq!(presented.check_coverage(&fields, false), Ok(()));
+        assert_eq!(presented.check_coverage(&fields, true), Err(Refusal::DigestMissing));
+        fields.insert(CONTENT_DIGEST, HeaderValue::from_static("sha-256=:AA==:"));
+        assert_eq!(presented.check_coverage(&fields, true), Err(Refusal::SignatureIncomplete));
+        let with_digest =
+            Presented { components: [&presented.components[..], &[CONTENT_DIGEST.into()]].concat(), ..presented };
+        assert_eq!(with_digest.check_coverage(&fields, true), Ok(()));
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        assert_eq!(with_digest.check_coverage(&fields, true), Err(Refusal::SignatureIncomplete));
+        let doubled = Presented {
+            components: [&with_digest.components[..], &["@path".into()]].concat(),
+            ..with_digest.clone()
+        };
+        assert_eq!(doubled.check_coverage(&fields, true), Err(Refusal::SignatureAmbiguous));
+    }
+}

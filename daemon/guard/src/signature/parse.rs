@@ -1,0 +1,212 @@
+//! `Signature-Input` and `Signature` read in one pass over borrowed text, by the visitors of the `sfv` crate.
+//!
+//! A parsed dictionary would do, but it silently keeps the last of two equal labels (RFC 8941 section 4.2.2), and a
+//! doubled label is what somebody sends who hopes that two readers disagree.
+
+use std::convert::Infallible;
+
+use sfv::visitor::{
+    DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor,
+};
+use sfv::{BareItemFromInput, ItemSerializer, KeyRef};
+
+/// One member of `Signature-Input`.
+#[derive(Debug, Default)]
+pub(super) struct Member<'a> {
+    pub(super) label: &'a str,
+    /// Names of covered components, in order; `None` marks one with parameters or of a wrong type.
+    pub(super) components: Vec<Option<String>>,
+    pub(super) created: Option<i64>,
+    pub(super) expires: Option<i64>,
+    pub(super) nonce: Option<String>,
+    pub(super) keyid: Option<String>,
+    pub(super) alg: Option<String>,
+    pub(super) tag: Option<String>,
+    /// A known parameter had a value of the wrong type, or one appeared twice.
+    pub(super) malformed: bool,
+    /// The inner list and its parameters in strict serialisation (RFC 9421 section 2.3), in the client's order.
+    pub(super) serialised: String,
+    seen: Vec<&'a str>,
+}
+
+/// All members of a `Signature-Input` field, equal labels included.
+#[derive(Default)]
+pub(super) struct InputMembers<'a>(Vec<Member<'a>>);
+
+/// All members of a `Signature` field: label and bytes; `None` where a member is no byte sequence.
+#[derive(Default)]
+pub(super) struct SignatureMembers<'a>(Vec<(&'a str, Option<Vec<u8>>)>);
+
+/// Reads a `Signature-Input` field. `None` if it is no dictionary.
+pub(super) fn signature_input(field: &[u8]) -> Option<Vec<Member<'_>>> {
+    sfv::Parser::new(field).parse_dictionary_with_visitor(InputMembers::default()).ok()
+}
+
+/// Reads a `Signature` field. `None` if it is no dictionary.
+pub(super) fn signature(field: &[u8]) -> Option<Vec<(&str, Option<Vec<u8>>)>> {
+    sfv::Parser::new(field).parse_dictionary_with_visitor(SignatureMembers::default()).ok()
+}
+
+impl<'a> DictionaryVisitor<'a> for InputMembers<'a> {
+    type Out = Vec<Member<'a>>;
+    type Error = Infallible;
+
+    fn entry(&mut self, key: &'a KeyRef) -> Result<impl EntryVisitor<'a>, Infallible> {
+        self.0.push(Member { label: key.as_str(), ..Member::default() });
+        Ok(self.0.last_mut())
+    }
+
+    fn finish(self) -> Result<Self::Out, Infallible> {
+        Ok(self.0)
+    }
+}
+
+impl<'a> EntryVisitor<'a> for &mut Member<'a> {
+    type Error = Infallible;
+
+    fn item(self) -> Result<impl ItemVisitor<'a>, Infallible> {
+        self.malformed = true;
+        Ok(Ignored)
+    }
+
+    fn inner_list(self) -> Result<impl InnerListVisitor<'a>, Infallible> {
+        self.serialised.push('(');
+        Ok(self)
+    }
+}
+
+impl<'a> InnerListVisitor<'a> for &mut Member<'a> {
+    type Error = Infallible;
+
+    fn item(&mut self) -> Result<impl ItemVisitor<'a>, Infallible> {
+        Ok(Component(&mut **self))
+    }
+
+    fn finish(self) -> Result<impl ParameterVisitor<'a>, Infallible> {
+        self.serialised.push(')');
+        Ok(self)
+    }
+}
+
+impl<'a> ParameterVisitor<'a> for &mut Member<'a> {
+    type Out = ();
+    type Error = Infallible;
+
+    fn parameter(&mut self, key: &'a KeyRef, value: BareItemFromInput<'a>) -> Result<(), Infallible> {
+        let name = key.as_str();
+        self.malformed |= self.seen.contains(&name);
+        self.seen.push(name);
+        self.serialised.push(';');
+        self.serialised.push_str(name);
+        if value.as_boolean() != Some(true) {
+            self.serialised.push('=');
+            ItemSerializer::with_buffer(&mut self.serialised).bare_item(&value);
+        }
+        self.keep(name, &value);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl Member<'_> {
+    /// Keeps a parameter of RFC 9421 section 2.3; others are signed but mean nothing to us.
+    fn keep(&mut self, name: &str, value: &BareItemFromInput<'_>) {
+        let text = || value.as_string().map(|text| text.as_str().to_owned());
+        let seconds = || value.as_integer().map(i64::from);
+        let understood = match name {
+            "created" => keep_in(&mut self.created, seconds()),
+            "expires" => keep_in(&mut self.expires, seconds()),
+            "nonce" => keep_in(&mut self.nonce, text()),
+            "keyid" => keep_in(&mut self.keyid, text()),
+            "alg" => keep_in(&mut self.alg, text()),
+            "tag" => keep_in(&mut self.tag, text()),
+            _ => true,
+        };
+        self.malformed |= !understood;
+    }
+}
+
+fn keep_in<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    *slot = value;
+    slot.is_some()
+}
+
+/// A covered component while it is read.
+struct Component<'m, 'a>(&'m mut Member<'a>);
+
+impl<'a> ItemVisitor<'a> for Component<'_, 'a> {
+    type Out = ();
+    type Error = Infallible;
+
+    fn bare_item(self, value: BareItemFromInput<'a>) -> Result<impl ParameterVisitor<'a, Out = ()>, Infallible> {
+        let Self(member) = self;
+        if !member.components.is_empty() {
+            member.serialised.push(' ');
+        }
+        ItemSerializer::with_buffer(&mut member.serialised).bare_item(&value);
+        member.components.push(value.as_string().map(|name| name.as_str().to_owned()));
+        Ok(ComponentParameters(member))
+    }
+}
+
+/// The parameters of a covered component: the profile knows none, so one is enough to refuse the component.
+struct ComponentParameters<'m, 'a>(&'m mut Member<'a>);
+
+impl<'a> ParameterVisitor<'a> for ComponentParameters<'_, 'a> {
+    type Out = ();
+    type Error = Infallible;
+
+    fn parameter(&mut self, _: &'a KeyRef, _: BareItemFromInput<'a>) -> Result<(), Infallible> {
+        if let Some(component) = self.0.components.last_mut() {
+            *component = None;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl<'a> DictionaryVisitor<'a> for SignatureMembers<'a> {
+    type Out = Vec<(&'a str, Option<Vec<u8>>)>;
+    type Error = Infallible;
+
+    fn entry(&mut self, key: &'a KeyRef) -> Result<impl EntryVisitor<'a>, Infallible> {
+        self.0.push((key.as_str(), None));
+        Ok(Bytes(self.0.last_mut().map(|(_, bytes)| bytes)))
+    }
+
+    fn finish(self) -> Result<Self::Out, Infallible> {
+        Ok(self.0)
+    }
+}
+
+struct Bytes<'m>(Option<&'m mut Option<Vec<u8>>>);
+
+impl<'a> EntryVisitor<'a> for Bytes<'_> {
+    type Error = Infallible;
+
+    fn item(self) -> Result<impl ItemVisitor<'a>, Infallible> {
+        Ok(self)
+    }
+
+    fn inner_list(self) -> Result<impl InnerListVisitor<'a>, Infallible> {
+        Ok(Ignored)
+    }
+}
+
+impl<'a> ItemVisitor<'a> for Bytes<'_> {
+    type Out = ();
+    type Error = Infallible;
+
+    fn bare_item(self, value: BareItemFromInput<'a>) -> Result<impl ParameterVisitor<'a, Out = ()>, Infallible> {
+        if let (Some(slot), BareItemFromInput::ByteSequence(bytes)) = (self.0, value) {
+            *slot = Some(bytes);
+        }
+        Ok(Ignored)
+    }
+}

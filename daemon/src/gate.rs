@@ -1,0 +1,149 @@
+//! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
+
+use portcullis_guard::effect::{Effect, KernelBan};
+use portcullis_guard::guard::Guard;
+use portcullis_guard::incident::Incident;
+use portcullis_guard::time::{Now, WallMillis};
+
+use crate::clock;
+use crate::config::Config;
+use crate::enforcer::{Enforcer, EnforcerError, Flow, Origin, Target};
+use crate::listener::connections::{Connections, Doom};
+
+/// The kernel refused what the guard decided. The intention stands, the enforcement does not.
+#[derive(Debug, thiserror::Error)]
+#[error("the kernel does not enforce it: {0}")]
+pub struct KernelError(#[from] EnforcerError);
+
+/// Everything that workers and the control socket share.
+pub struct Gate {
+    guard: Guard,
+    enforcer: Option<Enforcer>,
+    connections: Connections,
+    config: Config,
+    started: WallMillis,
+}
+
+impl Gate {
+    /// Puts the parts together. Without an enforcer, verdicts are enforced in HTTP only.
+    #[must_use]
+    pub fn new(guard: Guard, enforcer: Option<Enforcer>, config: Config) -> Self {
+        Self { guard, enforcer, connections: Connections::default(), config, started: clock::now().wall }
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        clock::now()
+    }
+
+    /// Who decides.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// The packet layer; `None` when it is off.
+    #[must_use]
+    pub fn kernel(&self) -> Option<&Enforcer> {
+        self.enforcer.as_ref()
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// What the operator configured.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// When the daemon started.
+    #[must_use]
+    pub fn started(&self) -> WallMillis {
+        self.started
+    }
+
+    /// Carries effects out in their order; all of them, even if the kernel refuses one.
+    ///
+    /// # Errors
+    /// The first [`KernelError`]. It is logged here too.
+    pub fn perform(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
+        let mut outcome = Ok(());
+        for effect in effects {
+            if let Err(error) = self.perform_one(effect) {
+                tracing::error!(%error, "kernel enforcement failed");
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
+    }
+
+    fn perform_one(&self, effect: Effect) -> Result<(), KernelError> {
+        match effect {
+            Effect::Ban(ban) => self.ban(ban),
+            Effect::Unban(network) => self.in_kernel(|kernel| kernel.unban(Target::Prefix(network)).map(|_| ())),
+            Effect::Allow(network) => self.in_kernel(|kernel| kernel.allow(network)),
+            Effect::Disallow(network) => self.in_kernel(|kernel| kernel.disallow(network).map(|_| ())),
+            Effect::DropFlows { connections, ttl, reference } => {
+                tracing::info!(connections = connections.len(), ttl = ttl.as_secs(), %reference, "dropping connections");
+                connections.iter().for_each(|&connection| self.connections.doom(connection, Doom { ttl }));
+                Ok(())
+            }
+            Effect::SessionEnded { session, ttl } => {
+                tracing::warn!(%session, ttl = ttl.as_secs(), "session ended");
+                Ok(())
+            }
+            Effect::Report(incident) => {
+                report(&incident);
+                Ok(())
+            }
+        }
+    }
+
+    fn ban(&self, ban: KernelBan) -> Result<(), KernelError> {
+        let KernelBan { network, ttl, origin } = ban;
+        tracing::warn!(%network, ttl = ttl.as_secs(), %origin, "ban");
+        self.in_kernel(|kernel| kernel.ban(Target::Prefix(network), ttl, kernel_origin(origin)))
+    }
+
+    /// Drops what still comes over a connection that was just closed.
+    pub(crate) fn drop_flow(&self, flow: Flow, doom: Doom) {
+        let outcome = self.in_kernel(|kernel| kernel.ban(Target::Flow(flow), doom.ttl, Origin::Verdict));
+        match outcome {
+            // Never-ban wins in the kernel too, and the connection is closed all the same.
+            Ok(()) | Err(KernelError(EnforcerError::NeverBanned { .. })) => {}
+            Err(error) => tracing::error!(%error, "kernel enforcement failed"),
+        }
+    }
+
+    fn in_kernel(&self, act: impl FnOnce(&Enforcer) -> Result<(), EnforcerError>) -> Result<(), KernelError> {
+        self.enforcer.as_ref().map_or(Ok(()), act).map_err(KernelError)
+    }
+}
+
+fn kernel_origin(origin: portcullis_guard::blacklist::Origin) -> Origin {
+    match origin {
+        portcullis_guard::blacklist::Origin::Operator => Origin::Operator,
+        portcullis_guard::blacklist::Origin::Score => Origin::Verdict,
+    }
+}
+
+/// The path comes from a client: the debug form escapes what a terminal would obey.
+fn report(incident: &Incident) {
+    tracing::info!(
+        reference = %incident.reference,
+        cause = incident.refusal.cause(),
+        client = %incident.client,
+        session = incident.session.map(tracing::field::display),
+        method = ?incident.method,
+        path = ?incident.path,
+        rule = incident.rule,
+        waived = incident.waived,
+        explanation = incident.explanation,
+        "refused"
+    );
+}

@@ -1,0 +1,107 @@
+//! The request as the upstream gets it, and the answer as the client gets it.
+
+use http::header::{CONNECTION, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Uri};
+use portcullis_guard::guard::Permit;
+use portcullis_guard::request::ClientAddress;
+
+use super::body::CallBody;
+use super::intake::Head;
+
+/// Fields between two hops (RFC 9110 section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Fields that tell the application who the client is. Only the gate may set them.
+const TRUSTED: [HeaderName; 6] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("portcullis-session"),
+];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const PORTCULLIS_SESSION: HeaderName = HeaderName::from_static("portcullis-session");
+
+/// Builds the request for the upstream. It takes the permit's word that the request may pass.
+///
+/// # Errors
+/// Only if the normal path and the query make no URI, which parsing them has ruled out.
+pub fn request(
+    parts: Parts,
+    head: &Head,
+    permit: &Permit,
+    client: ClientAddress,
+    scheme: &'static str,
+    body: CallBody,
+) -> Result<Request<CallBody>, http::Error> {
+    let mut headers = parts.headers;
+    remove_hop_by_hop(&mut headers);
+    TRUSTED.iter().for_each(|name| _ = headers.remove(name));
+    headers.insert(X_FORWARDED_FOR, text(&client.to_string()));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    if let Some(session) = permit.session() {
+        headers.insert(PORTCULLIS_SESSION, text(&session.to_string()));
+    }
+    debug_assert!(headers.contains_key(HOST), "intake checked it");
+    let mut request = Request::builder().method(parts.method).uri(target(head, parts.uri.query())?).body(body)?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The target in origin form, with the path that the rules saw.
+fn target(head: &Head, query: Option<&str>) -> Result<Uri, http::Error> {
+    let target = match query {
+        Some(query) => format!("{}?{query}", head.path.as_str()),
+        None => head.path.as_str().to_owned(),
+    };
+    Uri::builder().path_and_query(target).build()
+}
+
+/// Removes what belongs to one hop, with everything that `Connection` names.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .collect();
+    named.iter().chain(&HOP_BY_HOP).for_each(|name| _ = headers.remove(name));
+}
+
+fn text(value: &str) -> HeaderValue {
+    // Addresses and session names are ASCII.
+    HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hop_by_hop_fields_go_with_those_they_name() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Secret"),
+            ("keep-alive", "5"),
+            ("upgrade", "websocket"),
+            ("x-secret", "1"),
+            ("x-kept", "1"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+}

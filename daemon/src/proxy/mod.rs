@@ -1,0 +1,233 @@
+//! The way of a request: intake → guard (head) → body → guard (rules) → upstream → guard (outcome) → answer.
+//!
+//! It asks the guard and does what the guard says. It never sees the kernel maps.
+
+mod body;
+mod forward;
+mod intake;
+mod own;
+pub mod problem;
+mod upstream;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::{Either, Full};
+use hyper::Request as HttpRequest;
+use hyper::body::Incoming;
+use portcullis_guard::guard::{Admission, Judgement, Permit, Receipt, Refused};
+use portcullis_guard::path::NormalPath;
+use portcullis_guard::refusal::Refusal;
+use portcullis_guard::request::{ClientAddress, Reference, Request};
+use portcullis_guard::signature::digest::BodyDigest;
+
+use self::body::{AnswerBody, CallBody};
+use self::intake::Head;
+use self::upstream::Upstream;
+use crate::gate::Gate;
+use crate::listener::connections::Connection;
+use crate::listener::timer::CoarseTimer;
+use crate::{clock, random};
+
+/// The proxy of one worker.
+pub struct Proxy {
+    gate: Arc<Gate>,
+    upstream: Upstream,
+    timer: CoarseTimer,
+    default_port: u16,
+    scheme: &'static str,
+}
+
+/// One request on its way.
+struct Call<'a> {
+    parts: &'a Parts,
+    head: &'a Head,
+    connection: &'a Connection,
+    client: ClientAddress,
+    reference: Reference,
+}
+
+impl Call<'_> {
+    fn view(&self) -> Request<'_> {
+        Request {
+            method: &self.parts.method,
+            operation: &self.head.operation,
+            authority: &self.head.authority,
+            raw_path: self.parts.uri.path(),
+            query: self.parts.uri.query(),
+            path: &self.head.path,
+            headers: &self.parts.headers,
+            has_body: self.head.has_body,
+            client: self.client,
+            connection: self.connection.id,
+            reference: self.reference,
+        }
+    }
+}
+
+/// What became of a request: forward it like this, or answer.
+type Passage = Result<(Permit, CallBody), Response<Full<Bytes>>>;
+
+impl Proxy {
+    /// A proxy with an empty connection pool.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, timer: CoarseTimer) -> Self {
+        let http = &gate.config().http;
+        let upstream = Upstream::new(http.upstream.clone(), http.upstream_timeout, timer.clone());
+        let (default_port, scheme) = (gate.guard().policy().default_port, http.public_scheme.as_str());
+        Self { upstream, timer, default_port, scheme, gate }
+    }
+
+    /// What it works for.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Answers one request. Never fails: whatever goes wrong is an answer.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn answer(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        request: HttpRequest<Incoming>,
+    ) -> Result<Response<AnswerBody>, Infallible> {
+        let (parts, body) = request.into_parts();
+        let read = intake::read(&parts, self.default_port);
+        let (head, fault) = match read {
+            Ok(head) => (head, None),
+            Err(refusal) => (Head::unreadable(), Some(refusal)),
+        };
+        let client = ClientAddress::new(connection.flow.remote.ip());
+        let call =
+            Call { parts: &parts, head: &head, connection: &connection, client, reference: random::reference() };
+        if let Some(refusal) = fault {
+            return Ok(self.refuse(&call, refusal).map(Either::Left));
+        }
+        if let Some(path) = own::path(&head.path) {
+            return Ok(self.answer_own(&call, path, body).await.map(Either::Left));
+        }
+        let passage = self.judge(&call, body).await;
+        match passage {
+            Ok((permit, body)) => Ok(self.forward(parts, &head, &connection, permit, body).await),
+            Err(answer) => Ok(answer.map(Either::Left)),
+        }
+    }
+
+    /// Takes a request through the guard. The body of a signed call is read only when the head was found good.
+    async fn judge(&self, call: &Call<'_>, body: Incoming) -> Passage {
+        let judgement = self.gate.guard().judge_head(&call.view(), clock::now());
+        let bound = match self.settle(call, judgement)? {
+            Admission::Forward(permit) => return Ok((permit, Either::Right(body))),
+            Admission::Bound(bound) => bound,
+        };
+        let (bytes, digest) = if call.head.has_body {
+            let bytes = self.read_body(call, body).await?;
+            let digest = BodyDigest::of(&bytes);
+            (bytes, Some(digest))
+        } else {
+            (Bytes::new(), None)
+        };
+        let judgement = self.gate.guard().admit(bound, &call.view(), digest.as_ref(), clock::now());
+        let permit = self.settle(call, judgement)?;
+        Ok((permit, Either::Left(Full::new(bytes))))
+    }
+
+    async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Response<Full<Bytes>>> {
+        let http = &self.gate.config().http;
+        let read = body::read(body, http.max_body, http.body_timeout, &self.timer).await;
+        read.map_err(|refusal| self.refuse(call, refusal))
+    }
+
+    /// Carries out what the guard wants, and turns a refusal into an answer unless the gate only watches.
+    fn settle<T: Waivable>(&self, call: &Call<'_>, judgement: Judgement<T>) -> Result<T, Response<Full<Bytes>>> {
+        // A kernel that refuses is logged; the answer to this client is the same.
+        let _ = self.gate.perform(judgement.effects);
+        judgement.outcome.or_else(|mut refused| match refused.waived.take() {
+            Some(permit) => Ok(T::waived(permit)),
+            None => Err(self.answer_refused(call, &refused)),
+        })
+    }
+
+    fn refuse(&self, call: &Call<'_>, refusal: Refusal) -> Response<Full<Bytes>> {
+        let judgement = self.gate.guard().refuse_for(&call.view(), refusal, clock::now());
+        let _ = self.gate.perform(judgement.effects);
+        match judgement.outcome {
+            Ok(_) => Response::new(Full::default()),
+            Err(refused) => self.answer_refused(call, &refused),
+        }
+    }
+
+    fn answer_refused(&self, call: &Call<'_>, refused: &Refused) -> Response<Full<Bytes>> {
+        problem::answer(refused, call.head.has_body, clock::now().wall)
+    }
+
+    async fn forward(
+        &self,
+        parts: Parts,
+        head: &Head,
+        connection: &Connection,
+        mut permit: Permit,
+        body: CallBody,
+    ) -> Response<AnswerBody> {
+        let client = ClientAddress::new(connection.flow.remote.ip());
+        let receipt = permit.take_receipt();
+        let shown = parts.clone();
+        let sent = match forward::request(parts, head, &permit, client, self.scheme, body) {
+            Ok(request) => self.upstream.send(request).await,
+            Err(_) => Err(Refusal::UpstreamUnavailable),
+        };
+        match sent {
+            Ok(mut response) => {
+                self.complete(receipt, response.status());
+                forward::remove_hop_by_hop(response.headers_mut());
+                response.map(Either::Right)
+            }
+            Err(refusal) => {
+                let call = Call { parts: &shown, head, connection, client, reference: random::reference() };
+                let answer = self.refuse(&call, refusal);
+                self.complete(receipt, answer.status());
+                answer.map(Either::Left)
+            }
+        }
+    }
+
+    fn complete(&self, receipt: Option<Receipt>, status: StatusCode) {
+        if let Some(receipt) = receipt {
+            self.gate.guard().complete(receipt, status.as_u16(), clock::now());
+        }
+    }
+}
+
+/// What monitor mode makes of a refusal.
+trait Waivable {
+    fn waived(permit: Permit) -> Self;
+}
+
+impl Waivable for Permit {
+    fn waived(permit: Permit) -> Self {
+        permit
+    }
+}
+
+impl Waivable for Admission {
+    fn waived(permit: Permit) -> Self {
+        Self::Forward(permit)
+    }
+}
+
+impl Head {
+    /// Stands for a head that could not be read, in the memory of refusals.
+    fn unreadable() -> Self {
+        Self {
+            authority: String::new(),
+            path: NormalPath::root(),
+            operation: http::Method::GET,
+            has_body: false,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The gate's own paths: sessions are opened here, and the SDK is served.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use portcullis_guard::guard::Opened;
+use portcullis_guard::path::NormalPath;
+use portcullis_guard::refusal::Refusal;
+use portcullis_guard::session::agreement::{Agreed, AgreementRequest};
+use portcullis_guard::signature::{CONTENT_DIGEST, CONTENT_TYPE as COVERED_TYPE, HMAC_SHA256, REQUIRED, TAG};
+use portcullis_guard::time::Now;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::problem::seconds;
+use super::{Call, Proxy, body};
+use crate::{clock, random};
+
+/// Everything below belongs to the gate and never reaches the upstream.
+const PREFIX: &str = "/.well-known/portcullis/";
+/// A session request is a few hundred bytes.
+const SESSION_REQUEST_LIMIT: usize = 4096;
+
+static SCRIPT: &[u8] = include_bytes!("../../../sdk/js/dist/portcullis.js");
+static MODULE: &[u8] = include_bytes!("../../../sdk/js/dist/portcullis.mjs");
+
+/// The part of a path that belongs to the gate.
+pub(super) fn path(path: &NormalPath) -> Option<&str> {
+    path.as_str().strip_prefix(PREFIX)
+}
+
+/// What a client sends to open a session (docs/protocol.md section 1).
+#[derive(Deserialize)]
+#[serde(tag = "key_agreement", rename_all = "kebab-case", deny_unknown_fields)]
+enum SessionRequest {
+    #[serde(rename = "ecdh-p256")]
+    EcdhP256 { public_key: String },
+    ServerKey {},
+}
+
+/// What it gets.
+#[derive(Serialize)]
+struct SessionAnswer<'a> {
+    session_id: &'a str,
+    alg: &'static str,
+    key_agreement: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Zeroizing<String>>,
+    expires_at: u64,
+    server_time: f64,
+    profile: Profile,
+}
+
+#[derive(Serialize)]
+struct Profile {
+    tag: &'static str,
+    components: [&'static str; 4],
+    body_components: [&'static str; 2],
+    digest: &'static str,
+    max_age: u64,
+}
+
+impl Proxy {
+    pub(super) async fn answer_own(&self, call: &Call<'_>, path: &str, body: Incoming) -> Response<Full<Bytes>> {
+        let answer = match (path, &call.parts.method) {
+            ("session", &Method::POST) => self.open_session(call, body).await,
+            ("client.js", &Method::GET | &Method::HEAD) => Ok(script(SCRIPT)),
+            ("client.mjs", &Method::GET | &Method::HEAD) => Ok(script(MODULE)),
+            ("session" | "client.js" | "client.mjs", _) => Err(Refusal::MethodRefused),
+            (_, _) => Err(Refusal::OwnPathUnknown),
+        };
+        answer.unwrap_or_else(|refusal| self.refuse(call, refusal))
+    }
+
+    async fn open_session(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Full<Bytes>>, Refusal> {
+        let patience = self.gate.config().http.body_timeout;
+        let bytes = body::read(body, SESSION_REQUEST_LIMIT, patience, &self.timer).await?;
+        let request = parse(&bytes).ok_or(Refusal::SessionRequestMalformed)?;
+        let entropy = random::session_entropy().map_err(|error| {
+            tracing::error!(%error, "cannot open a session");
+            Refusal::UpstreamUnavailable
+        })?;
+        let now = clock::now();
+        let opened = self.gate.guard().open_session(&request, &entropy, call.client, now)?;
+        let max_age = self.gate.guard().policy().freshness.max_age.as_secs();
+        Ok(created(&opened, max_age, now))
+    }
+}
+
+fn parse(body: &[u8]) -> Option<AgreementRequest> {
+    match serde_json::from_slice(body).ok()? {
+        SessionRequest::ServerKey {} => Some(AgreementRequest::ServerKey),
+        SessionRequest::EcdhP256 { public_key } => {
+            URL_SAFE_NO_PAD.decode(public_key).ok().map(AgreementRequest::EcdhP256)
+        }
+    }
+}
+
+fn created(opened: &Opened, max_age: u64, now: Now) -> Response<Full<Bytes>> {
+    let (key_agreement, public_key, salt, key) = match &opened.agreed {
+        Agreed::EcdhP256 { public_key, salt } => {
+            ("ecdh-p256", Some(URL_SAFE_NO_PAD.encode(public_key)), Some(URL_SAFE_NO_PAD.encode(salt)), None)
+        }
+        Agreed::ServerKey(key) => ("server-key", None, None, Some(Zeroizing::new(URL_SAFE_NO_PAD.encode(key.0)))),
+    };
+    let answer = SessionAnswer {
+        session_id: &opened.session_id,
+        alg: HMAC_SHA256,
+        key_agreement,
+        public_key,
+        salt,
+        key,
+        expires_at: opened.expires.seconds(),
+        server_time: seconds(now.wall),
+        profile: Profile {
+            tag: TAG,
+            components: REQUIRED,
+            body_components: [CONTENT_DIGEST, COVERED_TYPE],
+            digest: "sha-256",
+            max_age,
+        },
+    };
+    let body = serde_json::to_vec(&answer).unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = StatusCode::CREATED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn script(source: &'static [u8]) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(source)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_requests() {
+        assert_eq!(parse(br#"{"key_agreement":"server-key"}"#), Some(AgreementRequest::ServerKey));
+        assert_eq!(
+            parse(br#"{"key_agreement":"ecdh-p256","public_key":"BAU"}"#),
+            Some(AgreementRequest::EcdhP256(vec![4, 5]))
+        );
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"key_agreement":"other"}"#,
+            r#"{"key_agreement":"ecdh-p256"}"#,
+            r#"{"key_agreement":"ecdh-p256","public_key":"B AU"}"#,
+            r#"{"key_agreement":"server-key","extra":1}"#,
+        ] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_gate_owns_its_prefix() {
+        let own = |raw: &str| path(&NormalPath::parse(raw).unwrap()).map(str::to_owned);
+        assert_eq!(own("/.well-known/portcullis/session").as_deref(), Some("session"));
+        assert_eq!(own("/x/../.well-known/%70ortcullis//client.js").as_deref(), Some("client.js"));
+        assert_eq!(own("/.well-known/acme-challenge/x"), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! Connections to the application: one pool for each worker, kept alive, each driven by a task of its own.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use portcullis_guard::refusal::Refusal;
+use tokio::net::TcpStream;
+
+use super::body::CallBody;
+use crate::config::Upstream as Address;
+use crate::listener::timer::CoarseTimer;
+
+/// Idle connections that a worker keeps.
+const IDLE_KEPT: usize = 256;
+
+type Sender = SendRequest<CallBody>;
+
+/// The application's connections of one worker.
+pub struct Upstream {
+    address: Address,
+    timeout: Duration,
+    timer: CoarseTimer,
+    idle: Arc<Idle>,
+}
+
+#[derive(Default)]
+struct Idle(Mutex<VecDeque<Sender>>);
+
+impl Idle {
+    /// A connection that can take a request now. Those that are still busy with the end of an answer wait their turn.
+    fn take(&self) -> Option<Sender> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|sender| !sender.is_closed());
+        let ready = idle.iter().rposition(Sender::is_ready)?;
+        idle.remove(ready)
+    }
+
+    fn put(&self, sender: Sender) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() == IDLE_KEPT {
+            idle.pop_front();
+        }
+        idle.push_back(sender);
+    }
+}
+
+impl Upstream {
+    /// A pool without connections yet.
+    #[must_use]
+    pub fn new(address: Address, timeout: Duration, timer: CoarseTimer) -> Self {
+        Self { address, timeout, timer, idle: Arc::default() }
+    }
+
+    /// Sends a request and returns the head of the answer; the body follows as it comes.
+    ///
+    /// A kept connection may have been closed by the application at this very moment. Then the request goes out again
+    /// over a new one, but only if not a byte of it was sent.
+    ///
+    /// # Errors
+    /// [`Refusal::UpstreamUnavailable`] or [`Refusal::UpstreamTimeout`].
+    pub async fn send(&self, request: Request<CallBody>) -> Result<Response<Streamed>, Refusal> {
+        let exchange = self.timer.timeout(self.timeout, self.exchange(request));
+        exchange.await.unwrap_or(Err(Refusal::UpstreamTimeout))
+    }
+
+    async fn exchange(&self, mut request: Request<CallBody>) -> Result<Response<Streamed>, Refusal> {
+        while let Some(mut sender) = self.idle.take() {
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(self.stream(response, sender)),
+                Err(mut error) => request = error.take_message().ok_or(Refusal::UpstreamUnavailable)?,
+            }
+        }
+        let mut sender = self.connect().await.map_err(|error| {
+            tracing::warn!(upstream = %self.address, error, "the application cannot be reached");
+            Refusal::UpstreamUnavailable
+        })?;
+        match sender.send_request(request).await {
+            Ok(response) => Ok(self.stream(response, sender)),
+            Err(error) => {
+                tracing::warn!(upstream = %self.address, %error, "the application broke off");
+                Err(Refusal::UpstreamUnavailable)
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Sender, String> {
+        let stream = TcpStream::connect(self.address.authority()).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to the application ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    fn stream(&self, response: Response<Incoming>, sender: Sender) -> Response<Streamed> {
+        response.map(|body| Streamed::new(body, sender, Arc::clone(&self.idle)))
+    }
+}
+
+/// The body of an answer as it comes. When it has come whole, its connection is free for the next request; when it is
+/// dropped before, the connection is closed with it.
+pub struct Streamed {
+    body: Incoming,
+    held: Option<(Sender, Arc<Idle>)>,
+}
+
+impl Streamed {
+    fn new(body: Incoming, sender: Sender, idle: Arc<Idle>) -> Self {
+        let mut streamed = Self { body, held: Some((sender, idle)) };
+        if streamed.body.is_end_stream() {
+            streamed.release();
+        }
+        streamed
+    }
+
+    fn release(&mut self) {
+        if let Some((sender, idle)) = self.held.take() {
+            idle.put(sender);
+        }
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.release();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
