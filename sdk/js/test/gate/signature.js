@@ -16,7 +16,14 @@ export const PROFILE = {
 };
 
 const MAX_AHEAD = 5;
-const REQUIRED_PARAMETERS = { created: 'number', nonce: 'string', keyid: 'string', alg: 'string', tag: 'string' };
+const isText = (value) => typeof value === 'string';
+const PARAMETERS = {
+  created: Number.isInteger,
+  nonce: isText,
+  keyid: isText,
+  alg: isText,
+  expires: (value) => value === undefined || Number.isInteger(value),
+};
 const NONCE = /^(~?[A-Za-z0-9_-]{8,32})\.(0|[1-9]\d{0,14})$/;
 
 /**
@@ -33,8 +40,8 @@ export function presentedSignature(headers) {
   const mac = signatures.get(label)?.[0];
   if (!isInnerList(member) || !(mac instanceof ArrayBuffer)) throw new Refused('signature-malformed');
   const [items, parameters] = member;
-  for (const [name, type] of Object.entries(REQUIRED_PARAMETERS)) {
-    if (typeof parameters.get(name) !== type) throw new Refused('signature-malformed', { why: name });
+  for (const [name, isWellFormed] of Object.entries(PARAMETERS)) {
+    if (!isWellFormed(parameters.get(name))) throw new Refused('signature-malformed', { why: name });
   }
   const nonce = NONCE.exec(parameters.get('nonce'));
   if (!nonce || Number(nonce[2]) >= 2 ** 48) throw new Refused('signature-malformed', { why: 'nonce' });
