@@ -39,9 +39,10 @@ impl Guard {
         self.blacklist().bans(now).cloned().collect()
     }
 
-    /// Forgets the bans that are over. The kernel has ended them already by itself.
-    pub fn expire_bans(&self, now: Now) -> Vec<Effect> {
-        self.blacklist_mut().expire(now).into_iter().map(|ban| Effect::Unban(ban.network)).collect()
+    /// Forgets the bans that are over and returns how many. The kernel ends them by itself: telling it again could lift
+    /// a ban that was made a moment ago.
+    pub fn expire_bans(&self, now: Now) -> usize {
+        self.blacklist_mut().expire(now).len()
     }
 
     /// Everything known of an address.

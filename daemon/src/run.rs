@@ -1,0 +1,207 @@
+//! The composition root: puts the parts together, runs them, and takes them down again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use portcullis_guard::effect::Effect;
+use portcullis_guard::guard::{Guard, Secrets};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::control;
+use crate::enforcer::{AttachOptions, Capacities, Enforcer, Events};
+use crate::gate::Gate;
+use crate::listener::timer::CoarseTimer;
+use crate::{clock, listener, random, safety, state};
+
+/// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often sampled drops are read.
+const DROP_REPORTS: Duration = Duration::from_millis(500);
+/// How long open requests may take when the daemon stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever keeps it from starting, with what to do about it.
+pub fn run(config: Config) -> Result<()> {
+    let workers = worker_count(&config);
+    let sockets = bind_all(&config, workers)?;
+    let control_runtime = runtime().context("failed to start the control runtime")?;
+    let control_socket = {
+        let _entered = control_runtime.enter();
+        control::bind(&config.control).context("failed to open the control socket")?
+    };
+    let gate = Arc::new(open_gate(config)?);
+    let (stop, stopped) = watch::channel(false);
+    let threads: Vec<_> = sockets
+        .into_iter()
+        .map(|sockets| start_worker(sockets, Arc::clone(&gate), stopped.clone()))
+        .collect::<Result<_>>()?;
+    tracing::info!(workers, mode = ?gate.guard().mode(), "ready");
+    control_runtime.block_on(async {
+        tokio::spawn(control::serve(Arc::clone(&gate), control_socket, stopped));
+        tokio::spawn(keep_house(Arc::clone(&gate)));
+        if let Some(events) = gate.kernel().and_then(Enforcer::take_events) {
+            tokio::spawn(report_drops(events));
+        }
+        wait_for_signal().await
+    })?;
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    threads.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker panicked")))
+}
+
+fn worker_count(config: &Config) -> usize {
+    match config.http.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+/// The sockets of each worker: one for each address.
+fn bind_all(config: &Config, workers: usize) -> Result<Vec<Vec<std::net::TcpListener>>> {
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for &address in &config.http.listen {
+        let bound = listener::bind(address, workers).with_context(|| format!("failed to listen on {address}"))?;
+        if let Some(socket) = bound.first() {
+            announce(socket.local_addr().context("failed to read the address of a listener")?);
+        }
+        sockets.iter_mut().zip(bound).for_each(|(worker, socket)| worker.push(socket));
+    }
+    Ok(sockets)
+}
+
+/// With port 0 this is the only place where the port is told.
+fn announce(address: SocketAddr) {
+    tracing::info!(%address, "listening");
+}
+
+fn open_gate(config: Config) -> Result<Gate> {
+    let master = state::master_keys(&config.state.directory).context("failed to open the state")?;
+    let run = random::secret().context("failed to make the secret of this run")?;
+    let guard = Guard::new(config.policy.clone(), Secrets { master, run }, config.packet.max_bans);
+    let enforcer = attach(&config)?;
+    let gate = Gate::new(guard, enforcer, config);
+    exempt(&gate)?;
+    Ok(gate)
+}
+
+fn attach(config: &Config) -> Result<Option<Enforcer>> {
+    let packet = &config.packet;
+    if packet.interfaces.is_empty() {
+        tracing::warn!("packet.interfaces is empty: bans are enforced in HTTP only");
+        return Ok(None);
+    }
+    let entries = u32::try_from(packet.max_bans).unwrap_or(u32::MAX);
+    let options = AttachOptions {
+        interfaces: packet.interfaces.clone(),
+        attach_mode: packet.attach,
+        mode: config.mode.into(),
+        exempt_ports: packet.exempt_ports.clone(),
+        debug: packet.debug,
+        capacities: Capacities { hosts: entries, prefixes: entries, ..Capacities::default() },
+        ..AttachOptions::default()
+    };
+    let enforcer = Enforcer::attach(&options).context("failed to attach the packet layer")?;
+    for interface in enforcer.interfaces() {
+        tracing::info!(interface = interface.name, mode = %interface.attach_mode, "attached");
+    }
+    Ok(Some(enforcer))
+}
+
+/// The never-ban set goes into the kernel before the first packet of a client can be judged.
+fn exempt(gate: &Gate) -> Result<()> {
+    let now = clock::now();
+    for entry in safety::never_ban() {
+        gate.perform(gate.guard().allow(entry, now)?)?;
+    }
+    let configured = gate.guard().policy().never_ban.iter().map(|&network| Effect::Allow(network)).collect();
+    gate.perform(configured).context("failed to fill the never-ban set")
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn start_worker(
+    sockets: Vec<std::net::TcpListener>,
+    gate: Arc<Gate>,
+    stopped: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>> {
+    let runtime = runtime().context("failed to start a worker")?;
+    let body = move || runtime.block_on(work(sockets, gate, stopped));
+    thread::Builder::new().name("worker".into()).spawn(body).context("failed to start a worker")
+}
+
+async fn work(sockets: Vec<std::net::TcpListener>, gate: Arc<Gate>, stopped: watch::Receiver<bool>) {
+    let timer = CoarseTimer::new();
+    tokio::spawn(timer.clone().run());
+    let mut listeners = tokio::task::JoinSet::new();
+    for socket in sockets {
+        match TcpListener::from_std(socket) {
+            Ok(listener) => {
+                listeners.spawn(listener::serve(listener, Arc::clone(&gate), timer.clone(), stopped.clone()));
+            }
+            Err(error) => tracing::error!(%error, "a listener cannot be used"),
+        }
+    }
+    while listeners.join_next().await.is_some() {}
+    drain(&gate).await;
+}
+
+/// Lets open requests finish, for a while.
+async fn drain(gate: &Gate) {
+    const LOOK: Duration = Duration::from_millis(20);
+    let all_closed = async {
+        while !gate.connections().is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN, all_closed).await.is_err() {
+        tracing::warn!(open = gate.connections().len(), "some connections were cut off");
+    }
+}
+
+async fn keep_house(gate: Arc<Gate>) {
+    let mut interval = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        interval.tick().await;
+        let over = gate.guard().expire_bans(clock::now());
+        tracing::trace!(over, "bans ended");
+        if let Some(Err(error)) = gate.kernel().map(Enforcer::sweep_expired) {
+            tracing::error!(%error, "the kernel tables cannot be swept");
+        }
+    }
+}
+
+async fn report_drops(mut events: Events) {
+    let mut interval = tokio::time::interval(DROP_REPORTS);
+    loop {
+        interval.tick().await;
+        while let Some(report) = events.next_report() {
+            tracing::debug!(
+                source = %report.source,
+                reason = report.reason.name(),
+                dropped = report.dropped,
+                unsampled = report.unsampled,
+                "packet"
+            );
+        }
+    }
+}
+
+async fn wait_for_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
