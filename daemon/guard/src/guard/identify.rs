@@ -1,7 +1,5 @@
 //! From a request's head to the session that proves to have sent it: present → prove → bind.
 
-use std::time::Duration;
-
 use super::Guard;
 use super::consequence::Fault;
 use crate::binding::{Binding, Change};
@@ -71,7 +69,7 @@ impl Guard {
         }
         let nonce = Nonce::parse(&presented.nonce).map_err(|_| Refusal::NonceMalformed)?;
         let session = token::name_of(&presented.keyid).map_err(|_| Refusal::SessionForged)?;
-        self.check_freshness(presented, now)?;
+        presented.check_freshness(&self.policy.freshness, now.wall)?;
         let message = Message {
             method: request.method,
             authority: request.authority,
@@ -83,20 +81,6 @@ impl Guard {
         let base = signature_base(&message, components, &presented.parameters)?;
         let binding = Binding::of(request.client, request.headers);
         Ok(Claim { presented, session, nonce, base, binding })
-    }
-
-    fn check_freshness(&self, presented: &Presented, now: Now) -> Result<(), Refusal> {
-        let freshness = &self.policy.freshness;
-        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-        let wall = i64::try_from(now.wall.seconds()).unwrap_or(i64::MAX);
-        let age = wall.saturating_sub(presented.created);
-        if age > seconds(freshness.max_age) || presented.expires.is_some_and(|expires| expires < wall) {
-            Err(Refusal::SignatureExpired)
-        } else if age < -seconds(freshness.max_ahead) {
-            Err(Refusal::SignatureFromFuture)
-        } else {
-            Ok(())
-        }
     }
 
     /// The MAC first: only who holds the key may spend a nonce.

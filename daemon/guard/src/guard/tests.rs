@@ -254,7 +254,7 @@ fn each_forged_claim_has_its_refusal() {
         (tampered_field("signature-input", " \"@query\"", ""), Refusal::SignatureIncomplete),
         (tampered_field("signature-input", "\"@query\"", "\"@query\" \"@scheme\""), Refusal::ComponentUnsupported),
         (tampered_field("signature-input", &client.session_id, "AAAA"), Refusal::SessionForged),
-        (tampered_field("signature", "portcullis=", "other="), Refusal::SignatureMissing),
+        (tampered_field("signature", "portcullis=", "other="), Refusal::SignatureMalformed),
         (stranger.clone().get("/api/orders", at(0)), Refusal::SessionForged),
     ];
     for (n, (sent, expected)) in cases.into_iter().enumerate() {

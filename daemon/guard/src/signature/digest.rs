@@ -25,18 +25,18 @@ impl BodyDigest {
 /// Reads the SHA-256 that a request claims for its body.
 ///
 /// # Errors
-/// [`Refusal::DigestMissing`] if there is none, [`Refusal::SignatureMalformed`] if the field does not parse.
+/// [`Refusal::DigestMissing`] if there is none that can be used.
 pub fn claimed(headers: &HeaderMap) -> Result<BodyDigest, Refusal> {
     let mut values = headers.get_all(CONTENT_DIGEST).iter();
     let value = values.next().ok_or(Refusal::DigestMissing)?;
     if values.next().is_some() {
-        return Err(Refusal::SignatureMalformed);
+        return Err(Refusal::DigestMissing);
     }
     let fields: sfv::Dictionary =
-        sfv::Parser::new(value.as_bytes()).parse().map_err(|_| Refusal::SignatureMalformed)?;
+        sfv::Parser::new(value.as_bytes()).parse().map_err(|_| Refusal::DigestMissing)?;
     let Some(sfv::ListEntry::Item(item)) = fields.get("sha-256") else { return Err(Refusal::DigestMissing) };
-    let bytes = item.bare_item.as_byte_sequence().ok_or(Refusal::SignatureMalformed)?;
-    bytes.try_into().map(BodyDigest).map_err(|_| Refusal::SignatureMalformed)
+    let bytes = item.bare_item.as_byte_sequence().ok_or(Refusal::DigestMissing)?;
+    bytes.try_into().map(BodyDigest).map_err(|_| Refusal::DigestMissing)
 }
 
 /// Compares the claim with the body.
@@ -68,9 +68,9 @@ mod tests {
     #[test]
     fn defects() {
         assert_eq!(read("sha-512=:AA==:"), Err(Refusal::DigestMissing));
-        assert_eq!(read("sha-256=:AA==:"), Err(Refusal::SignatureMalformed));
-        assert_eq!(read("sha-256=abc"), Err(Refusal::SignatureMalformed));
-        assert_eq!(read("sha-256"), Err(Refusal::SignatureMalformed));
+        assert_eq!(read("sha-256=:AA==:"), Err(Refusal::DigestMissing), "one byte is no SHA-256");
+        assert_eq!(read("sha-256=abc"), Err(Refusal::DigestMissing));
+        assert_eq!(read("sha-256"), Err(Refusal::DigestMissing));
         assert_eq!(claimed(&HeaderMap::new()), Err(Refusal::DigestMissing));
     }
 }

@@ -1,11 +1,15 @@
 //! Finding the one signature that is ours, and reading it strictly.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use http::header::HeaderName;
 
 use super::parse::{self, Member};
 use super::{CONTENT_DIGEST, CONTENT_TYPE, REQUIRED, TAG};
+use crate::policy::Freshness;
 use crate::refusal::Refusal;
+use crate::time::WallMillis;
 
 /// The field that describes signatures (RFC 9421 section 4.1).
 pub const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
@@ -42,8 +46,8 @@ pub struct Presented {
 /// [`Refusal::SignatureMissing`], [`Refusal::SignatureMalformed`] or [`Refusal::SignatureAmbiguous`].
 pub fn present(headers: &HeaderMap) -> Result<Presented, Refusal> {
     let inputs = joined(headers, &SIGNATURE_INPUT)?.ok_or(Refusal::SignatureMissing)?;
-    let signatures = joined(headers, &SIGNATURE)?.ok_or(Refusal::SignatureMissing)?;
     let inputs = parse::signature_input(&inputs).ok_or(Refusal::SignatureMalformed)?;
+    let signatures = joined(headers, &SIGNATURE)?.unwrap_or_default();
     let mut signatures = parse::signature(&signatures).ok_or(Refusal::SignatureMalformed)?;
     if has_double(inputs.iter().map(|member| member.label)) || has_double(signatures.iter().map(|(label, _)| *label)) {
         return Err(Refusal::SignatureAmbiguous);
@@ -54,7 +58,7 @@ pub fn present(headers: &HeaderMap) -> Result<Presented, Refusal> {
         return Err(Refusal::SignatureAmbiguous);
     }
     let position = signatures.iter().position(|(label, _)| *label == member.label);
-    let signature = position.map(|position| signatures.swap_remove(position).1).ok_or(Refusal::SignatureMissing)?;
+    let signature = position.map(|position| signatures.swap_remove(position).1).ok_or(Refusal::SignatureMalformed)?;
     complete(member, signature).ok_or(Refusal::SignatureMalformed)
 }
 
@@ -114,6 +118,25 @@ impl Presented {
     }
 }
 
+impl Presented {
+    /// Whether the signature was made just now.
+    ///
+    /// # Errors
+    /// [`Refusal::SignatureExpired`] or [`Refusal::SignatureFromFuture`].
+    pub fn check_freshness(&self, freshness: &Freshness, now: WallMillis) -> Result<(), Refusal> {
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let now = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
+        let age = now.saturating_sub(self.created);
+        if age > seconds(freshness.max_age) || self.expires.is_some_and(|expires| expires < now) {
+            Err(Refusal::SignatureExpired)
+        } else if age < -seconds(freshness.max_ahead) {
+            Err(Refusal::SignatureFromFuture)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -157,9 +180,9 @@ mod tests {
         let long = format!("x=(\"{}\")", "a".repeat(FIELDS_LIMIT));
         let cases: [(&[&str], &[&str], Refusal); 17] = [
             (&[], &[], Refusal::SignatureMissing),
-            (&[OURS], &[], Refusal::SignatureMissing),
+            (&[OURS], &[], Refusal::SignatureMalformed),
             (&[], &["p=:AA==:"], Refusal::SignatureMissing),
-            (&[OURS], &["q=:AA==:"], Refusal::SignatureMissing),
+            (&[OURS], &["q=:AA==:"], Refusal::SignatureMalformed),
             (&[&with("portcullis-1", "other")], &["p=:AA==:"], Refusal::SignatureMissing),
             (&[&with(";tag=\"portcullis-1\"", "")], &["p=:AA==:"], Refusal::SignatureMissing),
             (&["p=(\"@method\""], &["p=:AA==:"], Refusal::SignatureMalformed),

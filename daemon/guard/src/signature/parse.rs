@@ -66,12 +66,24 @@ impl<'a> EntryVisitor<'a> for &mut Member<'a> {
 
     fn item(self) -> Result<impl ItemVisitor<'a>, Infallible> {
         self.malformed = true;
-        Ok(Ignored)
+        Ok(NoList(self))
     }
 
     fn inner_list(self) -> Result<impl InnerListVisitor<'a>, Infallible> {
         self.serialised.push('(');
         Ok(self)
+    }
+}
+
+/// A member without a list of components. Its tag still tells whether it was meant for us.
+struct NoList<'m, 'a>(&'m mut Member<'a>);
+
+impl<'a> ItemVisitor<'a> for NoList<'_, 'a> {
+    type Out = ();
+    type Error = Infallible;
+
+    fn bare_item(self, _: BareItemFromInput<'a>) -> Result<impl ParameterVisitor<'a, Out = ()>, Infallible> {
+        Ok(self.0)
     }
 }
 
