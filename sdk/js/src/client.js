@@ -30,7 +30,6 @@ export function createClient(options) {
 
 class Client {
   #origin;
-  #base;
   #crypto;
   #fetch;
   #means;
@@ -38,18 +37,12 @@ class Client {
 
   /** @param {ClientOptions} [options] */
   constructor(options = {}) {
-    this.#base = globalThis.document?.baseURI ?? globalThis.location?.href ?? options.origin;
     this.#origin = new URL(options.origin ?? globalThis.location?.origin ?? missingOrigin()).origin;
     this.#crypto = options.crypto ?? globalThis.crypto;
     this.#fetch = options.fetch ?? ((/** @type {[any]} */ ...args) => globalThis.fetch(...args));
     const clock = new Clock();
-    const open = {
-      endpoint: new URL(options.endpoint ?? SESSION_PATH, this.#origin),
-      fetch: this.#fetch,
-      crypto: this.#crypto,
-      clock,
-    };
-    const sessions = new Sessions(() => openSession(open), clock);
+    const endpoint = new URL(options.endpoint ?? SESSION_PATH, this.#origin);
+    const sessions = new Sessions(() => this.#open(endpoint, clock), clock);
     this.#means = { sessions, clock, reauthenticate: oncePerSession(options.onReauthenticate) };
   }
 
@@ -59,16 +52,16 @@ class Client {
    * @returns {Promise<Response>}
    */
   async fetch(input, init) {
-    const url = new URL(input instanceof Request ? input.url : input, this.#base);
+    const url = new URL(input instanceof Request ? input.url : input, baseAddress() ?? this.#origin);
     if (url.origin !== this.#origin) return this.#fetch(input, init);
     const call = await prepare(new Request(input instanceof Request ? input : url, init));
-    const session = await this.#openFor(call);
+    const session = await unlessAborted(call.request.signal, this.#means.sessions.current());
     return this.#send(call, { session, nonce: session.nonces.next() });
   }
 
   /** What is known of the session, opening it if there is none. No key. */
   async session() {
-    const { id, alg, expiresAt } = await this.#current();
+    const { id, alg, expiresAt } = await this.#means.sessions.current();
     return { id, alg, expiresAt: new Date(expiresAt * 1000) };
   }
 
@@ -78,14 +71,13 @@ class Client {
     this.#means.sessions.forget();
   }
 
-  async #current() {
+  /**
+   * @param {URL} endpoint
+   * @param {Clock} clock
+   */
+  async #open(endpoint, clock) {
     if (this.#closed) throw new PortcullisError('closed', 'This client was closed.');
-    return this.#means.sessions.current();
-  }
-
-  /** @param {Call} call */
-  #openFor({ request }) {
-    return unlessAborted(request.signal, this.#current());
+    return openSession({ endpoint, fetch: this.#fetch, crypto: this.#crypto, clock });
   }
 
   /**
@@ -198,6 +190,11 @@ function oncePerSession(ask) {
     if (!asked.has(session)) asked.set(session, Promise.resolve(ask?.(problem)).then((answer) => answer !== false));
     return /** @type {Promise<boolean>} */ (asked.get(session));
   };
+}
+
+/** What relative addresses are relative to, now: it changes with `history.pushState`. */
+function baseAddress() {
+  return globalThis.document?.baseURI ?? globalThis.location?.href;
 }
 
 /** @returns {never} */

@@ -88,6 +88,16 @@ test('a closed client refuses to sign', async (t) => {
   await assert.rejects(client.fetch('/api/orders'), { code: 'closed' });
 });
 
+test('a client that is closed while a call recovers opens no further session', async (t) => {
+  const { gate, client } = await gateAndClient(t);
+  gate.refuseIf = () => {
+    client.close();
+    return 'session-invalid';
+  };
+  await assert.rejects(client.fetch('/api/orders'), { code: 'closed' });
+  assert.equal(gate.sessions.count, 1);
+});
+
 function recordingCrypto(keys) {
   const keep = (made) => keys.push(...(made.privateKey ? [made.privateKey, made.publicKey] : [made]));
   const makers = ['generateKey', 'importKey', 'deriveKey'];
