@@ -100,7 +100,7 @@ fn flow(network: &Network, source: &Address) -> Option<&'static BanEntry> {
         local_port: transport.destination_port,
     };
     // SAFETY: as for hosts.
-    unsafe { FLOWS.get(&key) }.filter(|entry| holds(entry))
+    unsafe { FLOWS.get(key) }.filter(|entry| holds(entry))
 }
 
 #[inline(always)]

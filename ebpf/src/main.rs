@@ -2,8 +2,8 @@
 //!
 //! `parse` is the only module that reads packets, `decide` the only one that judges them.
 
-#![no_std]
-#![no_main]
+// On any other target it is an empty program with std around it, so that Clippy can read it.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod clock;
 mod count;
@@ -20,6 +20,10 @@ use crate::{decide::Verdict, parse::Frame};
 
 /// The entry. `frags`, so that it attaches natively where the MTU needs several buffers a frame.
 #[xdp(frags)]
+#[cfg_attr(
+    not(target_arch = "bpf"),
+    expect(clippy::needless_pass_by_value, reason = "the attribute calls it so")
+)]
 pub(crate) fn portcullis(context: XdpContext) -> u32 {
     let frame = Frame::new(&context);
     match decide::judge(&frame) {
@@ -46,6 +50,9 @@ fn refuse(context: &XdpContext, frame: &Frame, hit: &decide::Hit) -> u32 {
     count::count(hit.reason.counter(), frame.length());
     xdp_action::XDP_DROP
 }
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

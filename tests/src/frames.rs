@@ -1,5 +1,7 @@
 //! Builds frames, one header after the other, with as little as a test needs to say.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a wrong frame is a wrong test")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// 802.1Q.

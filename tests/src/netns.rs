@@ -2,6 +2,8 @@
 //!
 //! Nothing here touches the namespace that the tests were started in.
 
+#![expect(clippy::expect_used, reason = "a test without its network must fail, and say why")]
+
 use std::{
     fs::File,
     io,

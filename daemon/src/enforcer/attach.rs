@@ -156,15 +156,17 @@ fn program_error(error: ProgramError) -> EnforcerError {
     )]
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
+            // Without CAP_PERFMON the verifier refuses what it accepts otherwise.
+            if let Some(missing) = privilege::missing() {
+                return missing;
+            }
             let log = verifier_log.to_string();
-            let explained = if log.trim().is_empty() {
-                privilege::explain(&io_error)
-            } else {
-                None
-            };
-            explained.unwrap_or_else(|| EnforcerError::Verifier {
-                log: format!("{io_error}\n{}", tail(&log)),
-            })
+            match privilege::explain(&io_error) {
+                Some(explained) if log.trim().is_empty() => explained,
+                Some(_) | None => EnforcerError::Verifier {
+                    log: format!("{io_error}\n{}", tail(&log)),
+                },
+            }
         }
         other => EnforcerError::Load { reason: chain(&other) },
     }

@@ -41,10 +41,6 @@ impl Attachment {
         Self { program, interfaces }
     }
 
-    pub(super) const fn program(&self) -> &Ebpf {
-        &self.program
-    }
-
     pub(super) fn interfaces(&self) -> &[InterfaceStatus] {
         &self.interfaces
     }

@@ -25,7 +25,6 @@ use std::{
     time::Duration,
 };
 
-use aya::Ebpf;
 use ipnet::IpNet;
 pub use portcullis_common::{Origin, Reason};
 
@@ -194,11 +193,6 @@ impl Enforcer {
     /// How many instructions the program has after the verifier removed what cannot run.
     pub fn instructions(&self) -> Result<u32, EnforcerError> {
         self.attachment.instructions()
-    }
-
-    /// Who owns the program: for whoever pins or hands over what is attached.
-    pub fn program(&self) -> &Ebpf {
-        self.attachment.program()
     }
 
     fn remove_if_expired(&self, key: &Key) -> Result<bool, EnforcerError> {

@@ -13,9 +13,8 @@ pub(super) fn explain(error: &io::Error) -> Option<EnforcerError> {
     if !matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) {
         return None;
     }
-    let missing = missing(effective_capabilities());
-    if !missing.is_empty() {
-        return Some(EnforcerError::MissingCapability { missing });
+    if let Some(missing) = missing() {
+        return Some(missing);
     }
     if let Some(level) = lockdown() {
         return Some(EnforcerError::LockedDown { level });
@@ -26,7 +25,13 @@ pub(super) fn explain(error: &io::Error) -> Option<EnforcerError> {
     })
 }
 
-fn missing(effective: u64) -> String {
+/// The capabilities that this process lacks, if any.
+pub(super) fn missing() -> Option<EnforcerError> {
+    let missing = missing_of(effective_capabilities());
+    (!missing.is_empty()).then_some(EnforcerError::MissingCapability { missing })
+}
+
+fn missing_of(effective: u64) -> String {
     let has = |bit: u32| effective >> bit & 1 == 1;
     let names: Vec<&str> = NEEDED
         .into_iter()
@@ -68,10 +73,10 @@ mod tests {
 
     #[test]
     fn missing_capabilities_are_named() {
-        assert_eq!(missing(0), "CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF");
-        assert_eq!(missing(1 << 12 | 1 << 39), "CAP_PERFMON");
-        assert_eq!(missing(1 << 12 | 1 << 21), "");
-        assert_eq!(missing(u64::MAX), "");
+        assert_eq!(missing_of(0), "CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF");
+        assert_eq!(missing_of(1 << 12 | 1 << 39), "CAP_PERFMON");
+        assert_eq!(missing_of(1 << 12 | 1 << 21), "");
+        assert_eq!(missing_of(u64::MAX), "");
     }
 
     #[test]

@@ -52,7 +52,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo
         .env("CARGO_TARGET_DIR", paths::target())
-        .args(["run", "--quiet", "--release", "--package", "xtask", "--features", "bench", "--"])
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "xtask",
+            "--features",
+            "bench",
+            "--",
+        ])
         .args(["bench", name])
         .args(arguments.json.then_some("--json"))
         .args(arguments.quick.then_some("--quick"));

@@ -1,0 +1,323 @@
+//! `cargo xtask bench packet`: nanoseconds per packet of the XDP program.
+//!
+//! The kernel's test run repeats one frame; the time is the CPU time of our thread around it, as
+//! the kernel's own figure is a truncated integer. Rounds are interleaved, so that whatever else
+//! the machine does meets every row alike.
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use aya::{
+    Ebpf,
+    programs::{TestRun as _, TestRunOptions, Xdp},
+};
+use nix::time::{ClockId, clock_gettime};
+use portcullis::enforcer::{AttachOptions, Capacities, Enforcer, Flow, Mode, Origin, Target};
+
+use super::report::{Report, Rounds, Row};
+use crate::paths;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+const PASS: &str = "floor/pass";
+const DROP: &str = "floor/drop";
+
+/// What is at most accepted, as a ratio to the floor.
+const CLEAN_V4: Option<f64> = Some(1.5);
+const CLEAN_V6: Option<f64> = Some(1.6);
+const BANNED_HOST: Option<f64> = Some(2.6);
+
+/// How long and how often each row is measured.
+struct Effort {
+    rounds: usize,
+    repeat: u32,
+    bans: &'static [u32],
+}
+
+const FULL: Effort = Effort {
+    rounds: 9,
+    repeat: 4_000_000,
+    bans: &[0, 1_000, 100_000, 1_000_000],
+};
+const QUICK: Effort = Effort {
+    rounds: 3,
+    repeat: 1_000_000,
+    bans: &[0, 1_000],
+};
+
+/// Something that can be run with a frame.
+enum Program {
+    Floor(Ebpf, &'static str),
+    Ours(Box<Enforcer>),
+}
+
+/// One row in the making.
+struct Case {
+    name: String,
+    program: usize,
+    frame: Vec<u8>,
+    dropped: bool,
+    target: Option<f64>,
+    rounds: Rounds,
+}
+
+#[derive(Default)]
+struct Plan {
+    programs: Vec<Program>,
+    cases: Vec<Case>,
+    writes: Vec<Row>,
+}
+
+pub(super) fn measure(quick: bool) -> Result<Report> {
+    let effort = if quick { QUICK } else { FULL };
+    let mut plan = Plan::default();
+    plan.floor("floor_pass", PASS, false)?;
+    plan.floor("floor_drop", DROP, true)?;
+    for bans in effort.bans {
+        plan.hosts(*bans)?;
+    }
+    plan.tags()?;
+    plan.prefixes(1_000)?;
+    plan.flows(1_000)?;
+    plan.check()?;
+    for round in 0..effort.rounds {
+        eprintln!("round {} of {}", round + 1, effort.rounds);
+        plan.round(effort.repeat)?;
+    }
+    Ok(Report::new("packet", plan.rows()))
+}
+
+impl Plan {
+    fn floor(&mut self, program: &'static str, name: &str, dropped: bool) -> Result<()> {
+        let object = paths::objects().join("floor");
+        let mut ebpf = Ebpf::load_file(&object).with_context(|| format!("failed to load {}", object.display()))?;
+        xdp(&mut ebpf, program)?
+            .load()
+            .context("failed to load the floor program")?;
+        self.programs.push(Program::Floor(ebpf, program));
+        self.case(name, &v4(CLEAN_ADDRESS), dropped, None);
+        Ok(())
+    }
+
+    /// Clean and banned packets with that many hosts banned, in either family.
+    fn hosts(&mut self, bans: u32) -> Result<()> {
+        let v4_hosts = (0..bans).map(|number| Target::Host(v4_host(number)));
+        let write = self.ours(v4_hosts)?;
+        self.case(&format!("clean/v4/warm/{bans}"), &v4(CLEAN_ADDRESS), false, CLEAN_V4);
+        if bans > 0 {
+            let banned = v4(octets(v4_host(bans / 2)));
+            self.case(&format!("banned/v4/warm/{bans}"), &banned, true, BANNED_HOST);
+            self.writes.push(Row::new(format!("write/v4/{bans}"), "ns", &write));
+        }
+
+        let v6_hosts = (0..bans).map(|number| Target::Host(v6_host(number)));
+        self.ours(v6_hosts)?;
+        self.case(&format!("clean/v6/warm/{bans}"), &v6(u32::MAX), false, CLEAN_V6);
+        if bans > 0 {
+            let name = format!("banned/v6/warm/{bans}");
+            self.case(&name, &v6(bans / 2), true, BANNED_HOST);
+        }
+        Ok(())
+    }
+
+    /// What VLAN tags cost.
+    fn tags(&mut self) -> Result<()> {
+        self.ours((0..1_000).map(|number| Target::Host(v4_host(number))))?;
+        let clean = v4(CLEAN_ADDRESS);
+        self.case("clean/v4-vlan/warm/1000", &tagged(&clean, 1), false, CLEAN_V4);
+        self.case("clean/v4-qinq/warm/1000", &tagged(&clean, 2), false, CLEAN_V4);
+        Ok(())
+    }
+
+    fn prefixes(&mut self, bans: u32) -> Result<()> {
+        let networks = (0..bans).map(|number| {
+            let network = format!("10.{}.{}.0/24", number >> 8, number & 0xff);
+            network.parse().map(Target::Prefix).map_err(anyhow::Error::from)
+        });
+        let networks: Vec<Target> = networks.collect::<Result<_>>()?;
+        self.ours(networks.into_iter())?;
+        let name = format!("clean-among-prefixes/v4/warm/{bans}");
+        self.case(&name, &v4(CLEAN_ADDRESS), false, None);
+        self.case(&format!("banned-prefix/v4/warm/{bans}"), &v4([10, 0, 7, 7]), true, None);
+        Ok(())
+    }
+
+    fn flows(&mut self, bans: u32) -> Result<()> {
+        let flows = (0..bans).map(|number| {
+            let remote = (IpAddr::from([10, 0, 0, 7]), 10_000 + number as u16).into();
+            Target::Flow(Flow {
+                remote,
+                local: (IpAddr::from(US), 443).into(),
+            })
+        });
+        self.ours(flows)?;
+        let clean = v4(CLEAN_ADDRESS);
+        self.case(&format!("clean-among-flows/v4/warm/{bans}"), &clean, false, None);
+        self.case(&format!("banned-flow/v4/warm/{bans}"), &v4([10, 0, 0, 7]), true, None);
+        Ok(())
+    }
+
+    /// Loads our program with these bans; returns what writing one took.
+    fn ours(&mut self, targets: impl ExactSizeIterator<Item = Target>) -> Result<Rounds> {
+        let count = targets.len();
+        let options = AttachOptions {
+            mode: Mode::Enforce,
+            capacities: Capacities {
+                hosts: u32::try_from(count)?.max(1),
+                ..Capacities::default()
+            },
+            ..AttachOptions::default()
+        };
+        let enforcer = Enforcer::attach(&options)?;
+        let start = thread_time()?;
+        for target in targets {
+            enforcer.ban(target, HOUR, Origin::List)?;
+        }
+        let mut write = Rounds::default();
+        write.push(per_run(thread_time()? - start, count));
+        self.programs.push(Program::Ours(Box::new(enforcer)));
+        Ok(write)
+    }
+
+    /// A row of the program that was loaded last.
+    fn case(&mut self, name: &str, frame: &[u8], dropped: bool, target: Option<f64>) {
+        self.cases.push(Case {
+            name: name.to_owned(),
+            program: self.programs.len() - 1,
+            frame: frame.to_vec(),
+            dropped,
+            target,
+            rounds: Rounds::default(),
+        });
+    }
+
+    /// A row whose frame has another fate than it should would measure something else.
+    fn check(&mut self) -> Result<()> {
+        for case in &self.cases {
+            if self.programs[case.program].run(&case.frame, 1)? != case.dropped {
+                bail!("the frame of {} has the wrong fate", case.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn round(&mut self, repeat: u32) -> Result<()> {
+        for case in &mut self.cases {
+            let program = &self.programs[case.program];
+            // Warms up what the row before threw out of the caches.
+            program.run(&case.frame, repeat / 20)?;
+            let start = thread_time()?;
+            program.run(&case.frame, repeat)?;
+            case.rounds.push(per_run(thread_time()? - start, repeat as usize));
+        }
+        Ok(())
+    }
+
+    fn rows(self) -> Vec<Row> {
+        let floor = |name: &str| {
+            let case = self.cases.iter().find(|case| case.name == name);
+            case.map(|case| case.rounds.clone()).unwrap_or_default()
+        };
+        let (pass, drop) = (floor(PASS), floor(DROP));
+        let rows = self.cases.iter().map(|case| {
+            let row = Row::new(&case.name, "ns", &case.rounds);
+            if case.name.starts_with("floor/") {
+                row
+            } else if case.dropped {
+                row.versus(DROP, &drop, case.target)
+            } else {
+                row.versus(PASS, &pass, case.target)
+            }
+        });
+        rows.chain(self.writes.iter().cloned()).collect()
+    }
+}
+
+impl Program {
+    /// Whether the frame was dropped.
+    fn run(&self, frame: &[u8], repeat: u32) -> Result<bool> {
+        match self {
+            Self::Ours(enforcer) => Ok(enforcer.test_run(frame, repeat)?.dropped),
+            Self::Floor(ebpf, name) => {
+                let program = ebpf.program(name).context("no floor program")?;
+                let xdp: &Xdp = program.try_into()?;
+                let options = TestRunOptions {
+                    data_in: Some(frame),
+                    repeat,
+                    ..TestRunOptions::default()
+                };
+                Ok(xdp.test_run(options)?.return_value == XDP_DROP)
+            }
+        }
+    }
+}
+
+const XDP_DROP: u32 = 1;
+
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    Ok(ebpf
+        .program_mut(name)
+        .context("no floor program in the object")?
+        .try_into()?)
+}
+
+fn thread_time() -> Result<Duration> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    Ok(time.context("failed to read the thread's clock")?.into())
+}
+
+fn per_run(time: Duration, runs: usize) -> f64 {
+    time.as_secs_f64() * 1e9 / runs.max(1) as f64
+}
+
+const CLEAN_ADDRESS: [u8; 4] = [203, 0, 113, 7];
+const US: [u8; 4] = [192, 0, 2, 1];
+
+fn v4_host(number: u32) -> IpAddr {
+    let [_, b, c, d] = number.to_be_bytes();
+    IpAddr::from([10 + (number >> 24) as u8, b, c, d])
+}
+
+fn octets(address: IpAddr) -> [u8; 4] {
+    match address {
+        IpAddr::V4(v4) => v4.octets(),
+        IpAddr::V6(_) => [0; 4],
+    }
+}
+
+fn v6_host(number: u32) -> IpAddr {
+    IpAddr::from(v6_octets(number))
+}
+
+fn v6_octets(number: u32) -> [u8; 16] {
+    let [a, b, c, d] = number.to_be_bytes();
+    [0x20, 0x01, 0x0d, 0xb8, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 7]
+}
+
+/// A TCP segment of 64 bytes, from port 10007 to port 443.
+fn v4(source: [u8; 4]) -> Vec<u8> {
+    let mut frame = vec![0; 64];
+    frame[12] = 0x08;
+    frame[14] = 0x45;
+    frame[23] = 6;
+    frame[26..30].copy_from_slice(&source);
+    frame[30..34].copy_from_slice(&US);
+    frame[34..38].copy_from_slice(&[0x27, 0x17, 0x01, 0xbb]);
+    frame
+}
+
+fn v6(number: u32) -> Vec<u8> {
+    let mut frame = vec![0; 78];
+    frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+    frame[20] = 6;
+    frame[22..38].copy_from_slice(&v6_octets(number));
+    frame[54..58].copy_from_slice(&[0x27, 0x17, 0x01, 0xbb]);
+    frame
+}
+
+fn tagged(frame: &[u8], tags: usize) -> Vec<u8> {
+    let mut tagged = frame[..12].to_vec();
+    tagged.extend([0x81, 0x00, 0x00, 0x2a].repeat(tags));
+    tagged.extend(&frame[12..]);
+    tagged
+}
