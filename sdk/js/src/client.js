@@ -92,7 +92,6 @@ class Client {
       if (response.status !== 401 || spent.size === MAX_RETRIES) return response;
       const next = await unlessAborted(call.request.signal, this.#recover(call, attempt, response, spent));
       if (!next) return response;
-      response.body?.cancel();
       ({ call, attempt } = next);
     }
   }
