@@ -1,5 +1,11 @@
 //! The shape of the compiled XDP program. Needs no privilege.
 
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a helper of tests may fail as a test may"
+)]
+
 use aya_obj::{Object, ProgramSection};
 use portcullis::enforcer::{EnforcerError, object_bytes};
 use portcullis_common::{Address, BanEntry, Counter, FlowKey, PrefixKey, Reason, Settings, maps};

@@ -1,5 +1,11 @@
 //! What loading the XDP program takes, and what is said when it is missing. Needs root.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of tests may fail as a test may"
+)]
+
 use std::process::Command;
 
 use portcullis::enforcer::{AttachOptions, Enforcer};

@@ -1,5 +1,11 @@
 //! The verdicts of the XDP program on single frames, by the kernel's own test run. Needs root.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of tests may fail as a test may"
+)]
+
 use std::time::Duration;
 
 use portcullis::enforcer::{

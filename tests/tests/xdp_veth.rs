@@ -1,5 +1,11 @@
 //! The XDP program on real interfaces and with real traffic, in network namespaces. Needs root.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of tests may fail as a test may"
+)]
+
 use std::{
     io::{ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
