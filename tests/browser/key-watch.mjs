@@ -36,7 +36,12 @@ export function watchKeys() {
 export async function reportKeys() {
   const { keys, exported, importedSecrets, derivedBits } = globalThis.keyWatch;
   const secret = keys.filter((key) => key.type !== 'public');
-  const attempts = secret.map((key) => crypto.subtle.exportKey('jwk', key).then(() => 'exported', (error) => error.name));
+  const attempts = secret.map((key) =>
+    crypto.subtle.exportKey('jwk', key).then(
+      () => 'exported',
+      (error) => error.name,
+    ),
+  );
   return {
     secret: secret.map(({ algorithm, extractable, usages }) => ({ name: algorithm.name, extractable, usages })),
     exportAttempts: await Promise.all(attempts),

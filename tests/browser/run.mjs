@@ -139,7 +139,9 @@ async function keysStayInside(page) {
   const report = await page.evaluate(reportKeys);
   assert.deepEqual(report.secret.map((key) => key.name).sort(), ['ECDH', 'HKDF', 'HMAC']);
   assert.ok(report.secret.every((key) => key.extractable === false));
-  assert.ok(report.exportAttempts.every((outcome) => outcome === 'InvalidAccessError' || outcome === 'NotSupportedError'));
+  assert.ok(
+    report.exportAttempts.every((outcome) => outcome === 'InvalidAccessError' || outcome === 'NotSupportedError'),
+  );
   assert.deepEqual(report.exported, []);
   assert.deepEqual(report.importedSecrets, []);
   assert.equal(report.derivedBits, 0);
@@ -193,7 +195,8 @@ async function bodiesPass(page) {
 
 async function parallelCallsPass(page, count) {
   const statuses = await page.evaluate(
-    (calls) => Promise.all(Array.from({ length: calls }, async () => (await globalThis.shop.client.fetch('/api/ping')).status)),
+    (calls) =>
+      Promise.all(Array.from({ length: calls }, async () => (await globalThis.shop.client.fetch('/api/ping')).status)),
     count,
   );
   assert.deepEqual(new Set(statuses), new Set([200]));

@@ -186,7 +186,11 @@ function oncePerSession(ask) {
   /** @type {WeakMap<object, Promise<boolean>>} */
   const asked = new WeakMap();
   return (/** @type {object} */ session, /** @type {any} */ problem) => {
-    if (!asked.has(session)) asked.set(session, Promise.resolve(ask?.(problem)).then((answer) => answer !== false));
+    if (!asked.has(session))
+      asked.set(
+        session,
+        Promise.resolve(ask?.(problem)).then((answer) => answer !== false),
+      );
     return /** @type {Promise<boolean>} */ (asked.get(session));
   };
 }

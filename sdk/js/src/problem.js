@@ -33,7 +33,10 @@ export class PortcullisError extends Error {
 export async function problemOf(response) {
   const mediaType = response.headers.get('content-type') ?? '';
   if (!mediaType.startsWith('application/problem+json')) return undefined;
-  const document = await response.clone().json().catch(() => null);
+  const document = await response
+    .clone()
+    .json()
+    .catch(() => null);
   const type = document?.type;
   if (typeof type !== 'string' || !type.startsWith(TYPE_PREFIX)) return undefined;
   return new PortcullisError(type.slice(TYPE_PREFIX.length), document.title, {

@@ -11,7 +11,10 @@ test('fetch, save and destroy speak through the client and fire the usual events
   list.on('all', (name) => events.push(name));
   await done(list, 'fetch');
   assert.deepEqual(list.pluck('name'), ['one', 'two']);
-  assert.deepEqual(events.filter((name) => name !== 'sort'), ['request', 'add', 'add', 'update', 'sync']);
+  assert.deepEqual(
+    events.filter((name) => name !== 'sort'),
+    ['request', 'add', 'add', 'update', 'sync'],
+  );
 
   const model = list.add({ name: 'three' });
   await done(model, 'save');
@@ -19,13 +22,10 @@ test('fetch, save and destroy speak through the client and fire the usual events
   await done(model, 'save', { name: 'THREE' });
   await done(model, 'save', { name: '3' }, { patch: true });
   await done(model, 'destroy');
-  assert.deepEqual(seen.map(({ method, target }) => `${method} ${target}`), [
-    'GET /api/orders',
-    'POST /api/orders',
-    'PUT /api/orders/3',
-    'PATCH /api/orders/3',
-    'DELETE /api/orders/3',
-  ]);
+  assert.deepEqual(
+    seen.map(({ method, target }) => `${method} ${target}`),
+    ['GET /api/orders', 'POST /api/orders', 'PUT /api/orders/3', 'PATCH /api/orders/3', 'DELETE /api/orders/3'],
+  );
   assert.equal(seen[1].fields['content-type'], 'application/json');
   assert.deepEqual(JSON.parse(seen[1].body), { name: 'three' });
   assert.equal(seen[0].fields.accept, 'application/json, */*;q=0.01');
@@ -89,7 +89,10 @@ test('abort, timeout and broken JSON have the outcomes that jQuery gives them', 
 test('the xhr is a promise of the data, and nobody has to look at it', async (t) => {
   const { Orders, gate } = await orders(t);
   const list = new Orders();
-  assert.deepEqual(await list.fetch(), [{ id: 1, name: 'one' }, { id: 2, name: 'two' }]);
+  assert.deepEqual(await list.fetch(), [
+    { id: 1, name: 'one' },
+    { id: 2, name: 'two' },
+  ]);
   gate.refuseIf = () => 'sequence-violation';
   await assert.rejects(async () => list.fetch(), { status: 403 });
   await new Promise((resolve) => list.fetch({ complete: () => resolve() }));
@@ -105,7 +108,14 @@ async function orders(t) {
   const seen = [];
   const answers = {
     '/api/orders': ({ method }) =>
-      json(method === 'POST' ? { id: 3 } : [{ id: 1, name: 'one' }, { id: 2, name: 'two' }]),
+      json(
+        method === 'POST'
+          ? { id: 3 }
+          : [
+              { id: 1, name: 'one' },
+              { id: 2, name: 'two' },
+            ],
+      ),
   };
   const upstream = (request) => {
     seen.push(request);
@@ -125,7 +135,11 @@ function done(target, method, ...args) {
   return new Promise((resolve, reject) => {
     const attributes = method === 'save' ? [args[0] ?? {}] : [];
     const options = { ...(method === 'save' ? args[1] : args[0]), wait: true };
-    target[method](...attributes, { ...options, success: resolve, error: (_, xhr) => reject(Object.assign(new Error(xhr.outcome), { xhr, outcome: xhr.outcome })) });
+    target[method](...attributes, {
+      ...options,
+      success: resolve,
+      error: (_, xhr) => reject(Object.assign(new Error(xhr.outcome), { xhr, outcome: xhr.outcome })),
+    });
   });
 }
 

@@ -8,7 +8,10 @@ test('50 parallel calls have 50 nonces of one stream', async (t) => {
   const answers = await Promise.all(Array.from({ length: 50 }, (_, id) => client.fetch(`/api/orders/${id}`)));
   assert.ok(answers.every((answer) => answer.ok));
   const counters = signedNonces(requests).map((nonce) => Number(nonce.split('.')[1]));
-  assert.deepEqual(counters.sort((a, b) => a - b), Array.from({ length: 50 }, (_, counter) => counter));
+  assert.deepEqual(
+    counters.sort((a, b) => a - b),
+    Array.from({ length: 50 }, (_, counter) => counter),
+  );
   assert.deepEqual(gate.refused, []);
 });
 

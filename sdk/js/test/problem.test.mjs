@@ -27,7 +27,7 @@ for (const [name, response] of Object.entries({
   'a problem without type': answer({}),
   'a type of another kind': answer({ type: 7 }),
   'a broken document': answer('{'),
-  'null': answer('null'),
+  null: answer('null'),
   'an empty body': answer(''),
   'another media type': answer({ type: TYPE }, { 'content-type': 'application/json' }),
 })) {

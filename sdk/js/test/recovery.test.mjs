@@ -66,7 +66,10 @@ test('after a restart the offered nonce is used, and its stream goes on', async 
   assert.equal(second, first.replace(/0$/, '1'));
   const stream = fresh[0].split('.')[0];
   assert.match(stream, /^~/);
-  assert.deepEqual(fresh, [0, 1, 2].map((counter) => `${stream}.${counter}`));
+  assert.deepEqual(
+    fresh,
+    [0, 1, 2].map((counter) => `${stream}.${counter}`),
+  );
 });
 
 for (const repeatsOffers of [false, true]) {
@@ -78,7 +81,10 @@ for (const repeatsOffers of [false, true]) {
     gate.restart();
     const post = (_, index) => client.fetch(`/api/orders/${index}`, { method: 'POST', body: `${index}` });
     const answers = await Promise.all(Array.from({ length: 50 }, post));
-    assert.deepEqual(answers.filter((answer) => !answer.ok), []);
+    assert.deepEqual(
+      answers.filter((answer) => !answer.ok),
+      [],
+    );
     const nonces = signedNonces(requests);
     assert.equal(new Set(nonces).size, nonces.length);
     assert.equal((await client.fetch('/api/orders')).status, 200);
@@ -107,7 +113,13 @@ test('a challenge without a nonce is given to the caller', async (t) => {
 
 test('a reused nonce: a read is signed again, a write is not', async (t) => {
   const { gate, client } = await gateAndClient(t);
-  for (const [method, status] of [['GET', 200], ['HEAD', 200], ['POST', 401], ['PUT', 401], ['DELETE', 401]]) {
+  for (const [method, status] of [
+    ['GET', 200],
+    ['HEAD', 200],
+    ['POST', 401],
+    ['PUT', 401],
+    ['DELETE', 401],
+  ]) {
     refuseInTurn(gate, 'nonce-reused');
     assert.equal((await client.fetch('/api/orders', { method })).status, status, method);
   }
@@ -149,7 +161,13 @@ test('each kind of recovery happens once', async (t) => {
   }
 });
 
-for (const code of ['signature-required', 'signature-malformed', 'signature-incomplete', 'sequence-violation', 'quota-exceeded']) {
+for (const code of [
+  'signature-required',
+  'signature-malformed',
+  'signature-incomplete',
+  'sequence-violation',
+  'quota-exceeded',
+]) {
   test(`${code} is given to the caller at once, readable`, async (t) => {
     const { gate, client } = await gateAndClient(t);
     gate.refuseIf = () => code;
@@ -160,7 +178,11 @@ for (const code of ['signature-required', 'signature-malformed', 'signature-inco
 }
 
 test("the application's own 401 is not ours to recover from", async (t) => {
-  const upstream = () => ({ status: 401, headers: { 'content-type': 'application/problem+json' }, body: '{"type":"/login"}' });
+  const upstream = () => ({
+    status: 401,
+    headers: { 'content-type': 'application/problem+json' },
+    body: '{"type":"/login"}',
+  });
   const { gate, client } = await gateAndClient(t, { upstream });
   assert.equal((await client.fetch('/api/orders')).status, 401);
   assert.equal(gate.accepted.length, 1);
@@ -176,8 +198,14 @@ test('onReauthenticate may log in through the client, once for all calls', async
   await client.fetch('/api/orders');
   gate.sessions.suspend();
   const answers = await Promise.all([1, 2, 3].map((id) => client.fetch(`/api/orders/${id}`)));
-  assert.deepEqual(answers.map((answer) => answer.status), [200, 200, 200]);
-  assert.deepEqual(problems.map((problem) => problem.code), ['reauthentication-required']);
+  assert.deepEqual(
+    answers.map((answer) => answer.status),
+    [200, 200, 200],
+  );
+  assert.deepEqual(
+    problems.map((problem) => problem.code),
+    ['reauthentication-required'],
+  );
   assert.equal(gate.sessions.count, 2);
 });
 

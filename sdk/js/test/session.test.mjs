@@ -69,7 +69,10 @@ test('a refused opening rejects with the problem, and the next call tries again'
 test('an endpoint that is no gate is named in the error', async (t) => {
   const { gate, client } = await gateAndClient(t, { endpoint: '/elsewhere' });
   gate.isProtected = () => false;
-  await assert.rejects(client.fetch('/api/orders'), { code: 'session-unavailable', message: /\/elsewhere answered 200/ });
+  await assert.rejects(client.fetch('/api/orders'), {
+    code: 'session-unavailable',
+    message: /\/elsewhere answered 200/,
+  });
 });
 
 test('an insecure context gets an error that says what to do', async () => {

@@ -9,7 +9,7 @@ const NASTY_TARGETS = [
   '/api/%7Euser/%e4%bd%a0',
   '/api/ä/日本?q=日本+x%20y z',
   '/api//double///slash',
-  '/api/a;v=1;w=2/b,c:d@e!$&\'()*+=',
+  "/api/a;v=1;w=2/b,c:d@e!$&'()*+=",
   '/api/"quotes"?x="y"&z=<>|^`{}',
   '/api/50%?percent=100%',
   '/api/./a/../b',

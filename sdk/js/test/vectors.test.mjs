@@ -14,7 +14,8 @@ const profile = read('profile.json');
 const agreement = read('agreement.json');
 
 const { subtle } = globalThis.crypto;
-const hmacKey = (key) => subtle.importKey('raw', Buffer.from(key, 'base64'), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+const hmacKey = (key) =>
+  subtle.importKey('raw', Buffer.from(key, 'base64'), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
 
 /** The message as the SDK sees it: a URL and Headers in place of a request line. */
 function asSdkMessage({ scheme, method, target, headers, body }) {

@@ -52,9 +52,7 @@ def signature_base(message, components, parameters):
     """The base, and the member of Signature-Input. `parameters` keep their order."""
     signer = HTTPMessageSigner(signature_algorithm=algorithms.HMAC_SHA256)
     nodes = [name if isinstance(name, Item) else Item(name) for name in components]
-    base, member, _ = signer._build_signature_base(
-        message, covered_component_ids=nodes, signature_params=parameters
-    )
+    base, member, _ = signer._build_signature_base(message, covered_component_ids=nodes, signature_params=parameters)
     return base, str(member)
 
 

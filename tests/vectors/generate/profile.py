@@ -140,21 +140,34 @@ def valid_vectors():
     for method in ["HEAD", "DELETE", "OPTIONS", "PURGE"]:
         yield valid(f"method-{method.lower()}", get(method=method))
     yield valid("post-json", post())
-    yield valid("put-multipart", post(b"--x\r\n\r\n\x00\xff\r\n--x--", [("content-type", 'multipart/form-data; boundary="x"')], method="PUT"))
+    yield valid(
+        "put-multipart",
+        post(b"--x\r\n\r\n\x00\xff\r\n--x--", [("content-type", 'multipart/form-data; boundary="x"')], method="PUT"),
+    )
     yield valid("body-without-content-type", post(headers=()), [*BARE, "content-digest"])
     yield valid("body-chunked", chunked())
     yield valid("body-empty", empty_post(), BARE, note="Content-Length: 0 is no body")
     yield valid("digest-by-two-algorithms", post(content_digest=f"{digest(JSON_BODY, 'sha-512')}, {digest(JSON_BODY)}"))
     yield valid("digest-with-unknown-algorithm", post(content_digest=f"{digest(JSON_BODY)}, unknown=:AAAA:"))
     yield valid("components-reversed", post(), WITH_BODY[::-1])
-    yield valid("components-shuffled", post(), ["content-type", "@query", "@authority", "content-digest", "@path", "@method"])
+    yield valid(
+        "components-shuffled", post(), ["content-type", "@query", "@authority", "content-digest", "@path", "@method"]
+    )
     backwards = dict(reversed(parameters().items()))
     yield valid("parameters-reversed", get(), params=backwards)
     yield valid("extra-field", get(headers=[("Accept", "application/json")]), ["accept", *BARE])
     extra = [("X-Trace", "  a, b\tc "), ("X-Empty", ""), ("X-Trace", "d")]
     yield valid("extra-fields-repeated-empty-padded", get(headers=extra), [*BARE, "x-trace", "x-empty"])
     yield valid("content-type-covered-without-body", get(headers=[JSON_TYPE]), [*BARE, "content-type"])
-    odd = {**parameters(), "x-count": 3, "x-flag": True, "x-off": False, "x-token": Token("a/b"), "x-text": 'q"\\', "x-bytes": b"\x00\xff"}
+    odd = {
+        **parameters(),
+        "x-count": 3,
+        "x-flag": True,
+        "x-off": False,
+        "x-token": Token("a/b"),
+        "x-text": 'q"\\',
+        "x-bytes": b"\x00\xff",
+    }
     yield valid("extra-parameters-of-every-type", get(), params=odd, note="rebuild from the raw parameters")
     yield valid("extra-parameter-first", get(), params={"a": 1.5, **parameters()})
     yield valid("expires-later", get(), params=parameters(expires=NOW + 10))
@@ -169,7 +182,12 @@ def valid_vectors():
 
 
 def chunked():
-    headers = [("Host", "shop.example"), JSON_TYPE, ("Content-Digest", digest(JSON_BODY)), ("Transfer-Encoding", "chunked")]
+    headers = [
+        ("Host", "shop.example"),
+        JSON_TYPE,
+        ("Content-Digest", digest(JSON_BODY)),
+        ("Transfer-Encoding", "chunked"),
+    ]
     return Request("POST", "/api/orders", headers, JSON_BODY)
 
 
@@ -184,7 +202,9 @@ def valid_among_others():
     joined = [(name, f"{a}, {b}") for (name, a), (_, b) in zip(theirs, ours)]
     yield vector("label-after-another", get(), joined, [], None, signed)
     split = [theirs[0], ours[0], ours[1], theirs[1]]
-    yield vector("labels-on-lines-of-their-own", get(), split, [], "the two fields name the labels in another order", signed)
+    yield vector(
+        "labels-on-lines-of-their-own", get(), split, [], "the two fields name the labels in another order", signed
+    )
     untagged = Signed(get(), ["@path"], {"created": 1}, OTHER_KEY, "sig1")
     before = [(name, f"{a},{b}") for (name, a), (_, b) in zip(untagged.fields(), ours)]
     yield vector("label-after-one-without-tag", get(), before, [], None, signed)
@@ -196,7 +216,9 @@ def refused_vectors():
     for name in BARE:
         rest = [other for other in BARE if other != name]
         yield refused(f"not-covered-{name[1:]}", "signature-incomplete", components=rest)
-    yield refused("nothing-covered", "signature-incomplete", components=["accept"], request=get(headers=[("Accept", "*/*")]))
+    yield refused(
+        "nothing-covered", "signature-incomplete", components=["accept"], request=get(headers=[("Accept", "*/*")])
+    )
     yield refused("not-covered-content-digest", "signature-incomplete", post(), [*BARE, "content-type"])
     yield refused("not-covered-content-type", "signature-incomplete", post(), [*BARE, "content-digest"])
     for name in ["created", "nonce", "keyid", "alg"]:
@@ -224,24 +246,40 @@ def refused_vectors():
     yield refused("created-too-far-ahead", "signature-from-future", params=parameters(created=NOW + 6))
     yield refused("created-far-ahead", "signature-from-future", params=parameters(created=999_999_999_999_999))
     yield refused("expires-passed", "signature-expired", params=parameters(created=NOW - 10, expires=NOW - 1))
-    yield refused("expires-does-not-prolong", "signature-expired", params=parameters(created=NOW - 31, expires=NOW + 60))
+    yield refused(
+        "expires-does-not-prolong", "signature-expired", params=parameters(created=NOW - 31, expires=NOW + 60)
+    )
     yield refused("other-key", "signature-invalid", key=OTHER_KEY)
     yield refused("other-alg", "signature-invalid", params=parameters(alg="hmac-sha512"))
-    yield refused("digest-of-another-algorithm-only", "digest-required", post(content_digest=digest(JSON_BODY, "sha-512")))
+    yield refused(
+        "digest-of-another-algorithm-only", "digest-required", post(content_digest=digest(JSON_BODY, "sha-512"))
+    )
     yield refused("digest-of-another-body", "digest-mismatch", post(content_digest=digest(b"{}")))
     yield refused("digest-too-short", ["digest-mismatch", "digest-required"], post(content_digest="sha-256=:AAAA:"))
     yield refused("digest-malformed", ["digest-required", "signature-malformed"], post(content_digest="sha-256=AAAA"))
     flagged = [*BARE, component("accept", bs=True)]
     accept = get(headers=[("Accept", "*/*")])
     yield refused("component-with-parameter", "signature-malformed", accept, flagged)
-    yield refused("component-query-param", "signature-malformed", components=[*BARE, component("@query-param", name="full")])
-    yield refused("component-target-uri", ["signature-malformed", "signature-invalid"], components=[*BARE, "@target-uri"], note="not in the profile's list; a gate need not know it")
+    yield refused(
+        "component-query-param", "signature-malformed", components=[*BARE, component("@query-param", name="full")]
+    )
+    yield refused(
+        "component-target-uri",
+        ["signature-malformed", "signature-invalid"],
+        components=[*BARE, "@target-uri"],
+        note="not in the profile's list; a gate need not know it",
+    )
 
 
 def tampered_vectors():
     def request_with(**changes):
         def change(request, fields):
-            kept = {"method": request.method, "target": request.target, "headers": request.headers, "body": request.body}
+            kept = {
+                "method": request.method,
+                "target": request.target,
+                "headers": request.headers,
+                "body": request.body,
+            }
             return Request(**{**kept, **changes}), fields
 
         return change
@@ -274,13 +312,29 @@ def tampered_vectors():
     yield tampered("created-changed", "signature-invalid", field_with("Signature-Input", str(NOW), str(NOW + 1)))
     yield tampered("nonce-changed", "signature-invalid", field_with("Signature-Input", NONCE, "q1Zx8Rk0pA2m.1"))
     yield tampered("parameter-added", "signature-invalid", field_with("Signature-Input", ";tag=", ";x;tag="))
-    yield tampered("parameters-swapped", "signature-invalid", field_with("Signature-Input", f';keyid="{SESSION}";alg="hmac-sha256"', f';alg="hmac-sha256";keyid="{SESSION}"'))
-    yield tampered("components-swapped", "signature-invalid", field_with("Signature-Input", '"@method" "@authority"', '"@authority" "@method"'))
-    yield tampered("component-added", "signature-invalid", field_with("Signature-Input", '"content-type")', '"content-type" "host")'))
+    yield tampered(
+        "parameters-swapped",
+        "signature-invalid",
+        field_with("Signature-Input", f';keyid="{SESSION}";alg="hmac-sha256"', f';alg="hmac-sha256";keyid="{SESSION}"'),
+    )
+    yield tampered(
+        "components-swapped",
+        "signature-invalid",
+        field_with("Signature-Input", '"@method" "@authority"', '"@authority" "@method"'),
+    )
+    yield tampered(
+        "component-added",
+        "signature-invalid",
+        field_with("Signature-Input", '"content-type")', '"content-type" "host")'),
+    )
     yield tampered("mac-with-one-bit-flipped", "signature-invalid", flip_last_bit)
-    yield tampered("mac-truncated", "signature-invalid", lambda r, f: (r, Signed(r).fields(signature=Signed(r).signature[:16])))
+    yield tampered(
+        "mac-truncated", "signature-invalid", lambda r, f: (r, Signed(r).fields(signature=Signed(r).signature[:16]))
+    )
     yield tampered("mac-empty", "signature-invalid", lambda r, f: (r, Signed(r).fields(signature=b"")))
-    yield tampered("mac-doubled", "signature-invalid", lambda r, f: (r, Signed(r).fields(signature=Signed(r).signature * 2)))
+    yield tampered(
+        "mac-doubled", "signature-invalid", lambda r, f: (r, Signed(r).fields(signature=Signed(r).signature * 2))
+    )
 
 
 def with_body(request, body):
@@ -304,10 +358,16 @@ def malformed_vectors():
     yield raw("no-signature", "signature-required", [])
     yield raw("signature-input-alone", ["signature-malformed", "signature-required"], [(name_i, value_i)])
     yield raw("signature-alone", "signature-required", [(name_s, value_s)])
-    yield raw("labels-differ", ["signature-malformed", "signature-required"], both(value_i, value_s.replace("portcullis=", "other=")))
+    yield raw(
+        "labels-differ",
+        ["signature-malformed", "signature-required"],
+        both(value_i, value_s.replace("portcullis=", "other=")),
+    )
     yield raw("two-with-our-tag", "signature-ambiguous", both(f"{value_i}, b={bare_input}", f"{value_s}, b={bare_mac}"))
     yield raw("duplicate-label", "signature-ambiguous", both(f"{value_i}, {value_i}", value_s))
-    yield raw("duplicate-label-on-two-lines", "signature-ambiguous", [(name_i, value_i), (name_i, value_i), (name_s, value_s)])
+    yield raw(
+        "duplicate-label-on-two-lines", "signature-ambiguous", [(name_i, value_i), (name_i, value_i), (name_s, value_s)]
+    )
     yield raw("duplicate-label-of-signature", "signature-ambiguous", both(value_i, f"{value_s}, {value_s}"))
     yield raw("not-a-dictionary", "signature-malformed", both("((((", value_s))
     yield raw("input-is-no-inner-list", "signature-malformed", both('portcullis="x";tag="portcullis-1"'))
@@ -321,7 +381,11 @@ def malformed_vectors():
     absent = input_only([*BARE, "x-absent"], parameters())
     yield raw("covered-field-absent", ["signature-malformed", "signature-invalid"], both(f"portcullis={absent}"))
     twice = input_only([*BARE, "@path"], parameters())
-    yield raw("component-twice", ["signature-malformed", "signature-invalid", "signature-ambiguous"], both(f"portcullis={twice}"))
+    yield raw(
+        "component-twice",
+        ["signature-malformed", "signature-invalid", "signature-ambiguous"],
+        both(f"portcullis={twice}"),
+    )
     status = input_only([*BARE, "@status"], parameters())
     yield raw("component-of-a-response", ["signature-malformed", "signature-invalid"], both(f"portcullis={status}"))
 

@@ -35,10 +35,12 @@ function ajax(client, settings) {
   const outcome = cancelled ? Promise.reject(xhr.fail('canceled')) : perform(client, settings, xhr);
   xhr.settleWith(outcome);
   // Not part of what the caller gets, so that an exception in a callback surfaces as an unhandled rejection.
-  outcome.then(
-    (data) => settings.success?.call(context, data, xhr.statusText, xhr),
-    () => settings.error?.call(context, xhr, xhr.outcome, xhr.error),
-  ).finally(() => settings.complete?.call(context, xhr, xhr.outcome));
+  outcome
+    .then(
+      (data) => settings.success?.call(context, data, xhr.statusText, xhr),
+      () => settings.error?.call(context, xhr, xhr.outcome, xhr.error),
+    )
+    .finally(() => settings.complete?.call(context, xhr, xhr.outcome));
   return xhr;
 }
 

@@ -109,7 +109,12 @@ class Gate {
     if (name === 'session' && request.method === 'POST') {
       await this.beforeOpening();
       const answer = this.sessions.open(request.body.toString(), this.now());
-      return send(res, 201, { 'content-type': 'application/json', 'cache-control': 'no-store' }, JSON.stringify(answer));
+      return send(
+        res,
+        201,
+        { 'content-type': 'application/json', 'cache-control': 'no-store' },
+        JSON.stringify(answer),
+      );
     }
     if (!Object.hasOwn(CLIENTS, name)) throw new Refused('not-found');
     return send(res, 200, { 'content-type': 'text/javascript' }, await readFile(new URL(CLIENTS[name], DIST)));

@@ -145,7 +145,10 @@ function dictionary(headers, name) {
 
 /** Structured fields let the last of equal keys win; a signature must not have any. */
 function refuseDuplicateLabels(text) {
-  const bare = text.replace(/"(?:[^"\\]|\\.)*"/g, '').replace(/\([^)]*\)/g, '').replace(/:[^:]*:/g, '');
+  const bare = text
+    .replace(/"(?:[^"\\]|\\.)*"/g, '')
+    .replace(/\([^)]*\)/g, '')
+    .replace(/:[^:]*:/g, '');
   const labels = bare.split(',').map((member) => member.split(/[=;]/)[0].trim());
   if (new Set(labels).size < labels.length) throw new Refused('signature-ambiguous');
 }
