@@ -1,3 +1,18 @@
 //! The Portcullis daemon and its command line.
+//!
+//! A request goes `listener → proxy → guard → proxy`; what the guard wants done goes `gate → enforcer → kernel`. An
+//! operator's word goes `cli → control → guard → gate`. [`run`] puts the parts together.
 
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod control;
 pub mod enforcer;
+pub mod gate;
+pub mod listener;
+pub mod proxy;
+pub mod random;
+pub mod run;
+pub mod safety;
+pub mod state;
+pub mod telemetry;

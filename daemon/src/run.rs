@@ -8,16 +8,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use portcullis_guard::effect::Effect;
 use portcullis_guard::guard::{Guard, Secrets};
+use portcullis_guard::policy::Mode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::control;
-use crate::enforcer::{AttachOptions, Capacities, Enforcer, Events};
+use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events};
 use crate::gate::Gate;
 use crate::listener::timer::CoarseTimer;
-use crate::{clock, listener, random, safety, state};
+use crate::{clock, listener, random, safety, state, telemetry};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -31,6 +32,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// Whatever keeps it from starting, with what to do about it.
 pub fn run(config: Config) -> Result<()> {
+    telemetry::start(&config.log);
     let workers = worker_count(&config);
     let sockets = bind_all(&config, workers)?;
     let control_runtime = runtime().context("failed to start the control runtime")?;
@@ -86,7 +88,7 @@ fn announce(address: SocketAddr) {
 fn open_gate(config: Config) -> Result<Gate> {
     let master = state::master_keys(&config.state.directory).context("failed to open the state")?;
     let run = random::secret().context("failed to make the secret of this run")?;
-    let guard = Guard::new(config.policy.clone(), Secrets { master, run }, config.packet.max_bans);
+    let guard = Guard::new(config.policy.clone(), Secrets { master, run }, usize::try_from(config.packet.max_bans)?);
     let enforcer = attach(&config)?;
     let gate = Gate::new(guard, enforcer, config);
     exempt(&gate)?;
@@ -99,14 +101,13 @@ fn attach(config: &Config) -> Result<Option<Enforcer>> {
         tracing::warn!("packet.interfaces is empty: bans are enforced in HTTP only");
         return Ok(None);
     }
-    let entries = u32::try_from(packet.max_bans).unwrap_or(u32::MAX);
     let options = AttachOptions {
         interfaces: packet.interfaces.clone(),
         attach_mode: packet.attach,
-        mode: config.mode.into(),
+        mode: kernel_mode(config.mode),
         exempt_ports: packet.exempt_ports.clone(),
         debug: packet.debug,
-        capacities: Capacities { hosts: entries, prefixes: entries, ..Capacities::default() },
+        capacities: Capacities { hosts: packet.max_bans, prefixes: packet.max_bans, ..Capacities::default() },
         ..AttachOptions::default()
     };
     let enforcer = Enforcer::attach(&options).context("failed to attach the packet layer")?;
@@ -114,6 +115,13 @@ fn attach(config: &Config) -> Result<Option<Enforcer>> {
         tracing::info!(interface = interface.name, mode = %interface.attach_mode, "attached");
     }
     Ok(Some(enforcer))
+}
+
+fn kernel_mode(mode: Mode) -> enforcer::Mode {
+    match mode {
+        Mode::Monitor => enforcer::Mode::Monitor,
+        Mode::Enforce => enforcer::Mode::Enforce,
+    }
 }
 
 /// The never-ban set goes into the kernel before the first packet of a client can be judged.

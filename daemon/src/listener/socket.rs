@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::connections::Connection;
 
 /// The stream of one client connection.
-pub struct Socket {
+pub(super) struct Socket {
     stream: TcpStream,
     connection: Arc<Connection>,
 }
@@ -21,7 +21,7 @@ pub struct Socket {
 impl Socket {
     /// Wraps an accepted stream.
     #[must_use]
-    pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
         Self { stream, connection }
     }
 }

@@ -38,7 +38,7 @@ const PORTCULLIS_SESSION: HeaderName = HeaderName::from_static("portcullis-sessi
 ///
 /// # Errors
 /// Only if the normal path and the query make no URI, which parsing them has ruled out.
-pub fn request(
+pub(super) fn request(
     parts: Parts,
     head: &Head,
     permit: &Permit,
@@ -70,7 +70,7 @@ fn target(head: &Head, query: Option<&str>) -> Result<Uri, http::Error> {
 }
 
 /// Removes what belongs to one hop, with everything that `Connection` names.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

@@ -9,7 +9,7 @@ use portcullis_guard::refusal::Refusal;
 
 /// The head of a request that has one reading.
 #[derive(Debug)]
-pub struct Head {
+pub(super) struct Head {
     /// Host in lower case, without the default port.
     pub authority: String,
     /// The path that rules match and the upstream gets.
@@ -21,7 +21,7 @@ pub struct Head {
 }
 
 /// Fields by which frameworks let POST stand for another method.
-const METHOD_OVERRIDES: [HeaderName; 3] = [
+static METHOD_OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
@@ -31,7 +31,7 @@ const METHOD_OVERRIDES: [HeaderName; 3] = [
 ///
 /// # Errors
 /// [`Refusal::MethodRefused`], [`Refusal::HostInvalid`], [`Refusal::FramingInvalid`] or [`Refusal::PathAmbiguous`].
-pub fn read(parts: &Parts, default_port: u16) -> Result<Head, Refusal> {
+pub(super) fn read(parts: &Parts, default_port: u16) -> Result<Head, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodRefused);
     }

@@ -176,7 +176,7 @@ impl Proxy {
     ) -> Response<AnswerBody> {
         let client = ClientAddress::new(connection.flow.remote.ip());
         let receipt = permit.take_receipt();
-        let shown = parts.clone();
+        let shown = without_fields(&parts);
         let sent = match forward::request(parts, head, &permit, client, self.scheme, body) {
             Ok(request) => self.upstream.send(request).await,
             Err(_) => Err(Refusal::UpstreamUnavailable),
@@ -201,6 +201,14 @@ impl Proxy {
             self.gate.guard().complete(receipt, status.as_u16(), clock::now());
         }
     }
+}
+
+/// What a refusal tells of a request when its fields have gone to the upstream.
+fn without_fields(parts: &Parts) -> Parts {
+    let (mut shown, ()) = http::Request::new(()).into_parts();
+    shown.method = parts.method.clone();
+    shown.uri = parts.uri.clone();
+    shown
 }
 
 /// What monitor mode makes of a refusal.

@@ -53,7 +53,7 @@ struct SessionAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     salt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<Zeroizing<String>>,
+    key: Option<&'a str>,
     expires_at: u64,
     server_time: f64,
     profile: Profile,
@@ -111,6 +111,7 @@ fn created(opened: &Opened, max_age: u64, now: Now) -> Response<Full<Bytes>> {
         }
         Agreed::ServerKey(key) => ("server-key", None, None, Some(Zeroizing::new(URL_SAFE_NO_PAD.encode(key.0)))),
     };
+    let key = key.as_ref().map(|key| key.as_str());
     let answer = SessionAnswer {
         session_id: &opened.session_id,
         alg: HMAC_SHA256,

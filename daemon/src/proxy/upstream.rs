@@ -24,7 +24,7 @@ const IDLE_KEPT: usize = 256;
 type Sender = SendRequest<CallBody>;
 
 /// The application's connections of one worker.
-pub struct Upstream {
+pub(super) struct Upstream {
     address: Address,
     timeout: Duration,
     timer: CoarseTimer,
@@ -55,7 +55,7 @@ impl Idle {
 impl Upstream {
     /// A pool without connections yet.
     #[must_use]
-    pub fn new(address: Address, timeout: Duration, timer: CoarseTimer) -> Self {
+    pub(super) fn new(address: Address, timeout: Duration, timer: CoarseTimer) -> Self {
         Self { address, timeout, timer, idle: Arc::default() }
     }
 
@@ -66,7 +66,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Refusal::UpstreamUnavailable`] or [`Refusal::UpstreamTimeout`].
-    pub async fn send(&self, request: Request<CallBody>) -> Result<Response<Streamed>, Refusal> {
+    pub(super) async fn send(&self, request: Request<CallBody>) -> Result<Response<Streamed>, Refusal> {
         let exchange = self.timer.timeout(self.timeout, self.exchange(request));
         exchange.await.unwrap_or(Err(Refusal::UpstreamTimeout))
     }

@@ -1,0 +1,219 @@
+//! A daemon of our own: the real binary with a configuration of the test, on ports that the kernel chooses.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::binary;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running daemon. Dropping it ends it.
+pub struct Daemon {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<Vec<serde_json::Value>>>,
+    directory: Home,
+}
+
+/// Where a daemon keeps its files. Several daemons may live in one after another.
+#[derive(Clone)]
+pub struct Home(Arc<TempDir>);
+
+impl Home {
+    /// A new, empty one.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn new() -> Result<Self> {
+        Ok(Self(Arc::new(TempDir::new().context("failed to make a directory")?)))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// What a test wants of a daemon.
+pub struct Wanted<'a> {
+    /// `monitor` or `enforce`.
+    pub mode: &'a str,
+    /// The application.
+    pub upstream: SocketAddr,
+    /// Where to listen; port 0 for any.
+    pub listen: SocketAddr,
+    /// Further sections of the configuration.
+    pub extra: &'a str,
+    /// A program to start the daemon with, like `nsenter`.
+    pub wrapper: &'a [&'a str],
+}
+
+impl<'a> Wanted<'a> {
+    /// An enforcing daemon on loopback without a packet layer.
+    #[must_use]
+    pub fn enforcing(upstream: SocketAddr, extra: &'a str) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { mode: "enforce", upstream, listen, extra, wrapper: &[] }
+    }
+}
+
+impl Daemon {
+    /// Starts a daemon in a home of its own and waits until it is ready.
+    ///
+    /// # Errors
+    /// With everything it logged, if it does not become ready.
+    pub fn start(wanted: &Wanted<'_>) -> Result<Self> {
+        Self::start_in(Home::new()?, wanted)
+    }
+
+    /// Starts a daemon in this home.
+    ///
+    /// # Errors
+    /// With everything it logged, if it does not become ready.
+    pub fn start_in(directory: Home, wanted: &Wanted<'_>) -> Result<Self> {
+        let config = directory.path().join("portcullis.toml");
+        fs::write(&config, configuration(directory.path(), wanted)).context("failed to write the configuration")?;
+        let binary = binary::portcullis()?;
+        let mut words = wanted.wrapper.iter().map(PathBuf::from).chain([binary, "run".into(), "--config".into(), config]);
+        let program = words.next().context("no program")?;
+        let mut child = Command::new(&program)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("failed to start {}", program.display()))?;
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stderr = child.stderr.take().context("no stderr")?;
+        let lines = follow(stderr, Arc::clone(&log));
+        match wait_until_ready(&lines) {
+            Ok(address) => Ok(Self { child, address, log, directory }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its control socket.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
+    }
+
+    /// Where it keeps its files, to start the next one there.
+    #[must_use]
+    pub fn home(&self) -> Home {
+        self.directory.clone()
+    }
+
+    /// The values of a field in the log lines with this message.
+    #[must_use]
+    pub fn logged(&self, message: &str, field: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let fields = log.iter().filter_map(|line| line.get("fields"));
+        let matching = fields.filter(|fields| fields["message"] == message).filter_map(|fields| fields.get(field));
+        matching.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
+    }
+
+    /// Runs the command line against it and returns stdout.
+    ///
+    /// # Errors
+    /// If it fails, with what it said.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(binary::portcullis()?);
+        let output = command.arg("--socket").arg(self.control()).args(arguments).output()?;
+        if !output.status.success() {
+            bail!("portcullis {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Ends it at once, as a crash would, and returns its home.
+    ///
+    /// # Errors
+    /// If the kernel does not know it.
+    pub fn kill(mut self) -> Result<Home> {
+        self.child.kill().context("failed to kill the daemon")?;
+        self.child.wait().context("failed to wait for the daemon")?;
+        Ok(self.home())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
+    let Wanted { mode, upstream, listen, extra, .. } = wanted;
+    let directory = directory.display();
+    let (before, sections) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
+    format!(
+        "mode = \"{mode}\"\n{before}\n\
+         [http]\nlisten = [\"{listen}\"]\nupstream = \"http://{upstream}\"\n\
+         [control]\nsocket = \"{directory}/control.sock\"\n\
+         [state]\ndirectory = \"{directory}/state\"\n\
+         [log]\nformat = \"json\"\n\
+         {sections}\n"
+    )
+}
+
+/// Keeps the log and passes each line on.
+fn follow(stderr: impl std::io::Read + Send + 'static, log: Arc<Mutex<Vec<serde_json::Value>>>) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if let Ok(parsed) = serde_json::from_str(&line) {
+                log.lock().unwrap_or_else(PoisonError::into_inner).push(parsed);
+            }
+            // After the start nobody listens any more.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+fn wait_until_ready(lines: &Receiver<String>) -> Result<SocketAddr> {
+    let (mut seen, mut address) = (String::new(), None);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+            bail!("the daemon did not become ready:\n{seen}");
+        };
+        seen.push_str(&line);
+        seen.push('\n');
+        let parsed: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        let fields = &parsed["fields"];
+        if fields["message"] == "listening" {
+            address = fields["address"].as_str().and_then(|text| text.parse().ok());
+        }
+        if let (true, Some(address)) = (fields["message"] == "ready", address) {
+            return Ok(address);
+        }
+    }
+}
