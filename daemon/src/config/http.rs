@@ -1,0 +1,236 @@
+//! `[http]`: where requests come from, where they go, and how long anything may take.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::error::Mistake;
+use super::section::{Parsed, Section};
+use super::value::{describe, duration, integer, size, socket_address, word};
+
+/// The HTTP side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Addresses to listen on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Threads that serve requests; 0 is one for each processor.
+    pub workers: usize,
+    /// The application.
+    pub upstream: Upstream,
+    /// How clients reach the gate, which decides the port that Host leaves out.
+    pub public_scheme: Scheme,
+    /// The largest body of a request, in bytes.
+    pub max_body: usize,
+    /// The largest head of a request, in bytes.
+    pub max_header_bytes: usize,
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// For the whole body.
+    pub body_timeout: Duration,
+    /// Until the application answers.
+    pub upstream_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub idle_timeout: Duration,
+    /// Connections of clients at a time.
+    pub max_connections: usize,
+}
+
+/// `http` or `https`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Clear text all the way.
+    Http,
+    /// Something in front of the gate terminates TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As in a URL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that a URL with this scheme need not name.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// The application's address: a host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    authority: String,
+}
+
+impl Upstream {
+    /// `host:port`, ready to be resolved.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let uri: http::Uri = text.parse().ok()?;
+        let authority = uri.authority()?;
+        let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
+        let plain = plain && !authority.as_str().contains('@');
+        let host = authority.host();
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            // A port that is there but no number.
+            None if authority.as_str().len() > host.len() => return None,
+            None => 80,
+        };
+        (plain && !host.is_empty() && port != 0).then(|| Self {
+            authority: format!("{host}:{port}"),
+        })
+    }
+
+    /// Whether a connection to the application would reach this listening address.
+    fn is(&self, listen: SocketAddr) -> bool {
+        let Some((host, port)) = self.authority.rsplit_once(':') else {
+            return false;
+        };
+        let host = host.trim_matches(['[', ']']);
+        let address = match host {
+            "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+            host => host.parse().ok(),
+        };
+        let reaches = |address: IpAddr| {
+            address == listen.ip()
+                || (host == "localhost" && listen.ip().is_loopback())
+                || (listen.ip().is_unspecified() && (address.is_loopback() || address.is_unspecified()))
+        };
+        port.parse() == Ok(listen.port()) && address.is_some_and(reaches)
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+pub(super) fn read(section: &Section<'_>) -> Option<Http> {
+    let listen = section.list(
+        "listen",
+        || vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+        socket_address,
+    );
+    let upstream = section.required("upstream", "\"http://127.0.0.1:3000\"", upstream);
+    check_listen(section, &listen, upstream.as_ref());
+    let http = Http {
+        workers: section.read("workers", 0, integer(0..=1024)),
+        public_scheme: section.read("public_scheme", Scheme::Http, word(SCHEMES)),
+        max_body: section.read("max_body", 1 << 20, size("1B"..="1GiB")),
+        max_header_bytes: section.read("max_header_bytes", 16 << 10, size("8KiB"..="1MiB")),
+        header_timeout: section.read("header_timeout", Duration::from_secs(10), duration("100ms"..="10m")),
+        body_timeout: section.read("body_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
+        upstream_timeout: section.read("upstream_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
+        idle_timeout: section.read("idle_timeout", Duration::from_secs(60), duration("100ms"..="1h")),
+        max_connections: section.read("max_connections", 10_000, integer(1..=10_000_000)),
+        // All keys are read before the one that may be missing matters.
+        upstream: upstream?,
+        listen,
+    };
+    Some(http)
+}
+
+const SCHEMES: &[(&str, Scheme)] = &[("http", Scheme::Http), ("https", Scheme::Https)];
+
+fn upstream(value: &DeValue<'_>) -> Parsed<Upstream> {
+    let text = value.as_str().unwrap_or_default();
+    Upstream::parse(text).ok_or_else(|| {
+        let like = "expected a URL like \"http://127.0.0.1:3000\"";
+        let mistake = Mistake::new(format!("{like}, got {}", describe(value)));
+        let with_scheme = format!("http://{text}");
+        if text.starts_with("https://") {
+            return mistake.hint("TLS to the application is not supported yet; keep the two on one machine");
+        }
+        match text.split_once("://").map(|(_, rest)| rest.split_once('/')) {
+            None if Upstream::parse(&with_scheme).is_some() => mistake.hint(format!("did you mean \"{with_scheme}\"?")),
+            Some(Some((_, path))) if !path.is_empty() => {
+                mistake.hint("paths are forwarded as they are; leave the path out here")
+            }
+            None | Some(_) => mistake,
+        }
+    })
+}
+
+fn check_listen(section: &Section<'_>, listen: &[SocketAddr], upstream: Option<&Upstream>) {
+    if listen.is_empty() {
+        section.error(
+            "listen",
+            Mistake::new("the gate needs at least one address to listen on"),
+        );
+    }
+    for (index, address) in listen.iter().enumerate() {
+        let earlier = listen.iter().take(index).any(|earlier| earlier == address);
+        // Port 0 is a different port each time.
+        if earlier && address.port() != 0 {
+            section.element_error("listen", index, Mistake::new(format!("{address} is there twice")));
+        }
+        if upstream.is_some_and(|upstream| address.port() != 0 && upstream.is(*address)) {
+            let mistake = Mistake::new(format!("this is {address}, where the gate itself listens"));
+            section.error("upstream", mistake.hint("give the application another port"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstream_is_a_host_and_a_port() {
+        for (text, authority) in [
+            ("http://127.0.0.1:3000", Some("127.0.0.1:3000")),
+            ("http://app.internal", Some("app.internal:80")),
+            ("http://[::1]:3000/", Some("[::1]:3000")),
+            ("http://[::1]", Some("[::1]:80")),
+            ("https://127.0.0.1:3000", None),
+            ("http://127.0.0.1:3000/api", None),
+            ("http://127.0.0.1:3000/?a", None),
+            ("http://user@127.0.0.1:3000", None),
+            ("http://127.0.0.1:0", None),
+            ("http://127.0.0.1:", None),
+            ("http://127.0.0.1:99999", None),
+            ("127.0.0.1:3000", None),
+            ("localhost", None),
+            ("/", None),
+            ("", None),
+        ] {
+            let upstream = Upstream::parse(text);
+            assert_eq!(upstream.as_ref().map(Upstream::authority), authority, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gate_that_is_its_own_application_is_found() {
+        for (upstream, listen, same) in [
+            ("http://127.0.0.1:80", "127.0.0.1:80", true),
+            ("http://127.0.0.1:80", "127.0.0.1:81", false),
+            ("http://127.0.0.1:80", "0.0.0.0:80", true),
+            ("http://[::1]:80", "[::]:80", true),
+            ("http://localhost:80", "[::1]:80", true),
+            ("http://192.0.2.1:80", "0.0.0.0:80", false),
+            ("http://app:80", "0.0.0.0:80", false),
+        ] {
+            assert_eq!(
+                Upstream::parse(upstream).unwrap().is(listen.parse().unwrap()),
+                same,
+                "{upstream} {listen}"
+            );
+        }
+    }
+}

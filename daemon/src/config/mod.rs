@@ -1,0 +1,105 @@
+//! The configuration: a TOML file, read as a whole.
+//!
+//! Every mistake is reported at once, with its place in the file, what is allowed and, where it looks like a slip, what
+//! may have been meant. Unknown keys are mistakes. Nothing here touches the network or asks the system: a file is right
+//! or wrong by itself. `docs/configuration.md` documents every key.
+
+mod error;
+mod http;
+mod packet;
+mod policy;
+mod rules;
+mod section;
+mod service;
+mod value;
+
+use std::path::Path;
+
+use portcullis_guard::policy::{Mode, Policy};
+use toml::de::DeTable;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use http::{Http, Scheme, Upstream};
+pub use packet::Packet;
+pub use service::{Control, Log, LogFormat, State};
+
+use error::{Located, Mistake};
+use section::{Section, Sink};
+
+/// What the operator configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Watch or enforce; also in [`Policy::mode`].
+    pub mode: Mode,
+    /// `[http]`: where requests come from and go to.
+    pub http: Http,
+    /// `[packet]`: the XDP program.
+    pub packet: Packet,
+    /// `[control]`: the socket of the command line.
+    pub control: Control,
+    /// `[state]`: what outlives the process.
+    pub state: State,
+    /// `[log]`.
+    pub log: Log,
+    /// All that decisions are made by.
+    pub policy: Policy,
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads a text; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigErrors> {
+        let (config, mistakes, _) = read(text);
+        config.ok_or_else(|| ConfigErrors::new(file, text, mistakes))
+    }
+}
+
+/// The configuration if nothing is wrong, all mistakes, and all keys that are known.
+fn read(text: &str) -> (Option<Config>, Vec<Located>, Vec<String>) {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What a broken document seems to say would only be noise.
+        let located = |error: toml::de::Error| Located {
+            span: error.span().unwrap_or_default(),
+            key: String::new(),
+            mistake: Mistake::new(error.message()),
+        };
+        return (None, errors.into_iter().map(located).collect(), Vec::new());
+    }
+    let sink = Sink::default();
+    let config = Section::root(&sink, document.get_ref(), |root| read_root(root, document.get_ref()));
+    let (mistakes, keys) = sink.into_parts();
+    (config.filter(|_| mistakes.is_empty()), mistakes, keys)
+}
+
+fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Option<Config> {
+    let mode = root.read("mode", Mode::default(), value::word(rules::MODES));
+    let http = root.section("http", http::read);
+    let scheme = http.as_ref().map_or(Scheme::Http, |http| http.public_scheme);
+    let packet = root.section("packet", packet::read);
+    let control = root.section("control", service::read_control);
+    let state = root.section("state", service::read_state);
+    let log = root.section("log", service::read_log);
+    let rules = rules::read(root, document);
+    let policy = policy::read(root, mode, scheme, rules);
+    Some(Config {
+        mode,
+        http: http?,
+        packet,
+        control,
+        state,
+        log,
+        policy,
+    })
+}

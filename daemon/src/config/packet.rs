@@ -1,0 +1,73 @@
+//! `[packet]`: the XDP program and the ban list that it enforces.
+
+use portcullis_common::MAX_EXEMPT_PORTS;
+use portcullis_common::maps::HOSTS_CAPACITY;
+use toml::de::DeValue;
+
+use super::error::Mistake;
+use super::section::{Parsed, Section};
+use super::value::{boolean, describe, integer, word};
+use crate::enforcer::AttachMode;
+
+/// The packet layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Where the program is attached; nowhere means that verdicts are enforced in HTTP only.
+    pub interfaces: Vec<String>,
+    /// How it is attached.
+    pub attach: AttachMode,
+    /// Destination ports whose packets are never dropped.
+    pub exempt_ports: Vec<u16>,
+    /// Bans that fit, in memory and in the kernel.
+    pub max_bans: u32,
+    /// Whether the program logs each packet that meets a ban.
+    pub debug: bool,
+}
+
+const ATTACH_MODES: &[(&str, AttachMode)] = &[
+    (AttachMode::Auto.name(), AttachMode::Auto),
+    (AttachMode::Native.name(), AttachMode::Native),
+    (AttachMode::Generic.name(), AttachMode::Generic),
+];
+
+pub(super) fn read(section: &Section<'_>) -> Packet {
+    let packet = Packet {
+        interfaces: section.list("interfaces", Vec::new, interface),
+        attach: section.read("attach", AttachMode::Auto, word(ATTACH_MODES)),
+        exempt_ports: section.list("exempt_ports", || vec![22], integer(1..=u16::MAX)),
+        max_bans: section.read("max_bans", HOSTS_CAPACITY, integer(1..=10_000_000)),
+        debug: section.read("debug", false, boolean),
+    };
+    for (index, name) in packet.interfaces.iter().enumerate() {
+        if packet.interfaces.iter().take(index).any(|earlier| earlier == name) {
+            section.element_error("interfaces", index, Mistake::new(format!("{name} is there twice")));
+        }
+    }
+    if packet.exempt_ports.len() > MAX_EXEMPT_PORTS {
+        section.error(
+            "exempt_ports",
+            Mistake::new(format!("at most {MAX_EXEMPT_PORTS} ports can be exempt")),
+        );
+    }
+    packet
+}
+
+/// The kernel's rules for names of interfaces: 1 to 15 bytes, no slash, no space, not `.` or `..`.
+fn interface(value: &DeValue<'_>) -> Parsed<String> {
+    let fits = |name: &&str| {
+        (1..=15).contains(&name.len())
+            && !matches!(*name, "." | "..")
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':')
+    };
+    let name = value.as_str().filter(fits);
+    let mistake = || {
+        Mistake::new(format!(
+            "expected the name of an interface like \"eth0\", got {}",
+            describe(value)
+        ))
+    };
+    name.map(str::to_owned)
+        .ok_or_else(|| mistake().hint("`ip link` lists them"))
+}

@@ -1,0 +1,122 @@
+//! What decisions are made by: `[protect]`, `[session]`, `[binding]`, `[score]` and `never_ban`.
+
+use portcullis_guard::blacklist::NEVER_BAN_CAPACITY;
+use portcullis_guard::path::PathPattern;
+use portcullis_guard::policy::{BindingPolicy, Freshness, Mode, Policy, SessionLimits, Thresholds, Weights};
+use portcullis_guard::sequence::Rules;
+
+use super::error::Mistake;
+use super::http::Scheme;
+use super::section::Section;
+use super::value::{duration, integer, network, pattern, points, word};
+
+/// Half of the never-ban set; the rest is for the machine's own addresses and for the command line.
+const MOST_NEVER_BAN: usize = NEVER_BAN_CAPACITY / 2;
+
+/// The largest number of points that any key takes.
+const MOST_POINTS: f32 = 1_000_000.0;
+
+const BINDINGS: &[(&str, BindingPolicy)] = &[
+    ("reauthenticate", BindingPolicy::Reauthenticate),
+    ("off", BindingPolicy::Off),
+];
+
+pub(super) fn read(root: &Section<'_>, mode: Mode, scheme: Scheme, rules: Rules) -> Policy {
+    let defaults = Policy::default();
+    let never_ban = root.list("never_ban", Vec::new, network);
+    if never_ban.len() > MOST_NEVER_BAN {
+        root.error(
+            "never_ban",
+            Mistake::new(format!("at most {MOST_NEVER_BAN} networks fit")),
+        );
+    }
+    let (sessions, freshness) = root.section("session", read_session);
+    let (bind_address, bind_user_agent, networks_per_hour) = root.section("binding", |section| {
+        (
+            section.read("address", defaults.bind_address, word(BINDINGS)),
+            section.read("user_agent", defaults.bind_user_agent, word(BINDINGS)),
+            section.read("networks_per_hour", defaults.networks_per_hour, integer(1..=10_000)),
+        )
+    });
+    let (thresholds, weights) = root.section("score", |section| (read_score(section), read_weights(section)));
+    Policy {
+        mode,
+        protected: root.section("protect", read_protect),
+        default_port: scheme.default_port(),
+        sessions,
+        freshness,
+        bind_address,
+        bind_user_agent,
+        networks_per_hour,
+        weights,
+        thresholds,
+        rules,
+        never_ban,
+    }
+}
+
+fn read_protect(section: &Section<'_>) -> Vec<PathPattern> {
+    let mistakes = section.mistakes();
+    let paths = section.list("paths", || vec![PathPattern::everything()], pattern);
+    if paths.is_empty() && section.mistakes() == mistakes {
+        let mistake = Mistake::new("without a path nothing is protected");
+        section.error("paths", mistake.hint("`[\"/**\"]` protects everything"));
+    }
+    paths
+}
+
+fn read_session(section: &Section<'_>) -> (SessionLimits, Freshness) {
+    let limits = SessionLimits::default();
+    let freshness = Freshness::default();
+    let limits = SessionLimits {
+        lifetime: section.read("lifetime", limits.lifetime, duration("1m"..="90d")),
+        capacity: section.read("capacity", limits.capacity, integer(1..=100_000_000)),
+        source_capacity: section.read("source_capacity", limits.source_capacity, integer(1..=100_000_000)),
+    };
+    let freshness = Freshness {
+        max_age: section.read("max_age", freshness.max_age, duration("1s"..="5m")),
+        max_ahead: section.read("max_ahead", freshness.max_ahead, duration("0s"..="5m")),
+    };
+    if limits.lifetime < freshness.max_age {
+        let mistake = Mistake::new("a session ends before its signatures do");
+        section.error("lifetime", mistake.hint("`lifetime` is at least `max_age`"));
+    }
+    (limits, freshness)
+}
+
+fn read_score(section: &Section<'_>) -> Thresholds {
+    let defaults = Thresholds::default();
+    let thresholds = Thresholds {
+        session: section.read("session_threshold", defaults.session, points(1.0..=MOST_POINTS)),
+        address: section.read("address_threshold", defaults.address, points(1.0..=MOST_POINTS)),
+        half_life: section.read("half_life", defaults.half_life, duration("1s"..="30d")),
+        session_ban: section.read("session_ban", defaults.session_ban, duration("1s"..="365d")),
+        address_ban: section.read("address_ban", defaults.address_ban, duration("1s"..="365d")),
+        flow_ban: section.read("flow_ban", defaults.flow_ban, duration("1s"..="1d")),
+        nat_guard: section.read("nat_guard", defaults.nat_guard, duration("0s"..="1d")),
+    };
+    if thresholds.address < thresholds.session {
+        let (address, session) = (thresholds.address, thresholds.session);
+        let mistake = Mistake::new(format!("{address} is below session_threshold ({session})"));
+        let hint = "a session is banned before its address, which its neighbours may share";
+        section.error("address_threshold", mistake.hint(hint));
+    }
+    thresholds
+}
+
+fn read_weights(section: &Section<'_>) -> Weights {
+    section.section("weights", |section| {
+        let defaults = Weights::default();
+        let weight = |key, default| section.read(key, default, points(0.0..=MOST_POINTS));
+        Weights {
+            bad_signature: weight("bad_signature", defaults.bad_signature),
+            replay: weight("replay", defaults.replay),
+            malformed: weight("malformed", defaults.malformed),
+            unsigned: weight("unsigned", defaults.unsigned),
+            user_agent_changed: weight("user_agent_changed", defaults.user_agent_changed),
+            digest_mismatch: weight("digest_mismatch", defaults.digest_mismatch),
+            session_banned: weight("session_banned", defaults.session_banned),
+            banned_session_used: weight("banned_session_used", defaults.banned_session_used),
+        }
+    })
+}

@@ -1,0 +1,267 @@
+//! Reads tables of a TOML document with their places, and collects every mistake instead of stopping at the first.
+
+use std::cell::RefCell;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{Located, Mistake, Span};
+use super::value::describe;
+
+/// A value, read, or what is wrong with it.
+pub(super) type Parsed<T> = Result<T, Mistake>;
+
+/// Where mistakes go.
+#[derive(Debug, Default)]
+pub(super) struct Sink {
+    mistakes: RefCell<Vec<Located>>,
+    keys: RefCell<Vec<String>>,
+}
+
+impl Sink {
+    pub(super) fn push(&self, span: Span, key: String, mistake: Mistake) {
+        self.mistakes.borrow_mut().push(Located { span, key, mistake });
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.mistakes.borrow().len()
+    }
+
+    /// The mistakes, and all keys that were asked for.
+    pub(super) fn into_parts(self) -> (Vec<Located>, Vec<String>) {
+        (self.mistakes.into_inner(), self.keys.into_inner())
+    }
+}
+
+/// One table. A table that is missing reads like an empty one.
+pub(super) struct Section<'a> {
+    sink: &'a Sink,
+    /// The key of the table; empty for the whole document.
+    key: String,
+    table: Option<&'a DeTable<'a>>,
+    /// The table, or the place where it is missing.
+    span: Span,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Section<'a> {
+    /// Reads the whole document.
+    pub(super) fn root<R>(sink: &'a Sink, table: &'a DeTable<'a>, read: impl FnOnce(&Self) -> R) -> R {
+        let root = Self::new(sink, String::new(), Some(table), 0..0);
+        let result = read(&root);
+        root.reject_unknown();
+        result
+    }
+
+    fn new(sink: &'a Sink, key: String, table: Option<&'a DeTable<'a>>, span: Span) -> Self {
+        Self {
+            sink,
+            key,
+            table,
+            span,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// A value, or its default if it is missing or wrong.
+    pub(super) fn read<T>(&self, key: &'static str, default: T, parse: impl FnOnce(&DeValue<'_>) -> Parsed<T>) -> T {
+        self.optional(key, parse).unwrap_or(default)
+    }
+
+    /// A value, if it is there and right.
+    pub(super) fn optional<T>(&self, key: &'static str, parse: impl FnOnce(&DeValue<'_>) -> Parsed<T>) -> Option<T> {
+        let value = self.get(key)?;
+        self.parse(value, self.path(key), parse)
+    }
+
+    /// A value that must be there; `like` shows one.
+    pub(super) fn required<T>(
+        &self,
+        key: &'static str,
+        like: &str,
+        parse: impl FnOnce(&DeValue<'_>) -> Parsed<T>,
+    ) -> Option<T> {
+        match self.get(key) {
+            Some(value) => self.parse(value, self.path(key), parse),
+            None => {
+                self.error(key, Mistake::new("missing").hint(format!("add `{key} = {like}`")));
+                None
+            }
+        }
+    }
+
+    /// An array, without the elements that are wrong.
+    pub(super) fn list<T>(
+        &self,
+        key: &'static str,
+        default: impl FnOnce() -> Vec<T>,
+        parse: impl Fn(&DeValue<'_>) -> Parsed<T>,
+    ) -> Vec<T> {
+        let Some(value) = self.get(key) else { return default() };
+        let DeValue::Array(elements) = value.get_ref() else {
+            let mistake = Mistake::new(format!("expected an array, got {}", describe(value.get_ref())));
+            self.error(key, mistake.hint("put it into `[` and `]`"));
+            return default();
+        };
+        let element = |(index, element)| self.parse(element, format!("{}[{index}]", self.path(key)), &parse);
+        elements.iter().enumerate().filter_map(element).collect()
+    }
+
+    /// A table inside this one.
+    pub(super) fn section<R>(&self, key: &'static str, read: impl FnOnce(&Section<'a>) -> R) -> R {
+        let value = self.get(key);
+        let table = value.and_then(|value| self.table_of(value, self.path(key)));
+        let span = value.map_or(self.span.clone(), Spanned::span);
+        self.enter(self.path(key), table, span, read)
+    }
+
+    /// A table inside this one, if it is there.
+    pub(super) fn optional_section<R>(&self, key: &'static str, read: impl FnOnce(&Section<'a>) -> R) -> Option<R> {
+        self.get(key).map(|_| self.section(key, read))
+    }
+
+    /// The tables of an array. What is no table is left out.
+    pub(super) fn sections<R>(&self, key: &'static str, mut read: impl FnMut(usize, &Section<'a>) -> R) -> Vec<R> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let DeValue::Array(elements) = value.get_ref() else {
+            let mistake = Mistake::new(format!(
+                "expected an array of tables, got {}",
+                describe(value.get_ref())
+            ));
+            self.error(
+                key,
+                mistake.hint(format!("write `[[{key}]]`, or put the table into `[` and `]`")),
+            );
+            return Vec::new();
+        };
+        let mut results = Vec::new();
+        for (index, element) in elements.iter().enumerate() {
+            let path = format!("{}[{index}]", self.path(key));
+            if let Some(table) = self.table_of(element, path.clone()) {
+                results.push(self.enter(path, Some(table), element.span(), |section| read(index, section)));
+            }
+        }
+        results
+    }
+
+    /// Reads a table whose keys the file chooses, in the order of the file.
+    pub(super) fn entries(&self, mut read: impl FnMut(Entry<'_, 'a>)) {
+        let mut entries: Vec<_> = self.table.into_iter().flat_map(DeTable::iter).collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
+            read(Entry {
+                section: self,
+                name: key.get_ref(),
+                value,
+            });
+        }
+    }
+
+    /// Reports a mistake at a key, or at the table if the key is missing.
+    pub(super) fn error(&self, key: &str, mistake: Mistake) {
+        let value = self.table.and_then(|table| table.get(key));
+        let span = value.map_or(self.span.clone(), Spanned::span);
+        self.sink.push(span, self.path(key), mistake);
+    }
+
+    /// Reports a mistake at an element of an array.
+    pub(super) fn element_error(&self, key: &str, index: usize, mistake: Mistake) {
+        let value = self.table.and_then(|table| table.get(key));
+        let element = value.and_then(|value| value.get_ref().as_array()?.get(index));
+        let span = element.or(value).map_or(self.span.clone(), Spanned::span);
+        self.sink.push(span, format!("{}[{index}]", self.path(key)), mistake);
+    }
+
+    /// Reports a mistake anywhere.
+    pub(super) fn report(&self, span: Span, key: String, mistake: Mistake) {
+        self.sink.push(span, key, mistake);
+    }
+
+    /// How many mistakes there are so far.
+    pub(super) fn mistakes(&self) -> usize {
+        self.sink.len()
+    }
+
+    fn enter<R>(
+        &self,
+        path: String,
+        table: Option<&'a DeTable<'a>>,
+        span: Span,
+        read: impl FnOnce(&Section<'a>) -> R,
+    ) -> R {
+        let section = Section::new(self.sink, path, table, span);
+        let result = read(&section);
+        section.reject_unknown();
+        result
+    }
+
+    fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.asked.borrow_mut().push(key);
+        self.sink.keys.borrow_mut().push(self.path(key));
+        self.table.and_then(|table| table.get(key))
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.key.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.key)
+        }
+    }
+
+    fn parse<T>(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        path: String,
+        parse: impl FnOnce(&DeValue<'_>) -> Parsed<T>,
+    ) -> Option<T> {
+        let parsed = parse(value.get_ref());
+        parsed
+            .map_err(|mistake| self.sink.push(value.span(), path, mistake))
+            .ok()
+    }
+
+    fn table_of(&self, value: &'a Spanned<DeValue<'a>>, path: String) -> Option<&'a DeTable<'a>> {
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            let mistake = Mistake::new(format!("expected a table, got {}", describe(value.get_ref())));
+            self.sink.push(value.span(), path, mistake);
+        }
+        table
+    }
+
+    /// A key that nothing asked for would silently do nothing.
+    fn reject_unknown(&self) {
+        let asked = self.asked.borrow();
+        if asked.is_empty() {
+            return;
+        }
+        for key in self.table.into_iter().flat_map(DeTable::keys) {
+            if !asked.iter().any(|known| key.get_ref() == known) {
+                let mistake = Mistake::new("unknown key").hint_from(key.get_ref(), asked.iter().copied());
+                self.sink.push(key.span(), self.path(key.get_ref()), mistake);
+            }
+        }
+    }
+}
+
+/// One entry of a table whose keys the file chooses.
+pub(super) struct Entry<'s, 'a> {
+    section: &'s Section<'a>,
+    pub(super) name: &'a str,
+    value: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Entry<'_, 'a> {
+    /// The value as text, or what is wrong with it.
+    pub(super) fn value<T>(&self, parse: impl FnOnce(&DeValue<'_>) -> Parsed<T>) -> Option<T> {
+        self.section.parse(self.value, self.section.path(self.name), parse)
+    }
+
+    /// The value as a table, if it is one.
+    pub(super) fn table<R>(&self, read: impl FnOnce(&Section<'a>) -> R) -> Option<R> {
+        let table = self.value.get_ref().as_table()?;
+        let path = self.section.path(self.name);
+        Some(self.section.enter(path, Some(table), self.value.span(), read))
+    }
+}

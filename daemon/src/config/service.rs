@@ -1,0 +1,98 @@
+//! `[control]`, `[state]` and `[log]`: how the daemon lives on its machine.
+
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+use tracing::Level;
+
+use super::error::Mistake;
+use super::section::{Parsed, Section};
+use super::value::{absolute_path, describe, text, word};
+
+/// The longest name that a unix socket can have.
+const LONGEST_SOCKET: usize = 107;
+
+/// The control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Its file.
+    pub socket: PathBuf,
+    /// Who may use it beside root.
+    pub group: String,
+}
+
+/// The state directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Where it is.
+    pub directory: PathBuf,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is worth a line.
+    pub level: Level,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one object for each line.
+    Json,
+}
+
+const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const LEVELS: &[(&str, Level)] = &[
+    ("error", Level::ERROR),
+    ("warn", Level::WARN),
+    ("info", Level::INFO),
+    ("debug", Level::DEBUG),
+    ("trace", Level::TRACE),
+];
+
+pub(super) fn read_control(section: &Section<'_>) -> Control {
+    Control {
+        socket: section.read("socket", "/run/portcullis/control.sock".into(), socket),
+        group: section.read("group", "portcullis".into(), group),
+    }
+}
+
+pub(super) fn read_state(section: &Section<'_>) -> State {
+    State {
+        directory: section.read("directory", "/var/lib/portcullis".into(), absolute_path),
+    }
+}
+
+pub(super) fn read_log(section: &Section<'_>) -> Log {
+    Log {
+        format: section.read("format", LogFormat::Text, word(FORMATS)),
+        level: section.read("level", Level::INFO, word(LEVELS)),
+    }
+}
+
+fn socket(value: &DeValue<'_>) -> Parsed<PathBuf> {
+    let path = absolute_path(value)?;
+    if path.as_os_str().len() > LONGEST_SOCKET {
+        return Err(Mistake::new(format!(
+            "the name of a socket has at most {LONGEST_SOCKET} bytes"
+        )));
+    }
+    Ok(path)
+}
+
+fn group(value: &DeValue<'_>) -> Parsed<String> {
+    let name = text(value)?;
+    if name.is_empty() || name.contains([':', '/', ' ']) || name.chars().any(char::is_control) {
+        return Err(Mistake::new(format!(
+            "expected the name of a group, got {}",
+            describe(value)
+        )));
+    }
+    Ok(name)
+}
