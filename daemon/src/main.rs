@@ -1,2 +1,7 @@
-//! Entry point.
-fn main() {}
+//! The `portcullis` command.
+
+use portcullis::cli::{self, ExitStatus};
+
+fn main() -> ExitStatus {
+    cli::main()
+}

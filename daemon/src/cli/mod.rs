@@ -1,0 +1,72 @@
+//! The command line: one file for each noun.
+//!
+//! [`args`] reads text and nothing more; each noun turns its text into typed values, asks the daemon or reads the
+//! configuration, and returns an [`Answer`](answer::Answer) or a [`Failure`](failure::Failure). Only [`printer`] writes.
+//! Nothing here knows the guard's decisions or the packet layer: those are behind the control socket.
+
+mod allow;
+mod answer;
+mod args;
+mod ban;
+mod check;
+mod exit;
+mod failure;
+mod page;
+mod printer;
+mod reach;
+mod run;
+mod session;
+mod sign;
+mod span;
+mod status;
+mod text;
+mod why;
+
+use clap::Parser;
+
+pub use exit::ExitStatus;
+
+use answer::Answer;
+use args::{Command, LowArgs};
+use failure::Failure;
+use printer::Printer;
+
+use crate::control::client::Client;
+
+/// Runs the command that the process was given.
+#[must_use]
+pub fn main() -> ExitStatus {
+    match LowArgs::try_parse() {
+        Ok(args) => {
+            let printer = Printer::for_process(args.global.json);
+            match dispatch(&args) {
+                Ok(answer) => printer.show(&answer),
+                Err(failure) => printer.fail(&failure),
+            }
+        }
+        Err(error) => {
+            let status = if error.use_stderr() {
+                ExitStatus::Error
+            } else {
+                ExitStatus::Success
+            };
+            // Whoever closed the pipe has read enough of the help.
+            drop(error.print());
+            status
+        }
+    }
+}
+
+fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
+    let client = Client::new(args.global.socket());
+    match &args.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Status => status::run(&client),
+        Command::Ban(verb) => ban::run(verb, &client),
+        Command::Allow(verb) => allow::run(verb, &client),
+        Command::Session(verb) => session::run(verb, &client),
+        Command::Why(args) => why::run(args, &client),
+        Command::Sign(args) => sign::run(args),
+    }
+}

@@ -1,0 +1,179 @@
+//! Opening a session with a key from the gate (docs/protocol.md section 1).
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use portcullis_guard::session::token::SigningKey;
+use portcullis_guard::time::WallMillis;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+use super::super::failure::Failure;
+use super::call::Call;
+use super::target::Target;
+use crate::control::api::Moment;
+
+/// The gate's own path for it.
+pub(super) const SESSION_PATH: &str = "/.well-known/portcullis/session";
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// A session, and the gate's clock at its opening.
+pub(super) struct Opened {
+    pub(super) session_id: String,
+    pub(super) key: SigningKey,
+    pub(super) expires: Moment,
+    /// Seconds since the Unix epoch.
+    pub(super) server_time: u64,
+    /// How old a signature may be.
+    pub(super) max_age: u64,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    session_id: String,
+    key: String,
+    expires_at: u64,
+    server_time: f64,
+    profile: Profile,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    max_age: u64,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    title: String,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+}
+
+/// Opens a session for a call.
+pub(super) fn open(target: &Target, call: &Call) -> Result<Opened, Failure> {
+    if target.https {
+        return Err(
+            Failure::error("https-unsupported", "a session cannot be opened over https yet")
+                .hint("open it at a plain listener of the same gate: --session-url http://127.0.0.1:8080"),
+        );
+    }
+    let answer = exchange(target, request(target, call)?)?;
+    if answer.status() != StatusCode::CREATED {
+        return Err(refused(target, &answer));
+    }
+    let document = serde_json::from_slice(answer.body()).map_err(|error| not_understood(target, &error))?;
+    opened(document).ok_or_else(|| not_understood(target, &"the key or the session id is malformed"))
+}
+
+fn request(target: &Target, call: &Call) -> Result<Request<Full<Bytes>>, Failure> {
+    let mut request = Request::post(&target.path)
+        .header(HOST, &call.authority)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::from(r#"{"key_agreement":"server-key"}"#))
+        .map_err(|error| Failure::error("url-invalid", format!("{}: {error}", target.url)))?;
+    if let Some(agent) = call.headers.get(USER_AGENT) {
+        request.headers_mut().insert(USER_AGENT, agent.clone());
+    }
+    Ok(request)
+}
+
+fn exchange(target: &Target, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| unreachable_gate(target, &error))?;
+    runtime.block_on(async {
+        match tokio::time::timeout(PATIENCE, converse(target, request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(unreachable_gate(
+                target,
+                &format!("no answer within {} seconds", PATIENCE.as_secs()),
+            )),
+        }
+    })
+}
+
+async fn converse(target: &Target, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failure> {
+    let stream = TcpStream::connect((target.host.as_str(), target.port))
+        .await
+        .map_err(|error| unreachable_gate(target, &error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| unreachable_gate(target, &error))?;
+    tokio::spawn(connection);
+    let answer = sender
+        .send_request(request)
+        .await
+        .map_err(|error| unreachable_gate(target, &error))?;
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, LONGEST_ANSWER)
+        .collect()
+        .await
+        .map_err(|error| not_understood(target, &error))?;
+    Ok(Response::from_parts(head, body.to_bytes()))
+}
+
+fn opened(document: Document) -> Option<Opened> {
+    let key = URL_SAFE_NO_PAD.decode(document.key).ok()?;
+    let session_id = document.session_id;
+    let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let server_time = Duration::try_from_secs_f64(document.server_time).ok()?.as_secs();
+    session_id.bytes().all(in_alphabet).then_some(Opened {
+        session_id,
+        key: SigningKey(key.try_into().ok()?),
+        expires: WallMillis(document.expires_at.saturating_mul(1000)).into(),
+        server_time,
+        max_age: document.profile.max_age,
+    })
+}
+
+fn unreachable_gate(target: &Target, error: &impl ToString) -> Failure {
+    Failure::error(
+        "gate-unreachable",
+        format!("failed to reach {}: {}", target.authority, error.to_string()),
+    )
+    .hint("URL is that of the gate, not of the application behind it; --session-url names another door")
+}
+
+fn refused(target: &Target, answer: &Response<Bytes>) -> Failure {
+    let status = answer.status();
+    let Ok(problem) = serde_json::from_slice::<Problem>(answer.body()) else {
+        return Failure::failed(
+            "session-refused",
+            format!("{} opened no session: {status}", target.authority),
+        )
+        .hint("is it portcullis that answers there? --session-url names another door");
+    };
+    let message = format!(
+        "{} opened no session: {} ({})",
+        target.authority,
+        problem.title,
+        status.as_u16()
+    );
+    let failure = Failure::failed("session-refused", message);
+    match problem.reference {
+        Some(reference) => failure.hint(format!("the operator learns more by `portcullis why {reference}`")),
+        None => failure,
+    }
+}
+
+fn not_understood(target: &Target, error: &impl ToString) -> Failure {
+    Failure::failed(
+        "not-understood",
+        format!(
+            "{} gave no session that can be used: {}",
+            target.authority,
+            error.to_string()
+        ),
+    )
+    .hint("is it portcullis that answers there? --session-url names another door")
+}

@@ -1,0 +1,127 @@
+//! Bans on the wire.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{Allowed, Mode, Moment};
+
+/// A ban as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// A host (/32, /128) or a prefix.
+    pub network: IpNet,
+    /// Why.
+    pub reason: String,
+    /// Who wanted it: `operator` or `score`.
+    pub origin: String,
+    /// When it began.
+    pub since: Moment,
+    /// When it ends.
+    pub until: Moment,
+    /// Time that is left.
+    pub remaining_seconds: u64,
+    /// The refusal that led to it, for `portcullis why`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// `GET /v1/bans`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanList {
+    /// By network.
+    pub bans: Vec<Ban>,
+}
+
+/// `POST /v1/bans`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanRequest {
+    /// An address or a network, as text: the server tells what is wrong with it.
+    pub network: String,
+    /// For how long.
+    pub for_seconds: u64,
+    /// Why.
+    pub reason: String,
+    /// Ban a very wide prefix all the same.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// The answer to [`BanRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanAdded {
+    /// The ban as it stands.
+    #[serde(flatten)]
+    pub ban: Ban,
+    /// Whether it has consequences yet.
+    pub mode: Mode,
+    /// Whether packets are dropped by it, or calls only refused.
+    pub packet_layer: bool,
+}
+
+/// `GET /v1/bans/check?address=`: what happens to the packets and calls of one address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanCheck {
+    /// The address in its canonical form.
+    pub address: IpAddr,
+    /// The short answer.
+    pub verdict: Verdict,
+    /// Whether verdicts have consequences.
+    pub mode: Mode,
+    /// The never-ban entry that covers it and wins over every ban.
+    pub allowed: Option<Allowed>,
+    /// The bans that cover it, the most specific first; each with what the kernel knows of it.
+    pub bans: Vec<CheckedBan>,
+    /// Entries that the kernel has and the daemon did not ask for.
+    pub strays: Vec<KernelEntry>,
+    /// Whether there is a packet layer to ask.
+    pub packet_layer: bool,
+}
+
+/// A ban beside the kernel's entry for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckedBan {
+    /// What the daemon intends.
+    #[serde(flatten)]
+    pub ban: Ban,
+    /// What the kernel has; `null` if it does not have it.
+    pub kernel: Option<KernelEntry>,
+}
+
+/// A ban as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelEntry {
+    /// A host or a prefix.
+    pub network: IpNet,
+    /// Time until the kernel itself ends it.
+    pub remaining_seconds: u64,
+}
+
+/// What happens to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing is held against it.
+    Passes,
+    /// It is in the never-ban set.
+    NeverBanned,
+    /// Its packets are dropped at the card.
+    Dropped,
+    /// Its calls are refused, but its packets reach the daemon.
+    Refused,
+    /// It is banned, but the gate only watches.
+    Watched,
+}
+
+impl Verdict {
+    /// Whether the address is kept out.
+    #[must_use]
+    pub fn keeps_out(self) -> bool {
+        match self {
+            Self::Dropped | Self::Refused => true,
+            Self::Passes | Self::NeverBanned | Self::Watched => false,
+        }
+    }
+}

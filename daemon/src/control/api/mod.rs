@@ -1,0 +1,25 @@
+//! What the control socket speaks: the JSON shapes that the server writes and the client reads.
+//!
+//! Plain data only. Times are RFC 3339 in UTC; spans are whole seconds in a field that ends in `_seconds`. New fields
+//! may appear within `/v1`; existing ones neither change nor go.
+
+mod allow;
+mod ban;
+mod incident;
+mod moment;
+mod network;
+mod problem;
+mod session;
+mod status;
+
+pub use allow::{AllowAdded, AllowList, AllowRequest, Allowed};
+pub use ban::{Ban, BanAdded, BanCheck, BanList, BanRequest, CheckedBan, KernelEntry, Verdict};
+pub use incident::{Incident, IncidentList};
+pub use moment::Moment;
+pub use network::{AddressError, parse_address, parse_network};
+pub use problem::{Code, Problem};
+pub use session::{Session, SessionEnded, SessionList, SessionState};
+pub use status::{BanCount, CallCount, Interface, Mode, PacketCount, PacketLayer, Status};
+
+/// What every path of this version begins with.
+pub const PREFIX: &str = "/v1";

@@ -1,0 +1,70 @@
+//! Refusals of the control socket: RFC 9457 problem documents with a stable code.
+
+use serde::{Deserialize, Serialize};
+
+/// `application/problem+json`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A name for this kind of problem: `/problems/` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// A short summary, the same for every occurrence.
+    pub title: String,
+    /// What happened here.
+    pub detail: String,
+    /// What programs go by.
+    pub code: Code,
+}
+
+/// What went wrong. These names are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// No such path.
+    NotFound,
+    /// The path is there, the method is not.
+    MethodNotAllowed,
+    /// The body is not the JSON that is expected.
+    BodyInvalid,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The request did not arrive in time.
+    TimedOut,
+    /// A query parameter is missing or not readable.
+    ParameterInvalid,
+    /// No address or network, or one with host bits.
+    AddressInvalid,
+    /// The text is no session id.
+    SessionIdInvalid,
+    /// The text is no reference.
+    ReferenceInvalid,
+    /// The network overlaps the never-ban set.
+    NeverBan,
+    /// The prefix needs force.
+    PrefixTooWide,
+    /// A ban cannot last this long, or this short.
+    DurationInvalid,
+    /// The ban list is full.
+    BansFull,
+    /// There is no such ban.
+    NotBanned,
+    /// The never-ban entry is fixed by the configuration.
+    AllowFixed,
+    /// The never-ban set is full.
+    AllowFull,
+    /// The network is not in the never-ban set.
+    NotAllowed,
+    /// No session of that name is remembered.
+    SessionUnknown,
+    /// No refusal of that reference is remembered.
+    ReferenceUnknown,
+    /// The change is made, but the packet layer did not take it.
+    KernelRefused,
+    /// The daemon's own fault.
+    Internal,
+    /// A code that this client does not know.
+    #[serde(other)]
+    Unknown,
+}

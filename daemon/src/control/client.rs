@@ -1,0 +1,272 @@
+//! The side of the command line: one blocking request for each question.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use form_urlencoded::Serializer;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::api::{
+    AllowAdded, AllowList, AllowRequest, Allowed, Ban, BanAdded, BanCheck, BanList, BanRequest, Incident, IncidentList,
+    PREFIX, Problem, SessionEnded, SessionList, Status,
+};
+
+/// A daemon that takes longer than this has stalled.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest answer that is read: a full ban list has some 200 bytes for each entry.
+const LONGEST_ANSWER: usize = 256 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// There is no socket, or nobody serves it.
+    #[error("portcullis is not running: {}", reason(.path, .source))]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket is not for this user.
+    #[error("no permission to use {}", .path.display())]
+    NoPermission {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The connection failed for another reason.
+    #[error("failed to connect to {}: {source}", .path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("portcullis does not answer on {} within {} seconds", .path.display(), PATIENCE.as_secs())]
+    Stalled {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// What came back is not what this version understands.
+    #[error("{} gave an answer that this version does not understand: {detail}", .path.display())]
+    NotUnderstood {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The daemon understood, and says no.
+    #[error("{}", .0.detail)]
+    Refused(Problem),
+}
+
+fn reason(path: &Path, source: &io::Error) -> String {
+    if source.kind() == io::ErrorKind::NotFound {
+        format!("there is no socket {}", path.display())
+    } else {
+        format!("nobody serves {}", path.display())
+    }
+}
+
+/// Asks the daemon behind one socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    path: PathBuf,
+}
+
+impl Client {
+    /// A client of the socket at `path`. Does not connect yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The state of the daemon.
+    pub fn status(&self) -> Result<Status, ClientError> {
+        self.get("/status")
+    }
+
+    /// Every ban.
+    pub fn bans(&self) -> Result<BanList, ClientError> {
+        self.get("/bans")
+    }
+
+    /// Bans a network, or changes its ban.
+    pub fn ban(&self, order: &BanRequest) -> Result<BanAdded, ClientError> {
+        self.post("/bans", order)
+    }
+
+    /// Ends a ban and returns it.
+    pub fn unban(&self, network: IpNet) -> Result<Ban, ClientError> {
+        self.delete(&with_query("/bans", "network", &network.to_string()))
+    }
+
+    /// What happens to an address.
+    pub fn check(&self, address: IpAddr) -> Result<BanCheck, ClientError> {
+        self.get(&with_query("/bans/check", "address", &address.to_string()))
+    }
+
+    /// The never-ban set.
+    pub fn allowed(&self) -> Result<AllowList, ClientError> {
+        self.get("/allow")
+    }
+
+    /// Puts a network into the never-ban set.
+    pub fn allow(&self, entry: &AllowRequest) -> Result<AllowAdded, ClientError> {
+        self.post("/allow", entry)
+    }
+
+    /// Takes a network out of the never-ban set and returns the entry.
+    pub fn disallow(&self, network: IpNet) -> Result<Allowed, ClientError> {
+        self.delete(&with_query("/allow", "network", &network.to_string()))
+    }
+
+    /// The sessions that the gate remembers.
+    pub fn sessions(&self) -> Result<SessionList, ClientError> {
+        self.get("/sessions")
+    }
+
+    /// Ends a session. `id` has no characters that need encoding.
+    pub fn revoke(&self, id: &str) -> Result<SessionEnded, ClientError> {
+        self.delete(&format!("/sessions/{id}"))
+    }
+
+    /// One refusal. `reference` has no characters that need encoding.
+    pub fn incident(&self, reference: &str) -> Result<Incident, ClientError> {
+        self.get(&format!("/incidents/{reference}"))
+    }
+
+    /// The last refusals, the newest first.
+    pub fn incidents(&self, limit: usize) -> Result<IncidentList, ClientError> {
+        self.get(&with_query("/incidents", "limit", &limit.to_string()))
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.exchange(Method::GET, path, Bytes::new())
+    }
+
+    fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.exchange(Method::DELETE, path, Bytes::new())
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.not_understood(&error))?;
+        self.exchange(Method::POST, path, body.into())
+    }
+
+    fn exchange<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{PREFIX}{path}"))
+            .header(http::header::HOST, "portcullis")
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.not_understood(&error))?;
+        let answer = self.send(request)?;
+        if answer.status().is_success() {
+            serde_json::from_slice(answer.body()).map_err(|error| self.not_understood(&error))
+        } else {
+            Err(self.refusal(&answer))
+        }
+    }
+
+    fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| ClientError::Connect {
+                path: self.path.clone(),
+                source,
+            })?;
+        runtime.block_on(async {
+            match tokio::time::timeout(PATIENCE, self.converse(request)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(ClientError::Stalled {
+                    path: self.path.clone(),
+                }),
+            }
+        })
+    }
+
+    async fn converse(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+        let stream = UnixStream::connect(&self.path)
+            .await
+            .map_err(|error| self.cannot_connect(error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.not_understood(&error))?;
+        tokio::spawn(connection);
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.not_understood(&error))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, LONGEST_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| self.not_understood(&error))?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+
+    fn cannot_connect(&self, source: io::Error) -> ClientError {
+        let path = self.path.clone();
+        let kind = source.kind();
+        if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+            ClientError::NotRunning { path, source }
+        } else if kind == io::ErrorKind::PermissionDenied {
+            ClientError::NoPermission { path }
+        } else {
+            ClientError::Connect { path, source }
+        }
+    }
+
+    fn refusal(&self, answer: &Response<Bytes>) -> ClientError {
+        match serde_json::from_slice(answer.body()) {
+            Ok(problem) => ClientError::Refused(problem),
+            Err(_) => self.not_understood(&status_line(answer.status())),
+        }
+    }
+
+    fn not_understood(&self, detail: &impl ToString) -> ClientError {
+        ClientError::NotUnderstood {
+            path: self.path.clone(),
+            detail: detail.to_string(),
+        }
+    }
+}
+
+fn with_query(path: &str, name: &str, value: &str) -> String {
+    let query = Serializer::new(String::new()).append_pair(name, value).finish();
+    format!("{path}?{query}")
+}
+
+fn status_line(status: StatusCode) -> String {
+    format!("status {status} without a problem document")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_travel_in_the_query() {
+        assert_eq!(
+            with_query("/bans", "network", "10.0.0.0/24"),
+            "/bans?network=10.0.0.0%2F24"
+        );
+        assert_eq!(
+            with_query("/bans", "network", "2001:db8::/32"),
+            "/bans?network=2001%3Adb8%3A%3A%2F32"
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! `/v1/bans`
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use portcullis_guard::blacklist::{self, BanOrder, Origin};
+use portcullis_guard::time::Now;
+
+use super::audit::Peer;
+use super::dispatch::Reply;
+use super::error::ControlError;
+use super::status::mode;
+use crate::control::api::{Ban, BanAdded, BanList, BanRequest, parse_network};
+use crate::gate::Gate;
+
+pub(super) fn list(gate: &Gate) -> Result<Reply, ControlError> {
+    let now = gate.now();
+    Reply::ok(&BanList {
+        bans: gate.guard().bans(now).iter().map(|ban| shown(ban, now)).collect(),
+    })
+}
+
+pub(super) fn add(gate: &Gate, peer: Peer, request: &BanRequest) -> Result<Reply, ControlError> {
+    let now = gate.now();
+    let order = BanOrder {
+        network: parse_network(&request.network)?,
+        ttl: Duration::from_secs(request.for_seconds),
+        reason: request.reason.clone(),
+        origin: Origin::Operator,
+        reference: None,
+        force: request.force,
+    };
+    let (ban, effects) = gate.guard().ban(order, now)?;
+    peer.did("ban", &ban.network, &(request.for_seconds, &request.reason));
+    gate.perform(effects)?;
+    Reply::created(&BanAdded {
+        ban: shown(&ban, now),
+        mode: mode(gate),
+        packet_layer: gate.kernel().is_some(),
+    })
+}
+
+pub(super) fn delete(gate: &Gate, peer: Peer, network: &str) -> Result<Reply, ControlError> {
+    let network = parse_network(network)?;
+    let now = gate.now();
+    let Some((ban, effects)) = gate.guard().unban(network) else {
+        return Err(ControlError::NotBanned {
+            network,
+            covering: covering(gate, network, now),
+        });
+    };
+    peer.did("unban", &network, &ban.reason);
+    gate.perform(effects)?;
+    Reply::ok(&shown(&ban, now))
+}
+
+/// A wider ban around a network, which deleting the network's own would not lift.
+fn covering(gate: &Gate, network: IpNet, now: Now) -> Option<IpNet> {
+    let bans = gate.guard().standing(network.addr(), now).bans;
+    bans.iter()
+        .map(|ban| ban.network)
+        .find(|banned| banned.contains(&network))
+}
+
+/// A ban as it travels.
+pub(super) fn shown(ban: &blacklist::Ban, now: Now) -> Ban {
+    Ban {
+        network: ban.network,
+        reason: ban.reason.clone(),
+        origin: ban.origin.to_string(),
+        since: ban.since.into(),
+        until: ban.until.into(),
+        remaining_seconds: ban.remaining(now).as_secs(),
+        reference: ban.reference.map(|reference| reference.to_string()),
+    }
+}

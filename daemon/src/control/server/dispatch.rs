@@ -1,0 +1,98 @@
+//! From a path to who answers it.
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::audit::Peer;
+use super::error::ControlError;
+use super::{allow, bans, check, incidents, sessions, status};
+use crate::control::api::PREFIX;
+use crate::gate::Gate;
+
+/// A request that arrived whole.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) body: Bytes,
+}
+
+/// An answer that is not a refusal.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+impl Reply {
+    pub(super) fn of(status: StatusCode, body: &impl Serialize) -> Result<Self, ControlError> {
+        match serde_json::to_vec(body) {
+            Ok(body) => Ok(Self {
+                status,
+                body: body.into(),
+            }),
+            Err(error) => Err(ControlError::Internal(error.to_string())),
+        }
+    }
+
+    pub(super) fn ok(body: &impl Serialize) -> Result<Self, ControlError> {
+        Self::of(StatusCode::OK, body)
+    }
+
+    pub(super) fn created(body: &impl Serialize) -> Result<Self, ControlError> {
+        Self::of(StatusCode::CREATED, body)
+    }
+}
+
+impl Question {
+    /// The JSON of the body.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ControlError> {
+        serde_json::from_slice(&self.body).map_err(|error| ControlError::BodyInvalid(error.to_string()))
+    }
+
+    /// A parameter of the query.
+    pub(super) fn parameter(&self, name: &'static str) -> Option<String> {
+        let query = self.uri.query().unwrap_or_default();
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// A parameter of the query that must be there.
+    pub(super) fn needed(&self, name: &'static str) -> Result<String, ControlError> {
+        self.parameter(name).ok_or(ControlError::ParameterMissing(name))
+    }
+}
+
+/// Answers a question.
+pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Reply, ControlError> {
+    let path = question
+        .uri
+        .path()
+        .strip_prefix(PREFIX)
+        .and_then(|path| path.strip_prefix('/'));
+    let segments: Vec<&str> = path.ok_or(ControlError::NotFound)?.split('/').collect();
+    let get = question.method == Method::GET;
+    let post = question.method == Method::POST;
+    let delete = question.method == Method::DELETE;
+    match segments.as_slice() {
+        ["status"] if get => status::status(gate),
+        ["bans"] if get => bans::list(gate),
+        ["bans"] if post => bans::add(gate, peer, &question.json()?),
+        ["bans"] if delete => bans::delete(gate, peer, &question.needed("network")?),
+        ["bans", "check"] if get => check::check(gate, &question.needed("address")?),
+        ["allow"] if get => allow::list(gate),
+        ["allow"] if post => allow::add(gate, peer, &question.json()?),
+        ["allow"] if delete => allow::delete(gate, peer, &question.needed("network")?),
+        ["sessions"] if get => sessions::list(gate),
+        ["sessions", id] if delete => sessions::revoke(gate, peer, id),
+        ["incidents"] if get => incidents::recent(gate, question.parameter("limit").as_deref()),
+        ["incidents", reference] if get => incidents::one(gate, reference),
+        ["status" | "bans" | "allow" | "sessions" | "incidents"]
+        | ["bans", "check"]
+        | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
+        _ => Err(ControlError::NotFound),
+    }
+}

@@ -1,0 +1,119 @@
+//! Why an operator gets no answer, and the one place that turns causes into problem documents.
+
+use ipnet::IpNet;
+use portcullis_guard::blacklist::{AllowRefused, BanRefused};
+use portcullis_guard::request::{Reference, ReferenceError};
+use portcullis_guard::session::{SessionId, SessionIdError};
+
+use crate::control::api::{AddressError, Code, Problem};
+use crate::gate::KernelError;
+
+/// The cause.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ControlError {
+    #[error("there is nothing at this path")]
+    NotFound,
+    #[error("this path has no such method")]
+    MethodNotAllowed,
+    #[error("the body cannot be read: {0}")]
+    BodyInvalid(String),
+    #[error("the body is longer than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the request did not arrive in time")]
+    TimedOut,
+    #[error("the query parameter '{0}' is missing")]
+    ParameterMissing(&'static str),
+    #[error("the query parameter '{name}' must be {expected}")]
+    ParameterInvalid { name: &'static str, expected: &'static str },
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    SessionId(#[from] SessionIdError),
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    #[error(transparent)]
+    Ban(#[from] BanRefused),
+    #[error(transparent)]
+    Allow(#[from] AllowRefused),
+    #[error("{network} is not banned{}", covered(.covering.as_ref()))]
+    NotBanned { network: IpNet, covering: Option<IpNet> },
+    #[error("no session {0} is in use")]
+    SessionUnknown(SessionId),
+    #[error("no refusal {0} is remembered")]
+    ReferenceUnknown(Reference),
+    #[error("the change is recorded and calls are judged by it, but {0}")]
+    Kernel(#[from] KernelError),
+    #[error("the packet layer cannot be asked: {0}")]
+    KernelSilent(#[from] crate::enforcer::EnforcerError),
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+fn covered(covering: Option<&IpNet>) -> String {
+    covering.map_or_else(String::new, |network| {
+        format!(" by itself, but {network} is, and covers it")
+    })
+}
+
+impl ControlError {
+    /// What the operator is told.
+    pub(super) fn problem(&self) -> Problem {
+        let (code, status, title) = self.kind();
+        Problem {
+            kind: format!("/problems/{}", name(code)),
+            status,
+            title: title.to_owned(),
+            detail: self.to_string(),
+            code,
+        }
+    }
+
+    fn kind(&self) -> (Code, u16, &'static str) {
+        match self {
+            Self::NotFound => (Code::NotFound, 404, "Not found"),
+            Self::MethodNotAllowed => (Code::MethodNotAllowed, 405, "Method not allowed"),
+            Self::BodyInvalid(_) => (Code::BodyInvalid, 400, "The body is not the JSON that is expected"),
+            Self::BodyTooLarge { .. } => (Code::BodyTooLarge, 413, "The body is too large"),
+            Self::TimedOut => (Code::TimedOut, 408, "Too slow"),
+            Self::ParameterMissing(_) | Self::ParameterInvalid { .. } => {
+                (Code::ParameterInvalid, 400, "A query parameter is missing or wrong")
+            }
+            Self::Address(_) => (Code::AddressInvalid, 400, "Not an address or network"),
+            Self::SessionId(_) => (Code::SessionIdInvalid, 400, "Not a session name"),
+            Self::Reference(_) => (Code::ReferenceInvalid, 400, "Not a reference"),
+            Self::Ban(refused) => ban_refused(refused),
+            Self::Allow(refused) => allow_refused(refused),
+            Self::NotBanned { .. } => (Code::NotBanned, 404, "Not banned"),
+            Self::SessionUnknown(_) => (Code::SessionUnknown, 404, "Unknown session"),
+            Self::ReferenceUnknown(_) => (Code::ReferenceUnknown, 404, "Unknown reference"),
+            Self::Kernel(_) => (Code::KernelRefused, 500, "The packet layer did not take the change"),
+            Self::KernelSilent(_) => (Code::KernelRefused, 500, "The packet layer does not answer"),
+            Self::Internal(_) => (Code::Internal, 500, "Internal error"),
+        }
+    }
+}
+
+fn ban_refused(refused: &BanRefused) -> (Code, u16, &'static str) {
+    match refused {
+        BanRefused::NeverBan { .. } => (Code::NeverBan, 409, "In the never-ban set"),
+        BanRefused::TooWide { .. } => (Code::PrefixTooWide, 409, "Too wide without force"),
+        BanRefused::Duration => (Code::DurationInvalid, 400, "Not a time for a ban"),
+        BanRefused::Full { .. } => (Code::BansFull, 507, "The ban list is full"),
+    }
+}
+
+fn allow_refused(refused: &AllowRefused) -> (Code, u16, &'static str) {
+    match refused {
+        AllowRefused::Fixed(..) => (Code::AllowFixed, 409, "Fixed by the configuration"),
+        AllowRefused::Unknown(_) => (Code::NotAllowed, 404, "Not in the never-ban set"),
+        AllowRefused::Full(_) => (Code::AllowFull, 507, "The never-ban set is full"),
+    }
+}
+
+fn name(code: Code) -> String {
+    let name = serde_json::to_value(code).ok();
+    name.as_ref()
+        .and_then(|name| name.as_str())
+        .unwrap_or("unknown")
+        .to_owned()
+}

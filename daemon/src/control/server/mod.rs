@@ -1,0 +1,134 @@
+//! The side of the daemon: accepts, reads within limits, and answers.
+//!
+//! The few operators never crowd it; the limits are for whoever got hold of a shell in their group.
+
+mod allow;
+mod audit;
+mod bans;
+mod check;
+mod dispatch;
+mod error;
+mod incidents;
+mod sessions;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::gate::Gate;
+use audit::Peer;
+use dispatch::{Question, Reply, answer};
+use error::ControlError;
+
+const CONNECTIONS: usize = 32;
+const LONGEST_HEAD: usize = 16 << 10;
+const LONGEST_BODY: usize = 16 << 10;
+/// For a head, a body, and an idle connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After a failed accept: out of descriptors, most likely.
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// Answers operators until `stopped` turns true, or whoever could turn it is gone.
+pub async fn serve(gate: Arc<Gate>, listener: UnixListener, mut stopped: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let (stream, slot) = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        tokio::spawn(converse(Arc::clone(&gate), stream, slot));
+    }
+}
+
+async fn accept(listener: &UnixListener, slots: &Arc<Semaphore>) -> (UnixStream, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed, so there always is a slot in the end.
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, slot),
+            Err(error) => {
+                tracing::warn!(%error, "failed to accept on the control socket");
+                tokio::time::sleep(BREATHER).await;
+            }
+        }
+    }
+}
+
+async fn converse(gate: Arc<Gate>, stream: UnixStream, _slot: Option<OwnedSemaphorePermit>) {
+    let peer = match Peer::of(&stream) {
+        Ok(peer) => peer,
+        Err(error) => return tracing::warn!(%error, "failed to learn who uses the control socket"),
+    };
+    let service = service_fn(|request| {
+        let gate = Arc::clone(&gate);
+        async move { Ok::<_, Infallible>(respond(gate, peer, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a conversation on the control socket broke off");
+    }
+}
+
+async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let reply = match read(request).await {
+        // Listing what the kernel holds takes a while when there is much of it.
+        Ok(question) => tokio::task::spawn_blocking(move || answer(&gate, peer, &question))
+            .await
+            .unwrap_or_else(|error| Err(ControlError::Internal(error.to_string()))),
+        Err(error) => Err(error),
+    };
+    match reply {
+        Ok(reply) => json(reply.status, "application/json", reply.body),
+        Err(error) => problem(&error),
+    }
+}
+
+async fn read(request: Request<Incoming>) -> Result<Question, ControlError> {
+    let (head, body) = request.into_parts();
+    let body = tokio::time::timeout(PATIENCE, Limited::new(body, LONGEST_BODY).collect())
+        .await
+        .map_err(|_| ControlError::TimedOut)?
+        .map_err(|_| ControlError::BodyTooLarge { limit: LONGEST_BODY })?;
+    Ok(Question {
+        method: head.method,
+        uri: head.uri,
+        body: body.to_bytes(),
+    })
+}
+
+fn problem(error: &ControlError) -> Response<Full<Bytes>> {
+    let problem = error.problem();
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = Reply::of(status, &problem).map(|reply| reply.body).unwrap_or_default();
+    json(status, "application/problem+json", body)
+}
+
+fn json(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

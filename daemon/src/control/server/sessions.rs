@@ -1,0 +1,65 @@
+//! `/v1/sessions`
+
+use portcullis_guard::effect::Effect;
+use portcullis_guard::session::{SessionId, SessionStatus, SessionSummary};
+
+use super::audit::Peer;
+use super::dispatch::Reply;
+use super::error::ControlError;
+use crate::control::api::{Session, SessionEnded, SessionList, SessionState};
+use crate::gate::Gate;
+
+pub(super) fn list(gate: &Gate) -> Result<Reply, ControlError> {
+    Reply::ok(&SessionList {
+        sessions: gate.guard().sessions(gate.now()).iter().map(shown).collect(),
+    })
+}
+
+pub(super) fn revoke(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, ControlError> {
+    let id: SessionId = id.parse()?;
+    let effects = gate
+        .guard()
+        .revoke(id, gate.now())
+        .ok_or(ControlError::SessionUnknown(id))?;
+    peer.did("revoke", &id, &());
+    let connections_closed = effects.iter().map(connections).sum();
+    gate.perform(effects)?;
+    Reply::ok(&SessionEnded {
+        session: id.to_string(),
+        connections_closed,
+    })
+}
+
+fn connections(effect: &Effect) -> usize {
+    match effect {
+        Effect::DropFlows { connections, .. } => connections.len(),
+        Effect::Ban(_)
+        | Effect::Unban(_)
+        | Effect::Allow(_)
+        | Effect::Disallow(_)
+        | Effect::SessionEnded { .. }
+        | Effect::Report(_) => 0,
+    }
+}
+
+fn shown(session: &SessionSummary) -> Session {
+    let (state, banned_seconds) = match session.status {
+        SessionStatus::Active => (SessionState::Active, None),
+        SessionStatus::Banned(left) => (SessionState::Banned, Some(left.as_secs())),
+        SessionStatus::Revoked => (SessionState::Revoked, None),
+    };
+    Session {
+        id: session.id.to_string(),
+        opened: session.opened.into(),
+        expires: session.expires.into(),
+        idle_seconds: session.idle.as_secs(),
+        address: session.client.ip(),
+        user_agent: session.user_agent.clone(),
+        score: session.score,
+        streams: session.streams,
+        connections: session.connections,
+        calls: session.calls,
+        state,
+        banned_seconds,
+    }
+}

@@ -1,0 +1,111 @@
+//! `/v1/status`
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use portcullis_guard::policy;
+
+use super::dispatch::Reply;
+use super::error::ControlError;
+use crate::control::api::{BanCount, CallCount, Interface, Mode, PacketCount, PacketLayer, Status};
+use crate::enforcer::{Enforcer, EnforcerError, Target};
+use crate::gate::Gate;
+
+pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
+    let now = gate.now();
+    let guard = gate.guard();
+    let intended: HashSet<IpNet> = guard.bans(now).iter().map(|ban| ban.network).collect();
+    let uptime = Duration::from_millis(now.wall.0.saturating_sub(gate.started().0));
+    Reply::ok(&Status {
+        mode: mode(gate),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: gate.started().into(),
+        uptime_seconds: uptime.as_secs(),
+        packet_layer: gate.kernel().map(packet_layer).transpose()?,
+        bans: ban_count(&intended, gate.kernel())?,
+        never_ban: guard.allowed().len(),
+        sessions: guard.session_count(),
+        calls: CallCount {
+            admitted: guard.admitted(),
+            refused: guard
+                .refusal_counts()
+                .into_iter()
+                .map(|(cause, count)| (cause.to_owned(), count))
+                .collect(),
+        },
+    })
+}
+
+/// Monitor or enforce, as it travels.
+pub(super) fn mode(gate: &Gate) -> Mode {
+    match gate.guard().mode() {
+        policy::Mode::Monitor => Mode::Monitor,
+        policy::Mode::Enforce => Mode::Enforce,
+    }
+}
+
+fn packet_layer(kernel: &Enforcer) -> Result<PacketLayer, EnforcerError> {
+    let interfaces = kernel.interfaces().iter().map(|interface| Interface {
+        name: interface.name.clone(),
+        attached: interface.attach_mode.to_string(),
+    });
+    let counters = kernel.counters()?;
+    let packets = counters.iter().map(|(reason, count, monitored)| PacketCount {
+        reason: reason.name().to_owned(),
+        dropped: reason.is_drop(),
+        packets: count.packets,
+        bytes: count.bytes,
+        monitored_packets: monitored.packets,
+    });
+    Ok(PacketLayer {
+        interfaces: interfaces.collect(),
+        packets: packets.collect(),
+    })
+}
+
+fn ban_count(intended: &HashSet<IpNet>, kernel: Option<&Enforcer>) -> Result<BanCount, EnforcerError> {
+    let held = kernel.map(Enforcer::list).transpose()?;
+    let held: Option<HashSet<IpNet>> =
+        held.map(|held| held.bans.iter().filter_map(|(target, _)| network(*target)).collect());
+    Ok(compared(intended, held.as_ref()))
+}
+
+fn compared(intended: &HashSet<IpNet>, held: Option<&HashSet<IpNet>>) -> BanCount {
+    BanCount {
+        intended: intended.len(),
+        in_kernel: held.map(|held| intended.intersection(held).count()),
+        strays: held.map(|held| held.difference(intended).count()),
+    }
+}
+
+/// The network of a target; `None` for a connection, which belongs to a session and not to the ban list.
+fn network(target: Target) -> Option<IpNet> {
+    match target {
+        Target::Host(address) => Some(address.into()),
+        Target::Prefix(network) => Some(network),
+        Target::Flow(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drift_is_counted_both_ways() {
+        let set = |networks: &[&str]| networks.iter().map(|network| network.parse().unwrap()).collect();
+        let intended: HashSet<IpNet> = set(&["192.0.2.1/32", "192.0.2.2/32", "198.51.100.0/24"]);
+        let held = set(&["192.0.2.1/32", "203.0.113.0/24"]);
+        let count = compared(&intended, Some(&held));
+        assert_eq!((count.intended, count.in_kernel, count.strays), (3, Some(1), Some(1)));
+        assert_eq!(
+            compared(&intended, None),
+            BanCount {
+                intended: 3,
+                in_kernel: None,
+                strays: None
+            }
+        );
+    }
+}

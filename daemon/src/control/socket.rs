@@ -1,0 +1,178 @@
+//! Making the socket: only its group may connect, and a socket that somebody serves is never taken away.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Group;
+use tokio::net::UnixListener;
+
+use crate::config::Control;
+
+const DIRECTORY_MODE: u32 = 0o750;
+const SOCKET_MODE: u32 = 0o660;
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another process answers there.
+    #[error("{} is served by another process; is portcullis running already?", .0.display())]
+    InUse(PathBuf),
+    /// Something that is no socket is in the way. It is left alone.
+    #[error("{} is there already and is not a socket", .0.display())]
+    NotASocket(PathBuf),
+    /// The system refused.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Listens where the configuration says, for its group alone. The directory is made if it is missing; a socket that
+/// nobody serves any more is replaced. Belongs to the runtime that it is called in.
+///
+/// # Errors
+/// [`SocketError`].
+pub fn bind(settings: &Control) -> Result<UnixListener, SocketError> {
+    listen(&settings.socket, Some(&settings.group))
+}
+
+/// [`bind`], with or without a group.
+pub(super) fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, SocketError> {
+    let gid = group.and_then(group_id);
+    make_directory(path, gid)?;
+    refuse_if_taken(path)?;
+    // Made aside and moved into place, so that nobody meets it before its permissions are set.
+    let aside = path.with_file_name(format!(".{}", std::process::id()));
+    let listener = bind_aside(&aside, gid).inspect_err(|_| drop(fs::remove_file(&aside)))?;
+    fs::rename(&aside, path).map_err(failed("place the socket at", path))?;
+    Ok(listener)
+}
+
+fn bind_aside(path: &Path, gid: Option<u32>) -> Result<UnixListener, SocketError> {
+    let listener = UnixListener::bind(path).map_err(failed("make the socket", path))?;
+    chown(path, None, gid).map_err(failed("give the group to", path))?;
+    fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(failed("set the mode of", path))?;
+    Ok(listener)
+}
+
+fn make_directory(socket: &Path, gid: Option<u32>) -> Result<(), SocketError> {
+    let Some(directory) = socket
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty() && !directory.exists())
+    else {
+        return Ok(());
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(directory)
+        .map_err(failed("make the directory", directory))?;
+    chown(directory, None, gid).map_err(failed("give the group to", directory))
+}
+
+fn refuse_if_taken(path: &Path) -> Result<(), SocketError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("look at", path)(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => return Err(SocketError::NotASocket(path.to_owned())),
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(SocketError::InUse(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(failed("find out who serves", path)(error)),
+    }
+}
+
+/// A group that does not exist is no reason not to start: the socket then belongs to whoever starts the daemon.
+fn group_id(name: &str) -> Option<u32> {
+    match Group::from_name(name) {
+        Ok(Some(group)) => Some(group.gid.as_raw()),
+        Ok(None) => {
+            tracing::warn!(
+                group = name,
+                "the group of the control socket does not exist; only this user may connect"
+            );
+            None
+        }
+        Err(error) => {
+            tracing::warn!(group = name, %error, "the group of the control socket cannot be looked up");
+            None
+        }
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
+    let path = path.to_owned();
+    move |source| SocketError::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn directory_and_socket_are_for_the_group_only() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("run/control.sock");
+        let _listener = listen(&path, None).unwrap();
+        assert_eq!(
+            (mode(&path), mode(path.parent().unwrap())),
+            (SOCKET_MODE, DIRECTORY_MODE)
+        );
+        UnixStream::connect(&path).unwrap();
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "nothing is left aside"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_group_that_exists_owns_the_socket() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let own = Group::from_gid(nix::unistd::getgid()).unwrap().unwrap();
+        let _listener = listen(&path, Some(&own.name)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().gid(), own.gid.as_raw());
+    }
+
+    #[tokio::test]
+    async fn a_group_that_does_not_exist_is_no_error() {
+        let home = tempfile::tempdir().unwrap();
+        listen(&home.path().join("control.sock"), Some("no-such-group-here")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_served_socket_stays_and_a_stale_one_is_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let first = listen(&path, None).unwrap();
+        assert!(matches!(listen(&path, None), Err(SocketError::InUse(_))));
+        drop(first);
+        listen(&path, None).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_way_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(listen(&path, None), Err(SocketError::NotASocket(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+}
