@@ -122,11 +122,8 @@ impl fmt::Display for Upstream {
 }
 
 pub(super) fn read(section: &Section<'_>) -> Option<Http> {
-    let listen = section.list(
-        "listen",
-        || vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
-        socket_address,
-    );
+    let listen = section.elements("listen", socket_address);
+    let listen = listen.unwrap_or_else(|| vec![Some(SocketAddr::from(([127, 0, 0, 1], 8080)))]);
     let upstream = section.required("upstream", "\"http://127.0.0.1:3000\"", upstream);
     check_listen(section, &listen, upstream.as_ref());
     let http = Http {
@@ -141,7 +138,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Http> {
         max_connections: section.read("max_connections", 10_000, integer(1..=10_000_000)),
         // All keys are read before the one that may be missing matters.
         upstream: upstream?,
-        listen,
+        listen: listen.into_iter().flatten().collect(),
     };
     Some(http)
 }
@@ -167,23 +164,26 @@ fn upstream(value: &DeValue<'_>) -> Parsed<Upstream> {
     })
 }
 
-fn check_listen(section: &Section<'_>, listen: &[SocketAddr], upstream: Option<&Upstream>) {
+fn check_listen(section: &Section<'_>, listen: &[Option<SocketAddr>], upstream: Option<&Upstream>) {
     if listen.is_empty() {
         section.error(
             "listen",
             Mistake::new("the gate needs at least one address to listen on"),
         );
     }
-    for (index, address) in listen.iter().enumerate() {
-        let earlier = listen.iter().take(index).any(|earlier| earlier == address);
-        // Port 0 is a different port each time.
-        if earlier && address.port() != 0 {
-            section.element_error("listen", index, Mistake::new(format!("{address} is there twice")));
-        }
-        if upstream.is_some_and(|upstream| address.port() != 0 && upstream.is(*address)) {
-            let mistake = Mistake::new(format!("this is {address}, where the gate itself listens"));
-            section.error("upstream", mistake.hint("give the application another port"));
-        }
+    // Port 0 is another port each time.
+    let fixed: Vec<_> = listen
+        .iter()
+        .map(|address| address.filter(|address| address.port() != 0))
+        .collect();
+    section.reject_twice("listen", &fixed);
+    let itself = fixed
+        .iter()
+        .flatten()
+        .find(|address| upstream.is_some_and(|upstream| upstream.is(**address)));
+    if let Some(address) = itself {
+        let mistake = Mistake::new(format!("this is {address}, where the gate itself listens"));
+        section.error("upstream", mistake.hint("give the application another port"));
     }
 }
 

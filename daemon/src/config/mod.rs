@@ -11,6 +11,8 @@ mod policy;
 mod rules;
 mod section;
 mod service;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::path::Path;
@@ -70,17 +72,33 @@ fn read(text: &str) -> (Option<Config>, Vec<Located>, Vec<String>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a broken document seems to say would only be noise.
-        let located = |error: toml::de::Error| Located {
-            span: error.span().unwrap_or_default(),
-            key: String::new(),
-            mistake: Mistake::new(error.message()),
-        };
-        return (None, errors.into_iter().map(located).collect(), Vec::new());
+        return (None, syntax(text, errors), Vec::new());
     }
     let sink = Sink::default();
     let config = Section::root(&sink, document.get_ref(), |root| read_root(root, document.get_ref()));
     let (mistakes, keys) = sink.into_parts();
     (config.filter(|_| mistakes.is_empty()), mistakes, keys)
+}
+
+/// Mistakes of syntax, one for each line: the parser goes on after the first and may stumble again.
+fn syntax(text: &str, errors: Vec<toml::de::Error>) -> Vec<Located> {
+    let located = |error: toml::de::Error| Located {
+        span: error.span().unwrap_or_default(),
+        key: String::new(),
+        mistake: Mistake::new(error.message()),
+    };
+    let mut mistakes: Vec<_> = errors.into_iter().map(located).collect();
+    mistakes.sort_by_key(|mistake| mistake.span.start);
+    mistakes.dedup_by_key(|mistake| {
+        text.bytes()
+            .take(mistake.span.start)
+            .filter(|byte| *byte == b'\n')
+            .count()
+    });
+    if let [first, _, ..] = mistakes.as_mut_slice() {
+        first.mistake.hint = Some("what follows may come from this one".into());
+    }
+    mistakes
 }
 
 fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Option<Config> {

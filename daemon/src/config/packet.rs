@@ -31,18 +31,15 @@ const ATTACH_MODES: &[(&str, AttachMode)] = &[
 ];
 
 pub(super) fn read(section: &Section<'_>) -> Packet {
+    let interfaces = section.elements("interfaces", interface).unwrap_or_default();
+    section.reject_twice("interfaces", &interfaces);
     let packet = Packet {
-        interfaces: section.list("interfaces", Vec::new, interface),
+        interfaces: interfaces.into_iter().flatten().collect(),
         attach: section.read("attach", AttachMode::Auto, word(ATTACH_MODES)),
         exempt_ports: section.list("exempt_ports", || vec![22], integer(1..=u16::MAX)),
         max_bans: section.read("max_bans", HOSTS_CAPACITY, integer(1..=10_000_000)),
         debug: section.read("debug", false, boolean),
     };
-    for (index, name) in packet.interfaces.iter().enumerate() {
-        if packet.interfaces.iter().take(index).any(|earlier| earlier == name) {
-            section.element_error("interfaces", index, Mistake::new(format!("{name} is there twice")));
-        }
-    }
     if packet.exempt_ports.len() > MAX_EXEMPT_PORTS {
         section.error(
             "exempt_ports",

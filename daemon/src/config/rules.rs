@@ -1,6 +1,5 @@
 //! `[op]` and `[[rule]]`: read here, checked and compiled by the guard, whose errors get their places here.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use portcullis_guard::policy::Mode;
@@ -26,29 +25,22 @@ const ACTIONS: &[(&str, Action)] = &[("deny", Action::Deny)];
 
 pub(super) fn read<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Rules {
     root.read("rules_version", VERSION, integer(VERSION..=VERSION));
-    // Operations with a mistake of their own; the guard is not asked about them again.
-    let mut broken = HashSet::new();
     let mut spec = RulesSpec::default();
     root.section("op", |section| {
-        section.entries(|entry| {
-            let operation = read_operation(&entry).unwrap_or_else(|| {
-                broken.insert(entry.name.to_owned());
-                operation(entry.name, String::new())
-            });
-            spec.operations.push(operation);
-        });
+        section.entries(|entry| spec.operations.push(read_operation(&entry)));
     });
-    // Where each rule that could be read is in the file.
+    // Where each rule is in the array, since what is no table is left out.
     let mut positions = Vec::new();
     root.sections("rule", |position, section| {
-        if let Some(rule) = read_rule(section) {
-            spec.rules.push(rule);
-            positions.push(position);
-        }
+        spec.rules.push(read_rule(position, section));
+        positions.push(position);
     });
+    // What cannot be read has a stand-in, so that the guard finds the other mistakes. What it says about stand-ins
+    // is not reported, because something was said about them here.
     Rules::compile(spec).unwrap_or_else(|errors| {
-        for error in errors {
-            report(root, document, error, &broken, &positions);
+        for RuleError { place, message, hint } in errors {
+            let place = in_file(place, &positions);
+            root.report(find(document, &place), place.to_string(), Mistake { message, hint });
         }
         Rules::default()
     })
@@ -62,24 +54,19 @@ fn operation(name: &str, on: String) -> OperationSpec {
     }
 }
 
-fn read_operation(entry: &Entry<'_, '_>) -> Option<OperationSpec> {
+fn read_operation(entry: &Entry<'_, '_>) -> OperationSpec {
     let table = entry.table(|section| {
-        let on = section.required("on", "\"POST /transfers\"", text);
+        let on = section.required("on", "\"POST /transfers\"", text).unwrap_or_default();
         let mut bind = Vec::new();
-        let mistakes = section.mistakes();
         section.optional_section("bind", |section| {
-            section.entries(|entry| bind.extend(entry.value(text).map(|source| (entry.name.to_owned(), source))));
+            section.entries(|entry| bind.push((entry.name.to_owned(), entry.value(text).unwrap_or_default())));
         });
-        let spec = OperationSpec {
+        OperationSpec {
             bind,
-            ..operation(entry.name, on?)
-        };
-        (section.mistakes() == mistakes).then_some(spec)
+            ..operation(entry.name, on)
+        }
     });
-    match table {
-        Some(operation) => operation,
-        None => Some(operation(entry.name, entry.value(method_and_path)?)),
-    }
+    table.unwrap_or_else(|| operation(entry.name, entry.value(method_and_path).unwrap_or_default()))
 }
 
 fn method_and_path(value: &DeValue<'_>) -> Result<String, Mistake> {
@@ -87,64 +74,50 @@ fn method_and_path(value: &DeValue<'_>) -> Result<String, Mistake> {
     text(value).map_err(|_| Mistake::new(format!("{like}, got {}", describe(value))))
 }
 
-/// A rule, if all of it can be read.
-fn read_rule(section: &Section<'_>) -> Option<RuleSpec> {
-    let mistakes = section.mistakes();
+fn read_rule(position: usize, section: &Section<'_>) -> RuleSpec {
     let id = section.required("id", "\"pay-after-view\"", text);
-    if id.is_some() && section.optional("on", |value| Ok(value.as_array().is_some())).is_none() {
-        section.error(
-            "on",
-            Mistake::new("missing").hint("name the operations: `on = [\"pay_order\"]`"),
-        );
-    }
-    let rule = RuleSpec {
-        id: id.unwrap_or_default(),
-        on: section.list("on", Vec::new, text),
-        require: section
-            .sections("require", |_, section| read_require(section))
-            .into_iter()
-            .flatten()
-            .collect(),
-        max: section.optional_section("max", read_max).flatten(),
+    let on = section.required("on", "[\"pay_order\"]", |_| Ok(()));
+    RuleSpec {
+        id: id.unwrap_or_else(|| format!("rule-{position}")),
+        on: on.map(|()| texts(section, "on")).unwrap_or_default(),
+        require: section.sections("require", |_, section| read_require(section)),
+        max: section.optional_section("max", read_max),
         mode: section.read("mode", Mode::Monitor, word(MODES)),
         score: section.read("score", DEFAULT_SCORE, points(0.0..=1_000_000.0)),
         action: section.read("action", Action::Deny, word(ACTIONS)),
-    };
-    (section.mistakes() == mistakes).then_some(rule)
+    }
 }
 
-fn read_require(section: &Section<'_>) -> Option<RequireSpec> {
-    let require = RequireSpec {
+fn read_require(section: &Section<'_>) -> RequireSpec {
+    RequireSpec {
+        op: section.required("op", "\"view_order\"", text).unwrap_or_default(),
         within: section.optional("within", time),
-        bind: section.list("bind", Vec::new, text),
+        bind: texts(section, "bind"),
         status: section.optional("status", text),
-        op: section.required("op", "\"view_order\"", text)?,
-    };
-    Some(require)
+    }
 }
 
-fn read_max(section: &Section<'_>) -> Option<MaxSpec> {
-    let max = MaxSpec {
+fn read_max(section: &Section<'_>) -> MaxSpec {
+    MaxSpec {
+        count: section.required("count", "1", integer(1..=1_000_000)).unwrap_or(1),
         per: section.optional("per", time),
-        bind: section.list("bind", Vec::new, text),
+        bind: texts(section, "bind"),
         count_if: section.optional("count_if", text),
-        count: section.required("count", "1", integer(1..=1_000_000))?,
-    };
-    Some(max)
+    }
+}
+
+/// Texts, with a stand-in for each that is none.
+fn texts(section: &Section<'_>, key: &'static str) -> Vec<String> {
+    section
+        .elements(key, text)
+        .unwrap_or_default()
+        .into_iter()
+        .map(Option::unwrap_or_default)
+        .collect()
 }
 
 fn time(value: &DeValue<'_>) -> Result<Duration, Mistake> {
     duration("1ms"..="366d")(value)
-}
-
-/// Reports an error of the guard at its place in the file.
-fn report(root: &Section<'_>, document: &DeTable<'_>, error: RuleError, broken: &HashSet<String>, positions: &[usize]) {
-    let RuleError { place, message, hint } = error;
-    let place = in_file(place, positions);
-    let reported = matches!(place.0.as_slice(), [_, Step::Key(name), ..] if broken.contains(name));
-    if !reported {
-        root.report(find(document, &place), place.to_string(), Mistake { message, hint });
-    }
 }
 
 /// The place with the position of the rule in the file.

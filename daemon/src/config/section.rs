@@ -1,6 +1,7 @@
 //! Reads tables of a TOML document with their places, and collects every mistake instead of stopping at the first.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -23,6 +24,19 @@ impl Sink {
         self.mistakes.borrow_mut().push(Located { span, key, mistake });
     }
 
+    /// Whether something was said already about a key, about what it is in, or about what is in it.
+    fn knows(&self, key: &str) -> bool {
+        let inside = |inner: &str, outer: &str| {
+            inner
+                .strip_prefix(outer)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let mistakes = self.mistakes.borrow();
+        mistakes
+            .iter()
+            .any(|known| !known.key.is_empty() && (inside(&known.key, key) || inside(key, &known.key)))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.mistakes.borrow().len()
     }
@@ -42,15 +56,14 @@ pub(super) struct Section<'a> {
     /// The table, or the place where it is missing.
     span: Span,
     asked: RefCell<Vec<&'static str>>,
+    /// Whether nothing is said about keys that are missing.
+    lenient: bool,
 }
 
 impl<'a> Section<'a> {
     /// Reads the whole document.
     pub(super) fn root<R>(sink: &'a Sink, table: &'a DeTable<'a>, read: impl FnOnce(&Self) -> R) -> R {
-        let root = Self::new(sink, String::new(), Some(table), 0..0);
-        let result = read(&root);
-        root.reject_unknown();
-        result
+        Self::new(sink, String::new(), Some(table), 0..0).visit(read)
     }
 
     fn new(sink: &'a Sink, key: String, table: Option<&'a DeTable<'a>>, span: Span) -> Self {
@@ -60,6 +73,7 @@ impl<'a> Section<'a> {
             table,
             span,
             asked: RefCell::default(),
+            lenient: false,
         }
     }
 
@@ -83,6 +97,7 @@ impl<'a> Section<'a> {
     ) -> Option<T> {
         match self.get(key) {
             Some(value) => self.parse(value, self.path(key), parse),
+            None if self.lenient => None,
             None => {
                 self.error(key, Mistake::new("missing").hint(format!("add `{key} = {like}`")));
                 None
@@ -97,27 +112,55 @@ impl<'a> Section<'a> {
         default: impl FnOnce() -> Vec<T>,
         parse: impl Fn(&DeValue<'_>) -> Parsed<T>,
     ) -> Vec<T> {
-        let Some(value) = self.get(key) else { return default() };
-        let DeValue::Array(elements) = value.get_ref() else {
+        match self.elements(key, parse) {
+            Some(elements) => elements.into_iter().flatten().collect(),
+            None => default(),
+        }
+    }
+
+    /// The elements of an array, `None` where one is wrong; `None` if there is no array.
+    pub(super) fn elements<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&DeValue<'_>) -> Parsed<T>,
+    ) -> Option<Vec<Option<T>>> {
+        let value = self.get(key)?;
+        let Some(elements) = value.get_ref().as_array() else {
             let mistake = Mistake::new(format!("expected an array, got {}", describe(value.get_ref())));
             self.error(key, mistake.hint("put it into `[` and `]`"));
-            return default();
+            return None;
         };
         let element = |(index, element)| self.parse(element, format!("{}[{index}]", self.path(key)), &parse);
-        elements.iter().enumerate().filter_map(element).collect()
+        Some(elements.iter().enumerate().map(element).collect())
+    }
+
+    /// Reports the elements of an array that are there twice.
+    pub(super) fn reject_twice<T: PartialEq + Display>(&self, key: &'static str, elements: &[Option<T>]) {
+        for (index, element) in elements.iter().enumerate() {
+            if let Some(value) = element
+                && elements.iter().take(index).any(|earlier| earlier == element)
+            {
+                self.element_error(key, index, Mistake::new(format!("{value} is there twice")));
+            }
+        }
     }
 
     /// A table inside this one.
     pub(super) fn section<R>(&self, key: &'static str, read: impl FnOnce(&Section<'a>) -> R) -> R {
         let value = self.get(key);
-        let table = value.and_then(|value| self.table_of(value, self.path(key)));
         let span = value.map_or(self.span.clone(), Spanned::span);
-        self.enter(self.path(key), table, span, read)
+        let table = value.and_then(|value| self.table_of(value, self.path(key)));
+        let mut section = Section::new(self.sink, self.path(key), table, span);
+        // What is no table has been reported; what is missing in it need not be.
+        section.lenient = self.lenient || (value.is_some() && table.is_none());
+        section.visit(read)
     }
 
     /// A table inside this one, if it is there.
     pub(super) fn optional_section<R>(&self, key: &'static str, read: impl FnOnce(&Section<'a>) -> R) -> Option<R> {
-        self.get(key).map(|_| self.section(key, read))
+        let value = self.get(key)?;
+        let table = self.table_of(value, self.path(key))?;
+        Some(Section::new(self.sink, self.path(key), Some(table), value.span()).visit(read))
     }
 
     /// The tables of an array. What is no table is left out.
@@ -138,7 +181,8 @@ impl<'a> Section<'a> {
         for (index, element) in elements.iter().enumerate() {
             let path = format!("{}[{index}]", self.path(key));
             if let Some(table) = self.table_of(element, path.clone()) {
-                results.push(self.enter(path, Some(table), element.span(), |section| read(index, section)));
+                let section = Section::new(self.sink, path, Some(table), element.span());
+                results.push(section.visit(|section| read(index, section)));
             }
         }
         results
@@ -172,9 +216,11 @@ impl<'a> Section<'a> {
         self.sink.push(span, format!("{}[{index}]", self.path(key)), mistake);
     }
 
-    /// Reports a mistake anywhere.
+    /// Reports a mistake anywhere, unless it may follow from one that was reported.
     pub(super) fn report(&self, span: Span, key: String, mistake: Mistake) {
-        self.sink.push(span, key, mistake);
+        if !self.sink.knows(&key) {
+            self.sink.push(span, key, mistake);
+        }
     }
 
     /// How many mistakes there are so far.
@@ -182,16 +228,9 @@ impl<'a> Section<'a> {
         self.sink.len()
     }
 
-    fn enter<R>(
-        &self,
-        path: String,
-        table: Option<&'a DeTable<'a>>,
-        span: Span,
-        read: impl FnOnce(&Section<'a>) -> R,
-    ) -> R {
-        let section = Section::new(self.sink, path, table, span);
-        let result = read(&section);
-        section.reject_unknown();
+    fn visit<R>(self, read: impl FnOnce(&Section<'a>) -> R) -> R {
+        let result = read(&self);
+        self.reject_unknown();
         result
     }
 
@@ -262,6 +301,6 @@ impl<'a> Entry<'_, 'a> {
     pub(super) fn table<R>(&self, read: impl FnOnce(&Section<'a>) -> R) -> Option<R> {
         let table = self.value.get_ref().as_table()?;
         let path = self.section.path(self.name);
-        Some(self.section.enter(path, Some(table), self.value.span(), read))
+        Some(Section::new(self.section.sink, path, Some(table), self.value.span()).visit(read))
     }
 }

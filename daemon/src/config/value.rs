@@ -55,11 +55,9 @@ where
         let number = number
             .and_then(|number| T::try_from(number).ok())
             .filter(|number| range.contains(number));
-        number.ok_or_else(|| {
-            expected(
-                &format!("a whole number from {} to {}", range.start(), range.end()),
-                value,
-            )
+        number.ok_or_else(|| match (range.start(), range.end()) {
+            (only, last) if only == last => expected(&only.to_string(), value),
+            (first, last) => expected(&format!("a whole number from {first} to {last}"), value),
         })
     }
 }
@@ -87,7 +85,7 @@ pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&DeV
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
             let names = words.iter().map(|(word, _)| *word);
             let all: Vec<String> = names.clone().map(|word| format!("\"{word}\"")).collect();
-            let mistake = expected(&all.join(" or "), value);
+            let mistake = expected(&one_of(&all), value);
             let near = value
                 .as_str()
                 .and_then(|text| portcullis_guard::sequence::closest(text, names));
@@ -96,6 +94,13 @@ pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&DeV
                 None => mistake,
             }
         })
+    }
+}
+
+fn one_of(words: &[String]) -> String {
+    match words {
+        [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
+        words => words.join(""),
     }
 }
 
