@@ -169,6 +169,9 @@ impl Plan {
             ..AttachOptions::default()
         };
         let enforcer = Enforcer::attach(&options)?;
+        for network in NEVER_BAN {
+            enforcer.allow(network.parse()?)?;
+        }
         let start = thread_time()?;
         for target in targets {
             enforcer.ban(target, HOUR, Origin::List)?;
@@ -253,6 +256,16 @@ impl Program {
 }
 
 const XDP_DROP: u32 = 1;
+
+/// What a gate never drops: itself, its own addresses, its gateway, its administrators.
+const NEVER_BAN: [&str; 6] = [
+    "127.0.0.0/8",
+    "::1/128",
+    "fe80::/10",
+    "192.0.2.1/32",
+    "192.0.2.254/32",
+    "172.16.9.0/24",
+];
 
 fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     Ok(ebpf
