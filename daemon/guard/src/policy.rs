@@ -44,6 +44,8 @@ pub struct Freshness {
     pub max_age: Duration,
     /// How far `created` may lie ahead.
     pub max_ahead: Duration,
+    /// How long after a call the same client may send its fields once more by mistake, at little cost.
+    pub echo: Duration,
 }
 
 /// What bad behaviour adds to a score. Points of one kind are never negative.
@@ -53,6 +55,8 @@ pub struct Weights {
     pub bad_signature: f32,
     /// A nonce used twice.
     pub replay: f32,
+    /// The fields of a call sent once more by the same client at once: by a redirect, or over a new connection.
+    pub echo: f32,
     /// Fields that no client of ours sends.
     pub malformed: f32,
     /// No signature at all.
@@ -123,7 +127,7 @@ impl Default for SessionLimits {
 
 impl Default for Freshness {
     fn default() -> Self {
-        Self { max_age: Duration::from_secs(30), max_ahead: Duration::from_secs(5) }
+        Self { max_age: Duration::from_secs(30), max_ahead: Duration::from_secs(5), echo: Duration::from_secs(5) }
     }
 }
 
@@ -132,6 +136,7 @@ impl Default for Weights {
         Self {
             bad_signature: 50.0,
             replay: 60.0,
+            echo: 5.0,
             malformed: 10.0,
             unsigned: 1.0,
             user_agent_changed: 20.0,

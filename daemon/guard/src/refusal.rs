@@ -52,8 +52,12 @@ pub enum Refusal {
     SignatureFromFuture,
     /// The MAC does not match.
     SignatureInvalid,
+    /// The MAC is that of another call which the same client made just now: a redirect that was followed.
+    SignatureEchoed,
     /// The nonce was seen before.
     Replay,
+    /// The nonce was seen just now, from the same client: a call that was sent twice.
+    ReplayEchoed,
     /// The gate cannot know whether it has seen this stream: it must be one that the gate issued.
     StreamUnknown,
     /// The session is used from another network than before.
@@ -138,7 +142,9 @@ impl Refusal {
             Self::SignatureExpired => "signature-expired",
             Self::SignatureFromFuture => "signature-from-future",
             Self::SignatureInvalid => "signature-invalid",
+            Self::SignatureEchoed => "signature-echoed",
             Self::Replay => "replay",
+            Self::ReplayEchoed => "replay-echoed",
             Self::StreamUnknown => "stream-unknown",
             Self::AddressChanged => "address-changed",
             Self::UserAgentChanged => "user-agent-changed",
@@ -207,7 +213,7 @@ impl Refusal {
                 "The signature does not cover enough",
                 "Cover at least the components that Accept-Signature names.",
             ),
-            Self::AlgorithmMismatch | Self::SignatureInvalid => {
+            Self::AlgorithmMismatch | Self::SignatureInvalid | Self::SignatureEchoed => {
                 ("signature-invalid", 401, "The signature does not match", "Open a new session and sign again.")
             }
             Self::SessionForged | Self::SessionExpired | Self::SessionRevoked | Self::SessionEvicted => {
@@ -225,7 +231,7 @@ impl Refusal {
                 "The signature is from the future",
                 "Correct your clock by server_time and sign again.",
             ),
-            Self::Replay => ("nonce-reused", 401, "This nonce was used before", "Sign each request anew."),
+            Self::Replay | Self::ReplayEchoed => ("nonce-reused", 401, "This nonce was used before", "Sign each request anew."),
             Self::StreamUnknown | Self::AddressChanged => (
                 "fresh-nonce-required",
                 401,
@@ -310,7 +316,9 @@ impl Refusal {
             | Self::SignatureExpired
             | Self::SignatureFromFuture
             | Self::SignatureInvalid
+            | Self::SignatureEchoed
             | Self::Replay
+            | Self::ReplayEchoed
             | Self::StreamUnknown
             | Self::AddressChanged
             | Self::UserAgentChanged

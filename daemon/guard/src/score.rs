@@ -53,6 +53,7 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
     match refusal {
         Refusal::SignatureInvalid | Refusal::AlgorithmMismatch => address(weights.bad_signature),
         Refusal::Replay => address(weights.replay),
+        Refusal::SignatureEchoed | Refusal::ReplayEchoed => address(weights.echo),
         Refusal::SignatureMissing => address(weights.unsigned),
         // A forged session id may also be one from before a lost master key: not more than a malformed request.
         Refusal::SessionForged

@@ -76,6 +76,7 @@ fn read_session(section: &Section<'_>) -> (SessionLimits, Freshness) {
     let freshness = Freshness {
         max_age: section.read("max_age", freshness.max_age, duration("1s"..="5m")),
         max_ahead: section.read("max_ahead", freshness.max_ahead, duration("0s"..="5m")),
+        ..freshness
     };
     if limits.lifetime < freshness.max_age {
         let mistake = Mistake::new("a session ends before its signatures do");
@@ -111,6 +112,7 @@ fn read_weights(section: &Section<'_>) -> Weights {
         Weights {
             bad_signature: weight("bad_signature", defaults.bad_signature),
             replay: weight("replay", defaults.replay),
+            echo: weight("echo", defaults.echo),
             malformed: weight("malformed", defaults.malformed),
             unsigned: weight("unsigned", defaults.unsigned),
             user_agent_changed: weight("user_agent_changed", defaults.user_agent_changed),

@@ -88,11 +88,15 @@ impl Guard {
         if record.expires <= now.wall {
             return Err(Fault::of(Refusal::SessionExpired));
         }
+        // Browsers send the fields of a call once more when a connection breaks or an answer redirects them.
+        let is_echo = record.binding == claim.binding
+            && record.streams.spent_lately(claim.nonce, self.policy.freshness.echo, now.mono);
         if !mac_matches(&record.mac, &claim.base, &claim.presented.signature) {
-            return Err(Fault::of(Refusal::SignatureInvalid));
+            return Err(Fault::of(if is_echo { Refusal::SignatureEchoed } else { Refusal::SignatureInvalid }));
         }
         match record.streams.accept(claim.nonce, &self.issuer, claim.session, &claim.binding, now) {
             Ok(accepted) => Ok(Signed { accepted }),
+            Err(NonceRefused::Replay) if is_echo => Err(Fault::by(Refusal::ReplayEchoed, claim.session)),
             Err(NonceRefused::Replay) => Err(Fault::by(Refusal::Replay, claim.session)),
             Err(NonceRefused::UnknownStream) => Err(self.ask_for_fresh(Refusal::StreamUnknown, claim, now)),
         }

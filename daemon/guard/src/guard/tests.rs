@@ -206,9 +206,25 @@ fn a_copy_is_refused() {
     let mut client = Client::open(&guard, 1, at(0));
     let sent = client.get("/api/orders", at(0));
     assert_eq!(refusal(&guard, &sent, at(0)), None);
-    assert_eq!(refusal(&guard, &sent, at(1)), Some(Refusal::Replay));
+    assert_eq!(refusal(&guard, &sent, at(1)), Some(Refusal::ReplayEchoed), "by the client itself, at once");
+    assert_eq!(refusal(&guard, &sent, at(5001)), Some(Refusal::Replay));
     let elsewhere = Sent { address: "10.0.0.2", ..sent };
     assert_eq!(refusal(&guard, &elsewhere, at(1)), Some(Refusal::Replay));
+}
+
+#[test]
+fn a_redirect_that_a_browser_follows_costs_little() {
+    let guard = guard(policy());
+    let mut client = Client::open(&guard, 1, at(0));
+    for ms in 0..10 {
+        let sent = client.get("/api/old", at(ms));
+        assert_eq!(refusal(&guard, &sent, at(ms)), None);
+        let followed = Sent { path: "/api/new".into(), ..sent };
+        assert_eq!(refusal(&guard, &followed, at(ms)), Some(Refusal::SignatureEchoed));
+    }
+    assert_eq!(guard.bans(at(20)), []);
+    let stolen = Sent { address: "10.0.0.2", path: "/api/new".into(), ..client.get("/api/old", at(20)) };
+    assert_eq!(refusal(&guard, &stolen, at(20)), Some(Refusal::SignatureInvalid));
 }
 
 #[test]
@@ -225,7 +241,7 @@ fn a_copy_is_refused_after_a_restart_and_the_client_goes_on() {
     client.adopt(&refused);
     let again = client.get("/api/orders", at(100));
     assert_eq!(refusal(&after, &again, at(120)), None);
-    assert_eq!(refusal(&after, &again, at(130)), Some(Refusal::Replay));
+    assert_eq!(refusal(&after, &again, at(130)), Some(Refusal::ReplayEchoed));
     assert_eq!(refusal(&after, &sent, at(140)), Some(Refusal::StreamUnknown), "the first copy still does not pass");
 }
 

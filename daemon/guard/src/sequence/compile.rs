@@ -1,6 +1,5 @@
 //! Turns rules as written into rules that decide quickly, and finds every mistake in them.
 
-use std::collections::HashMap;
 use std::hash::Hasher;
 use std::time::Duration;
 
@@ -36,7 +35,7 @@ pub(super) fn compile(spec: &RulesSpec) -> Result<Compiled, Vec<RuleError>> {
         compiler.rule(index, rule, spec);
     }
     if compiler.errors.is_empty() {
-        compiler.unreachable(spec);
+        compiler.errors = super::circle::find(spec);
     }
     match compiler.errors.is_empty() {
         true => Ok(Compiled {
@@ -356,45 +355,6 @@ impl Compiler {
     fn check_time(&mut self, time: Option<Duration>, place: Place) {
         if time.is_some_and(|time| time < Duration::from_millis(1) || time > LONGEST) {
             self.error(place, format!("expected a time from 1ms to {}", human(LONGEST)));
-        }
-    }
-
-    /// Operations that require each other in a circle can never be called.
-    fn unreachable(&mut self, spec: &RulesSpec) {
-        let mut waiting: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
-        for (rule, position, on) in spec.rules.iter().enumerate().flat_map(|(rule, spec)| {
-            let pairs = spec
-                .on
-                .iter()
-                .flat_map(|on| (0..spec.require.len()).map(move |position| (position, on)));
-            pairs.map(move |(position, on)| (rule, position, on.as_str()))
-        }) {
-            waiting.entry(on).or_default().push((rule, position));
-        }
-        let needed = |(rule, position): (usize, usize)| spec.rules[rule].require[position].op.as_str();
-        loop {
-            let reachable = waiting
-                .iter()
-                .find(|(_, needs)| needs.iter().all(|need| !waiting.contains_key(needed(*need))));
-            let Some(name) = reachable.map(|(name, _)| *name) else {
-                break;
-            };
-            waiting.remove(name);
-        }
-        let mut stuck: Vec<_> = waiting.iter().collect();
-        stuck.sort_unstable();
-        for (name, needs) in stuck {
-            let Some(&(rule, position)) = needs.iter().find(|need| waiting.contains_key(needed(**need))) else {
-                continue;
-            };
-            let message = format!(
-                "`{name}` can never be called: it needs `{}`, which cannot come first either",
-                needed((rule, position))
-            );
-            self.errors.push(RuleError::new(
-                Place::rule(rule).key("require").index(position).key("op"),
-                message,
-            ));
         }
     }
 

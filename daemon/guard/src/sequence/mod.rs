@@ -11,6 +11,7 @@
 //!
 //! Where a condition binds a value, the call must have it exactly once; otherwise it is a violation.
 
+mod circle;
 mod compile;
 mod engine;
 mod explain;

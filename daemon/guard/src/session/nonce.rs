@@ -5,6 +5,9 @@
 //! service (RFC 4303 section 3.4.3). When a stream is dropped to make room, streams of the client's own choice are no
 //! longer accepted and neither are those the gate issued before the dropped one: forgetting never admits a replay.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
@@ -25,8 +28,10 @@ pub const COUNTER_END: u64 = 1 << 48;
 /// Streams of the gate's choice begin with this.
 const ISSUED_MARK: char = '~';
 const STREAM_LENGTHS: std::ops::RangeInclusive<usize> = 8..=32;
-/// 6 bytes of time, 12 bytes of MAC.
-const ISSUED_BYTES: usize = 18;
+/// 6 bytes of time, 3 of a serial number, 12 of MAC.
+const ISSUED_BYTES: usize = 21;
+/// When and as which an issued stream was made.
+type Stamp = [u8; 9];
 
 /// A nonce as the client sent it: `<stream>.<counter>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,24 +71,26 @@ impl<'a> Nonce<'a> {
 pub struct StreamIssuer {
     mac: Hmac<Sha256>,
     max_age_ms: u64,
+    /// Keeps apart what is issued within one millisecond.
+    serial: AtomicU32,
 }
 
 impl StreamIssuer {
     /// `secret` is fresh for each run, so that nothing issued by an earlier run is accepted.
     #[must_use]
-    pub fn new(secret: &Zeroizing<[u8; 32]>, max_age: std::time::Duration) -> Self {
+    pub fn new(secret: &Zeroizing<[u8; 32]>, max_age: Duration) -> Self {
         let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
-        Self { mac: SigningKey(**secret).hmac(), max_age_ms }
+        Self { mac: SigningKey(**secret).hmac(), max_age_ms, serial: AtomicU32::new(0) }
     }
 
     /// A nonce for this session in this binding, to be put into `Accept-Signature`.
     #[must_use]
     pub fn issue(&self, session: SessionId, binding: &Binding, now: Now) -> String {
-        let time = issue_time(now);
+        let stamp = stamp(now, self.serial.fetch_add(1, Ordering::Relaxed));
         let mut bytes = [0; ISSUED_BYTES];
-        let (head, tail) = bytes.split_at_mut(6);
-        head.copy_from_slice(&time);
-        tail.copy_from_slice(&self.tag(session, binding, time));
+        let (head, tail) = bytes.split_at_mut(stamp.len());
+        head.copy_from_slice(&stamp);
+        tail.copy_from_slice(&self.tag(session, binding, stamp));
         format!("{ISSUED_MARK}{}.0", URL_SAFE_NO_PAD.encode(bytes))
     }
 
@@ -91,18 +98,18 @@ impl StreamIssuer {
     fn issued_at(&self, stream: &str, session: SessionId, binding: &Binding, now: Now) -> Option<MonoMillis> {
         let mut bytes = [0; ISSUED_BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(stream.strip_prefix(ISSUED_MARK)?, &mut bytes).ok()?;
-        let (time, tag) = bytes.split_first_chunk::<6>()?;
-        let expected = self.tag(session, binding, *time);
+        let (stamp, tag) = bytes.split_first_chunk()?;
+        let expected = self.tag(session, binding, *stamp);
         let genuine = length == ISSUED_BYTES && bool::from(subtle::ConstantTimeEq::ct_eq(&expected[..], tag));
-        let [a, b, c, d, e, f] = *time;
+        let [a, b, c, d, e, f, ..] = *stamp;
         let issued = MonoMillis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
         let age = now.mono.0.checked_sub(issued.0)?;
         (genuine && age <= self.max_age_ms).then_some(issued)
     }
 
-    fn tag(&self, session: SessionId, binding: &Binding, time: [u8; 6]) -> [u8; 12] {
+    fn tag(&self, session: SessionId, binding: &Binding, stamp: Stamp) -> [u8; 12] {
         let mut mac = self.mac.clone();
-        mac.update(&time);
+        mac.update(&stamp);
         mac.update(&session.0);
         mac.update(&binding.digest());
         let full = mac.finalize().into_bytes();
@@ -112,9 +119,10 @@ impl StreamIssuer {
     }
 }
 
-fn issue_time(now: Now) -> [u8; 6] {
+fn stamp(now: Now, serial: u32) -> Stamp {
     let [_, _, a, b, c, d, e, f] = now.mono.0.to_be_bytes();
-    [a, b, c, d, e, f]
+    let [_, x, y, z] = serial.to_be_bytes();
+    [a, b, c, d, e, f, x, y, z]
 }
 
 /// Why a nonce was not accepted.
@@ -181,6 +189,13 @@ impl Streams {
         self.live.is_empty()
     }
 
+    /// Whether this nonce was accepted and its stream used within the last `within`.
+    #[must_use]
+    pub fn spent_lately(&self, nonce: Nonce<'_>, within: Duration, now: MonoMillis) -> bool {
+        let window = self.live.iter().find(|window| &*window.stream == nonce.stream);
+        window.is_some_and(|window| window.is_spent(nonce.counter) && now.since(window.used) <= within)
+    }
+
     /// Checks a nonce and records it, in one step: whoever calls twice gets a replay the second time, which is the
     /// safe mistake. Only for requests whose signature was verified.
     ///
@@ -242,7 +257,7 @@ impl Window {
         if counter > self.highest {
             self.clear_between(self.highest, counter);
             self.highest = counter;
-        } else if self.highest - counter >= WINDOW || self.is_marked(counter) {
+        } else if self.is_spent(counter) {
             return Err(NonceRefused::Replay);
         }
         self.mark(counter);
@@ -262,9 +277,10 @@ impl Window {
         }
     }
 
-    fn is_marked(&self, counter: u64) -> bool {
+    /// Seen, or so far below the window that it may have been.
+    fn is_spent(&self, counter: u64) -> bool {
         let (word, bit) = place(counter);
-        self.seen[word] & bit != 0
+        counter <= self.highest && (self.highest - counter >= WINDOW || self.seen[word] & bit != 0)
     }
 
     fn mark(&mut self, counter: u64) {

@@ -81,6 +81,25 @@ fn an_issued_stream_is_good_for_one_session_place_run_and_time() {
 }
 
 #[test]
+fn streams_issued_in_one_millisecond_differ() {
+    let (issuer, here) = (issuer(1), binding("10.0.0.1"));
+    let issued: HashSet<_> = (0..100).map(|_| issuer.issue(SESSION, &here, at(0))).collect();
+    assert_eq!(issued.len(), 100);
+}
+
+#[test]
+fn what_was_spent_lately_is_known() {
+    let mut streams = Streams::complete();
+    accept(&mut streams, "abcdefgh.5", 1000).unwrap();
+    let lately = |nonce, ms| {
+        streams.spent_lately(Nonce::parse(nonce).unwrap(), Duration::from_secs(2), MonoMillis(ms))
+    };
+    assert!(lately("abcdefgh.5", 3000));
+    assert!(!lately("abcdefgh.5", 3001), "long ago");
+    assert!(!lately("abcdefgh.4", 1000) && !lately("abcdefgh.6", 1000) && !lately("otherone.5", 1000));
+}
+
+#[test]
 fn a_ninth_stream_drops_the_idlest_and_the_dropped_cannot_return() {
     let mut streams = Streams::complete();
     let issued: Vec<_> = (0..STREAMS as u64).map(|n| issuer(1).issue(SESSION, &binding("10.0.0.1"), at(n))).collect();
