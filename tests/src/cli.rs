@@ -7,13 +7,13 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::binary;
-use crate::fake_control::{Canned, FakeControl};
+use crate::canned::{Canned, CannedServer};
 
 /// A place to run commands in, with or without a daemon.
 #[derive(Debug)]
 pub struct Cli {
     home: TempDir,
-    control: Option<FakeControl>,
+    control: Option<CannedServer>,
 }
 
 impl Cli {
@@ -34,7 +34,7 @@ impl Cli {
     /// If its socket cannot be made.
     pub fn with(answers: &[Canned]) -> Result<Self> {
         let mut cli = Self::alone()?;
-        cli.control = Some(FakeControl::serve(&cli.socket(), answers)?);
+        cli.control = Some(CannedServer::on_socket(&cli.socket(), answers)?);
         Ok(cli)
     }
 
@@ -53,7 +53,7 @@ impl Cli {
     /// What the daemon was asked.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
-        self.control.as_ref().map(FakeControl::seen).unwrap_or_default()
+        self.control.as_ref().map(CannedServer::seen).unwrap_or_default()
     }
 
     /// A command with an empty environment but for the control socket.

@@ -2,9 +2,9 @@
 
 pub mod backend;
 pub mod binary;
+pub mod canned;
 pub mod cli;
 pub mod client;
 pub mod daemon;
-pub mod fake_control;
 pub mod frames;
 pub mod netns;

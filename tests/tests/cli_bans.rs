@@ -323,7 +323,7 @@ fn allow_list() {
     expect![[r#"
         exit status: 0
         ----- stdout
-        127.0.0.0/8	configuration	loopback
+        127.0.0.0/8	fixed	loopback
         192.0.2.0/24	operator	office
     "#]]
     .assert_eq(&cli.run(&["allow", "list"]).unwrap());
