@@ -1,5 +1,7 @@
 //! What the command line says to input that makes no sense, and to a daemon that cannot be reached.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests may fail as a test may")]
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;

@@ -1,5 +1,7 @@
 //! `check`, and `run` with a configuration that is not valid.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests may fail as a test may")]
+
 use std::fs;
 
 use expect_test::expect;
@@ -25,7 +27,8 @@ fn every_mistake_at_once() {
         gate.toml:4:1: http.lisen: unknown key
             hint: did you mean `listen`?
         gate.toml:5:12: http.upstream: expected a URL like "http://127.0.0.1:3000", got 3000
-    "#]].assert_eq(&cli.run(&["check", "--config", "gate.toml"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["check", "--config", "gate.toml"]).unwrap());
     expect![[r#"
         exit status: 2
         ----- stdout
@@ -56,7 +59,8 @@ fn every_mistake_at_once() {
             }
           ]
         }
-    "#]].assert_eq(&cli.run(&["check", "--config", "gate.toml", "--json"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["check", "--config", "gate.toml", "--json"]).unwrap());
 }
 
 #[test]
@@ -71,7 +75,8 @@ fn nothing_runs_with_mistakes() {
         gate.toml:4:1: http.lisen: unknown key
             hint: did you mean `listen`?
         gate.toml:5:12: http.upstream: expected a URL like "http://127.0.0.1:3000", got 3000
-    "#]].assert_eq(&cli.run(&["run", "--config", "gate.toml"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["run", "--config", "gate.toml"]).unwrap());
 }
 
 #[test]
@@ -94,7 +99,8 @@ fn what_would_run() {
         state:      /var/lib/portcullis
         ----- stderr
         gate.toml is valid
-    "#]].assert_eq(&cli.run(&["check", "--config", "gate.toml"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["check", "--config", "gate.toml"]).unwrap());
     expect![[r#"
         exit status: 0
         ----- stdout
@@ -121,7 +127,8 @@ fn what_would_run() {
             "state_directory": "/var/lib/portcullis"
           }
         }
-    "#]].assert_eq(&cli.run(&["check", "--config", "gate.toml", "--json"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["check", "--config", "gate.toml", "--json"]).unwrap());
 }
 
 #[test]
@@ -131,10 +138,12 @@ fn no_such_file() {
         exit status: 2
         ----- stderr
         error: none.toml: cannot be read: No such file or directory (os error 2)
-    "#]].assert_eq(&cli.run(&["check", "--config", "none.toml"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["check", "--config", "none.toml"]).unwrap());
     expect![[r#"
         exit status: 2
         ----- stderr
         error: none.toml: cannot be read: No such file or directory (os error 2)
-    "#]].assert_eq(&cli.run(&["run", "--config", "none.toml"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["run", "--config", "none.toml"]).unwrap());
 }

@@ -1,5 +1,7 @@
 //! The command line against a real daemon. Neither privilege nor a packet layer is needed.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests may fail as a test may")]
+
 use std::fs;
 use std::process::Command;
 

@@ -1,5 +1,7 @@
 //! What the command line says of the packet layer, with a real one: the daemon in a network namespace. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests may fail as a test may")]
+
 use std::net::SocketAddr;
 use std::process::Command;
 

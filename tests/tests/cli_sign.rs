@@ -1,5 +1,7 @@
 //! `sign`, against a gate with canned answers. That what it signs is accepted is shown in `cli_daemon`.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests may fail as a test may")]
+
 use expect_test::expect;
 use portcullis_tests::canned::{Canned, CannedServer};
 use portcullis_tests::cli::Cli;
@@ -96,7 +98,8 @@ fn a_refusal_names_its_reference() {
         ----- stderr
         error: [GATE] opened no session: Banned for a while (403)
         hint: the operator learns more by `portcullis why 0c7f9nqk2r3ad`
-    "#]].assert_eq(&signed(&[(OPEN, 403, banned)], "/", &[]));
+    "#]]
+    .assert_eq(&signed(&[(OPEN, 403, banned)], "/", &[]));
 }
 
 #[test]
@@ -106,19 +109,22 @@ fn not_a_gate() {
         ----- stderr
         error: [GATE] opened no session: 404 Not Found
         hint: is it portcullis that answers there? --session-url names another door
-    "#]].assert_eq(&signed(&[], "/", &[]));
+    "#]]
+    .assert_eq(&signed(&[], "/", &[]));
     expect![[r#"
         exit status: 1
         ----- stderr
         error: [GATE] gave no session that can be used: expected value at line 1 column 1
         hint: is it portcullis that answers there? --session-url names another door
-    "#]].assert_eq(&signed(&[(OPEN, 201, "<html>")], "/", &[]));
+    "#]]
+    .assert_eq(&signed(&[(OPEN, 201, "<html>")], "/", &[]));
     expect![[r#"
         exit status: 1
         ----- stderr
         error: [GATE] gave no session that can be used: the key or the session id is malformed
         hint: is it portcullis that answers there? --session-url names another door
-    "#]].assert_eq(&signed(
+    "#]]
+    .assert_eq(&signed(
         &[(OPEN, 201, SESSION.replace("AQ3f", "A'\\n3").leak())],
         "/",
         &[],
@@ -134,7 +140,8 @@ fn nobody_there() {
         ----- stderr
         error: failed to reach 127.0.0.1:1: Connection refused (os error 111)
         hint: URL is that of the gate, not of the application behind it; --session-url names another door
-    "#]].assert_eq(&cli.run(&["sign", "GET", "http://127.0.0.1:1/"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["sign", "GET", "http://127.0.0.1:1/"]).unwrap());
 }
 
 #[test]
@@ -145,25 +152,29 @@ fn what_cannot_be_signed() {
         ----- stderr
         error: '/api/orders' is not a URL that can be called
         hint: write it in full, like http://127.0.0.1:8080/api/orders?page=2
-    "#]].assert_eq(&cli.run(&["sign", "GET", "/api/orders"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["sign", "GET", "/api/orders"]).unwrap());
     expect![[r#"
         exit status: 2
         ----- stderr
         error: a session cannot be opened over https yet
         hint: open it at a plain listener of the same gate: --session-url http://127.0.0.1:8080
-    "#]].assert_eq(&cli.run(&["sign", "GET", "https://shop.example/"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["sign", "GET", "https://shop.example/"]).unwrap());
     expect![[r#"
         exit status: 2
         ----- stderr
         error: 'G T' is not an HTTP method
         hint: write it like GET or POST
-    "#]].assert_eq(&cli.run(&["sign", "G T", "http://shop.example/"]).unwrap());
+    "#]]
+    .assert_eq(&cli.run(&["sign", "G T", "http://shop.example/"]).unwrap());
     expect![[r#"
         exit status: 2
         ----- stderr
         error: 'nonsense' is not a header field
         hint: write it like --header 'Accept: application/json'
-    "#]].assert_eq(
+    "#]]
+    .assert_eq(
         &cli.run(&["sign", "GET", "http://shop.example/", "-H", "nonsense"])
             .unwrap(),
     );
@@ -171,7 +182,8 @@ fn what_cannot_be_signed() {
         exit status: 2
         ----- stderr
         error: failed to read none: No such file or directory (os error 2)
-    "#]].assert_eq(
+    "#]]
+    .assert_eq(
         &cli.run(&["sign", "POST", "http://shop.example/", "--data", "@none"])
             .unwrap(),
     );

@@ -40,7 +40,7 @@ fn listed(list: &AllowList) -> Result<Answer, Failure> {
     }
     let mut table = Table::new(&["NETWORK", "FROM", "REASON"]);
     for entry in &list.allowed {
-        let from = if entry.fixed { "configuration" } else { "operator" };
+        let from = if entry.fixed { "fixed" } else { "operator" };
         table.row([entry.network.to_string(), from.to_owned(), entry.reason.clone()]);
     }
     Ok(answer.table(table))

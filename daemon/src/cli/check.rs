@@ -54,14 +54,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<Answer, Failure> {
 
 /// Reads a configuration for whoever needs a valid one.
 pub(super) fn load(path: &Path) -> Result<Config, Failure> {
-    Config::load(path).map_err(|errors| {
-        let failure = Failure::error("config-invalid", format!("{}\n{errors}", headline(&errors)));
-        if path.exists() {
-            failure
-        } else {
-            failure.hint("name another file with --config FILE")
-        }
-    })
+    Config::load(path).map_err(|errors| Failure::error("config-invalid", lines(&errors).join("\n")))
 }
 
 fn invalid(errors: &ConfigErrors) -> Result<Answer, Failure> {
@@ -71,17 +64,20 @@ fn invalid(errors: &ConfigErrors) -> Result<Answer, Failure> {
         errors: errors.iter().map(mistake).collect(),
         summary: None,
     };
-    let answer = Answer::of(&report)?
-        .say(format!("error: {}", headline(errors)))
-        .status(ExitStatus::Error);
-    Ok(errors.to_string().lines().fold(answer, Answer::say))
+    let mut lines = lines(errors).into_iter();
+    let first = lines.next().map(|line| format!("error: {line}"));
+    let answer = Answer::of(&report)?.status(ExitStatus::Error);
+    Ok(first.into_iter().chain(lines).fold(answer, Answer::say))
 }
 
-fn headline(errors: &ConfigErrors) -> String {
-    match errors.iter().count() {
-        1 => format!("{} has a mistake", errors.file()),
-        count => format!("{} has {count} mistakes", errors.file()),
-    }
+/// The mistakes for people, under a headline if there are several.
+fn lines(errors: &ConfigErrors) -> Vec<String> {
+    let count = errors.iter().count();
+    let headline = (count > 1).then(|| format!("{} has {count} mistakes", errors.file()));
+    headline
+        .into_iter()
+        .chain(errors.to_string().lines().map(str::to_owned))
+        .collect()
 }
 
 fn mistake(error: &ConfigError) -> Mistake<'_> {

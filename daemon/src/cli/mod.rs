@@ -1,7 +1,7 @@
 //! The command line: one file for each noun.
 //!
-//! [`args`] reads text and nothing more; each noun turns its text into typed values, asks the daemon or reads the
-//! configuration, and returns an [`Answer`](answer::Answer) or a [`Failure`](failure::Failure). Only [`printer`] writes.
+//! `args` reads text and nothing more; each noun turns its text into typed values, asks the daemon or reads the
+//! configuration, and returns an `Answer` or a `Failure`. Only `printer` writes.
 //! Nothing here knows the guard's decisions or the packet layer: those are behind the control socket.
 
 mod allow;

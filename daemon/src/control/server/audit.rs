@@ -1,6 +1,6 @@
 //! Who changed what.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
 use std::io;
 
 use tokio::net::UnixStream;
@@ -22,7 +22,7 @@ impl Peer {
     }
 
     /// Logs a change. What an operator typed is logged in its debug form, which escapes control characters.
-    pub(super) fn did(self, action: &'static str, object: &impl Display, why: &impl Debug) {
-        tracing::info!(target: "portcullis::audit", uid = self.uid, pid = self.pid, action, %object, ?why, "operator");
+    pub(super) fn did(self, action: &'static str, object: &impl Display, reason: &str) {
+        tracing::info!(target: "portcullis::audit", uid = self.uid, pid = self.pid, action, %object, ?reason, "operator");
     }
 }

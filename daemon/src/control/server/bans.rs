@@ -31,7 +31,11 @@ pub(super) fn add(gate: &Gate, peer: Peer, request: &BanRequest) -> Result<Reply
         force: request.force,
     };
     let (ban, effects) = gate.guard().ban(order, now)?;
-    peer.did("ban", &ban.network, &(request.for_seconds, &request.reason));
+    peer.did(
+        "ban",
+        &format_args!("{} for {}s", ban.network, request.for_seconds),
+        &request.reason,
+    );
     gate.perform(effects)?;
     Reply::created(&BanAdded {
         ban: shown(&ban, now),
@@ -70,7 +74,12 @@ pub(super) fn shown(ban: &blacklist::Ban, now: Now) -> Ban {
         origin: ban.origin.to_string(),
         since: ban.since.into(),
         until: ban.until.into(),
-        remaining_seconds: ban.remaining(now).as_secs(),
+        remaining_seconds: seconds_left(ban.remaining(now)),
         reference: ban.reference.map(|reference| reference.to_string()),
     }
+}
+
+/// Whole seconds, rounded up: what is in force has some time left.
+pub(super) fn seconds_left(left: Duration) -> u64 {
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
 }

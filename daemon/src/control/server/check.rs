@@ -33,7 +33,7 @@ fn covering_entries(kernel: &Enforcer, address: IpAddr) -> Result<Vec<KernelEntr
         match kernel.lookup(Target::Prefix(network)) {
             Ok(Some(ban)) => entries.push(KernelEntry {
                 network,
-                remaining_seconds: ban.remaining.as_secs(),
+                remaining_seconds: bans::seconds_left(ban.remaining),
             }),
             // Such a prefix cannot be in the kernel.
             Ok(None) | Err(EnforcerError::SwallowsV4 { .. }) => {}

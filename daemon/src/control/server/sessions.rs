@@ -4,6 +4,7 @@ use portcullis_guard::effect::Effect;
 use portcullis_guard::session::{SessionId, SessionStatus, SessionSummary};
 
 use super::audit::Peer;
+use super::bans::seconds_left;
 use super::dispatch::Reply;
 use super::error::ControlError;
 use crate::control::api::{Session, SessionEnded, SessionList, SessionState};
@@ -21,7 +22,7 @@ pub(super) fn revoke(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, Control
         .guard()
         .revoke(id, gate.now())
         .ok_or(ControlError::SessionUnknown(id))?;
-    peer.did("revoke", &id, &());
+    peer.did("revoke", &id, "");
     let connections_closed = effects.iter().map(connections).sum();
     gate.perform(effects)?;
     Reply::ok(&SessionEnded {
@@ -45,7 +46,7 @@ fn connections(effect: &Effect) -> usize {
 fn shown(session: &SessionSummary) -> Session {
     let (state, banned_seconds) = match session.status {
         SessionStatus::Active => (SessionState::Active, None),
-        SessionStatus::Banned(left) => (SessionState::Banned, Some(left.as_secs())),
+        SessionStatus::Banned(left) => (SessionState::Banned, Some(seconds_left(left))),
         SessionStatus::Revoked => (SessionState::Revoked, None),
     };
     Session {

@@ -98,10 +98,11 @@ fn order(network: &str, for_seconds: u64) -> BanRequest {
 }
 
 fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Code {
-    match answer.unwrap_err() {
-        ClientError::Refused(problem) => problem.code,
-        other => panic!("{other}"),
-    }
+    let error = answer.unwrap_err();
+    let ClientError::Refused(problem) = error else {
+        panic!("{error}")
+    };
+    problem.code
 }
 
 #[test]
