@@ -1,0 +1,147 @@
+//! Verdicts of the daemon as drops in the kernel: real sockets in network namespaces of our own. Needs root.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use portcullis_tests::backend::Backend;
+use portcullis_tests::client::{Client, Wire};
+use portcullis_tests::daemon::{Daemon, Wanted};
+use portcullis_tests::netns::{Namespace, veth};
+
+const SERVER: &str = "10.77.9.1";
+/// The attacker and a neighbour call from one address, as behind a NAT.
+const SHARED: &str = "10.77.9.2";
+const ALONE: &str = "10.77.9.3";
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const CONFIG: &str = r#"
+rules_version = 1
+[protect]
+paths = ["/api/**"]
+[packet]
+interfaces = ["pcs"]
+[op]
+view = "GET /api/orders/{id:int}"
+pay = "POST /api/orders/{id:int}/pay"
+[[rule]]
+id = "pay-after-view"
+mode = "enforce"
+on = ["pay"]
+require = [{ op = "view", within = "10m", bind = ["id"] }]
+score = 40
+"#;
+
+struct World {
+    clients: Namespace,
+    daemon: Daemon,
+    server: Namespace,
+}
+
+impl World {
+    fn new() -> Result<Self> {
+        let (server, clients) = (Namespace::new("server"), Namespace::new("clients"));
+        veth((&server, "pcs"), (&clients, "pcc"));
+        server.address("pcs", &format!("{SERVER}/24"));
+        clients.address("pcc", &format!("{SHARED}/24"));
+        clients.address("pcc", &format!("{ALONE}/24"));
+        let backend = server.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+        let enter = format!("--net=/run/netns/{}", server.name());
+        let wanted = Wanted {
+            listen: format!("{SERVER}:0").parse()?,
+            wrapper: &["nsenter", &enter],
+            ..Wanted::enforcing(backend.address(), CONFIG)
+        };
+        let daemon = Daemon::start(&wanted)?;
+        Ok(Self { clients, daemon, server })
+    }
+
+    fn connect(&self, from: &str) -> Result<Wire> {
+        let from: IpAddr = from.parse()?;
+        Wire::over(self.clients.connect(from, self.daemon.address())?)
+    }
+
+    fn dropped(&self, reason: &str) -> Result<u64> {
+        let status: serde_json::Value = serde_json::from_str(&self.daemon.cli(&["--json", "status"])?)?;
+        let counters = status["packet_layer"]["packets"].as_array().with_context(|| format!("no counters in {status}"))?;
+        let counter = counters.iter().find(|counter| counter["reason"] == reason);
+        Ok(counter.and_then(|counter| counter["packets"].as_u64()).unwrap_or(0))
+    }
+
+    fn until(&self, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds()? {
+            ensure!(Instant::now() < deadline, "{what} did not happen");
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn the_flow_of_a_banned_session_dies_and_its_neighbour_lives() -> Result<()> {
+    let world = World::new()?;
+    let address = world.daemon.address();
+    let mut neighbour_wire = world.connect(SHARED)?;
+    let mut neighbour = Client::open_over(&mut neighbour_wire, address)?;
+    ensure!(neighbour_wire.exchange(&neighbour.request("GET", "/api/orders/1", "")?)?.status == 200);
+
+    let mut wire = world.connect(SHARED)?;
+    let port = wire.stream().local_addr()?.port();
+    let mut abuser = Client::open_over(&mut wire, address)?;
+    for _ in 0..3 {
+        let answer = wire.exchange(&abuser.request("POST", "/api/orders/7/pay", "")?)?;
+        ensure!(answer.problem() == "sequence-violation", "{}", answer.body);
+    }
+    ensure!(wire.exchange(b"GET / HTTP/1.1\r\n").is_err(), "the connection still lives");
+    drop(wire);
+
+    let syn = |port: u16| world.clients.run(|| from_port(SHARED, port, address));
+    world.until("the drop of the flow", || Ok(syn(port).is_err() && world.dropped("banned_flow")? > 0))?;
+    for _ in 0..20 {
+        ensure!(neighbour_wire.exchange(&neighbour.request("GET", "/api/orders/1", "")?)?.status == 200);
+    }
+    ensure!(world.connect(SHARED).is_ok(), "the address as a whole is banned");
+    Ok(())
+}
+
+#[test]
+fn an_address_is_banned_unbanned_and_never_ban_wins() -> Result<()> {
+    let world = World::new()?;
+    let forged = "GET /api/orders/7 HTTP/1.1\r\nhost: a\r\nsignature-input: p=(\"@method\");tag=\"portcullis-1\"\r\nsignature: p=:AA==:\r\n\r\n";
+    let mut attempts = 0;
+    while let Ok(mut wire) = world.connect(ALONE) {
+        if wire.exchange(forged.as_bytes()).is_err() {
+            break;
+        }
+        attempts += 1;
+        ensure!(attempts < 100, "never banned");
+    }
+    ensure!(world.connect(ALONE).is_err(), "a SYN was answered");
+    ensure!(!world.clients.pings(ALONE, SERVER), "a ping was answered");
+    ensure!(world.dropped("banned_host")? > 0);
+    ensure!(world.connect(SHARED).is_ok(), "another address is concerned");
+    let check = world.daemon.cli(&["ban", "check", ALONE])?;
+    ensure!(check.contains("score"), "{check}");
+
+    world.daemon.cli(&["ban", "del", ALONE])?;
+    ensure!(world.connect(ALONE).is_ok(), "still banned");
+    ensure!(world.daemon.cli(&["ban", "add", SERVER, "--for", "1h"]).is_err(), "the server bans itself");
+    world.daemon.cli(&["allow", "add", ALONE, "--reason", "test"])?;
+    ensure!(world.daemon.cli(&["ban", "add", "10.77.9.0/24", "--for", "1h"]).is_err(), "a prefix over never-ban");
+    world.daemon.cli(&["allow", "del", ALONE])?;
+    world.daemon.cli(&["ban", "add", ALONE, "--for", "1s"])?;
+    ensure!(world.connect(ALONE).is_err());
+    world.until("the end of the ban", || Ok(world.connect(ALONE).is_ok()))?;
+    drop(world.server);
+    Ok(())
+}
+
+/// A connection attempt from a port of our choice.
+fn from_port(from: &str, port: u16, to: SocketAddr) -> std::io::Result<()> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    let from: IpAddr = from.parse().map_err(std::io::Error::other)?;
+    socket.bind(&SocketAddr::new(from, port).into())?;
+    socket.connect_timeout(&to.into(), Duration::from_millis(300))
+}
