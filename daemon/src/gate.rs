@@ -28,7 +28,13 @@ impl Gate {
     /// Puts the parts together. Without an enforcer, verdicts are enforced in HTTP only.
     #[must_use]
     pub fn new(guard: Guard, enforcer: Option<Enforcer>, config: Config) -> Self {
-        Self { guard, enforcer, connections: Connections::default(), config, started: clock::now().wall }
+        Self {
+            guard,
+            enforcer,
+            connections: Connections::default(),
+            config,
+            started: clock::now().wall,
+        }
     }
 
     /// The time.
@@ -88,9 +94,15 @@ impl Gate {
             Effect::Unban(network) => self.in_kernel(|kernel| kernel.unban(Target::Prefix(network)).map(|_| ())),
             Effect::Allow(network) => self.in_kernel(|kernel| kernel.allow(network)),
             Effect::Disallow(network) => self.in_kernel(|kernel| kernel.disallow(network).map(|_| ())),
-            Effect::DropFlows { connections, ttl, reference } => {
+            Effect::DropFlows {
+                connections,
+                ttl,
+                reference,
+            } => {
                 tracing::info!(connections = connections.len(), ttl = ttl.as_secs(), %reference, "dropping connections");
-                connections.iter().for_each(|&connection| self.connections.doom(connection, Doom { ttl }));
+                connections
+                    .iter()
+                    .for_each(|&connection| self.connections.doom(connection, Doom { ttl }));
                 Ok(())
             }
             Effect::SessionEnded { session, ttl } => {

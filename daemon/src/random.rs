@@ -26,7 +26,11 @@ pub fn secret() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
 /// # Errors
 /// [`NoRandomness`].
 pub fn session_entropy() -> Result<SessionEntropy, NoRandomness> {
-    let mut entropy = SessionEntropy { id: [0; 12], secret: secret()?, salt: [0; 32] };
+    let mut entropy = SessionEntropy {
+        id: [0; 12],
+        secret: secret()?,
+        salt: [0; 32],
+    };
     getrandom::fill(&mut entropy.id)?;
     getrandom::fill(&mut entropy.salt)?;
     Ok(entropy)

@@ -57,7 +57,9 @@ pub fn run(config: Config) -> Result<()> {
     })?;
     tracing::info!("stopping");
     let _ = stop.send(true);
-    threads.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker panicked")))
+    threads
+        .into_iter()
+        .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker panicked")))
 }
 
 fn worker_count(config: &Config) -> usize {
@@ -73,9 +75,16 @@ fn bind_all(config: &Config, workers: usize) -> Result<Vec<Vec<std::net::TcpList
     for &address in &config.http.listen {
         let bound = listener::bind(address, workers).with_context(|| format!("failed to listen on {address}"))?;
         if let Some(socket) = bound.first() {
-            announce(socket.local_addr().context("failed to read the address of a listener")?);
+            announce(
+                socket
+                    .local_addr()
+                    .context("failed to read the address of a listener")?,
+            );
         }
-        sockets.iter_mut().zip(bound).for_each(|(worker, socket)| worker.push(socket));
+        sockets
+            .iter_mut()
+            .zip(bound)
+            .for_each(|(worker, socket)| worker.push(socket));
     }
     Ok(sockets)
 }
@@ -88,7 +97,11 @@ fn announce(address: SocketAddr) {
 fn open_gate(config: Config) -> Result<Gate> {
     let master = state::master_keys(&config.state.directory).context("failed to open the state")?;
     let run = random::secret().context("failed to make the secret of this run")?;
-    let guard = Guard::new(config.policy.clone(), Secrets { master, run }, usize::try_from(config.packet.max_bans)?);
+    let guard = Guard::new(
+        config.policy.clone(),
+        Secrets { master, run },
+        usize::try_from(config.packet.max_bans)?,
+    );
     let enforcer = attach(&config)?;
     let gate = Gate::new(guard, enforcer, config);
     exempt(&gate)?;
@@ -107,7 +120,11 @@ fn attach(config: &Config) -> Result<Option<Enforcer>> {
         mode: kernel_mode(config.mode),
         exempt_ports: packet.exempt_ports.clone(),
         debug: packet.debug,
-        capacities: Capacities { hosts: packet.max_bans, prefixes: packet.max_bans, ..Capacities::default() },
+        capacities: Capacities {
+            hosts: packet.max_bans,
+            prefixes: packet.max_bans,
+            ..Capacities::default()
+        },
         ..AttachOptions::default()
     };
     let enforcer = Enforcer::attach(&options).context("failed to attach the packet layer")?;
@@ -130,7 +147,13 @@ fn exempt(gate: &Gate) -> Result<()> {
     for entry in safety::never_ban() {
         gate.perform(gate.guard().allow(entry, now)?)?;
     }
-    let configured = gate.guard().policy().never_ban.iter().map(|&network| Effect::Allow(network)).collect();
+    let configured = gate
+        .guard()
+        .policy()
+        .never_ban
+        .iter()
+        .map(|&network| Effect::Allow(network))
+        .collect();
     gate.perform(configured).context("failed to fill the never-ban set")
 }
 
@@ -145,7 +168,10 @@ fn start_worker(
 ) -> Result<thread::JoinHandle<()>> {
     let runtime = runtime().context("failed to start a worker")?;
     let body = move || runtime.block_on(work(sockets, gate, stopped));
-    thread::Builder::new().name("worker".into()).spawn(body).context("failed to start a worker")
+    thread::Builder::new()
+        .name("worker".into())
+        .spawn(body)
+        .context("failed to start a worker")
 }
 
 async fn work(sockets: Vec<std::net::TcpListener>, gate: Arc<Gate>, stopped: watch::Receiver<bool>) {
@@ -155,7 +181,12 @@ async fn work(sockets: Vec<std::net::TcpListener>, gate: Arc<Gate>, stopped: wat
     for socket in sockets {
         match TcpListener::from_std(socket) {
             Ok(listener) => {
-                listeners.spawn(listener::serve(listener, Arc::clone(&gate), timer.clone(), stopped.clone()));
+                listeners.spawn(listener::serve(
+                    listener,
+                    Arc::clone(&gate),
+                    timer.clone(),
+                    stopped.clone(),
+                ));
             }
             Err(error) => tracing::error!(%error, "a listener cannot be used"),
         }

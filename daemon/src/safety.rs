@@ -15,34 +15,51 @@ pub fn never_ban() -> Vec<Allowed> {
         fixed(IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)), "loopback"),
     ];
     entries.extend(own_addresses().map(|address| fixed(address.into(), "an address of this machine")));
-    entries.extend(gateways().into_iter().map(|address| fixed(address.into(), "a gateway of this machine")));
+    entries.extend(
+        gateways()
+            .into_iter()
+            .map(|address| fixed(address.into(), "a gateway of this machine")),
+    );
     entries.extend(ssh_peer().map(|address| fixed(address.into(), "the SSH peer that started the daemon")));
     entries
 }
 
 fn fixed(network: IpNet, reason: &str) -> Allowed {
-    Allowed { network, reason: reason.into(), fixed: true }
+    Allowed {
+        network,
+        reason: reason.into(),
+        fixed: true,
+    }
 }
 
 fn own_addresses() -> impl Iterator<Item = IpAddr> {
     let interfaces = getifaddrs().into_iter().flatten();
-    interfaces.filter_map(|interface| interface.address).filter_map(|address| {
-        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
-    })
+    interfaces
+        .filter_map(|interface| interface.address)
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
+        })
 }
 
 fn gateways() -> Vec<IpAddr> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let v4 = v4_gateways(&read("/proc/net/route"));
-    v4.into_iter().chain(v6_gateways(&read("/proc/net/ipv6_route"))).collect()
+    v4.into_iter()
+        .chain(v6_gateways(&read("/proc/net/ipv6_route")))
+        .collect()
 }
 
 /// `/proc/net/route`: interface, destination, gateway as the hexadecimal of the address in host byte order.
 fn v4_gateways(table: &str) -> Vec<IpAddr> {
     let gateway = |line: &str| u32::from_str_radix(line.split_whitespace().nth(2)?, 16).ok();
-    let set = table.lines().skip(1).filter_map(gateway).filter(|&gateway| gateway != 0);
-    set.map(|gateway| Ipv4Addr::from(gateway.to_ne_bytes()).into()).collect()
+    let set = table
+        .lines()
+        .skip(1)
+        .filter_map(gateway)
+        .filter(|&gateway| gateway != 0);
+    set.map(|gateway| Ipv4Addr::from(gateway.to_ne_bytes()).into())
+        .collect()
 }
 
 /// `/proc/net/ipv6_route`: destination, length, source, length, next hop.
@@ -53,7 +70,12 @@ fn v6_gateways(table: &str) -> Vec<IpAddr> {
 }
 
 fn ssh_peer() -> Option<IpAddr> {
-    std::env::var("SSH_CONNECTION").ok()?.split_whitespace().next()?.parse().ok()
+    std::env::var("SSH_CONNECTION")
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -72,7 +94,11 @@ mod tests {
     #[test]
     fn loopback_and_own_addresses_are_there() {
         let entries = never_ban();
-        let covers = |ip: &str| entries.iter().any(|entry| entry.network.contains(&ip.parse::<IpAddr>().unwrap()));
+        let covers = |ip: &str| {
+            entries
+                .iter()
+                .any(|entry| entry.network.contains(&ip.parse::<IpAddr>().unwrap()))
+        };
         assert!(covers("127.0.0.53") && covers("::1"));
         assert!(entries.iter().all(|entry| entry.fixed));
     }

@@ -26,7 +26,9 @@ pub enum StateError {
         source: io::Error,
     },
     /// Others could read the key.
-    #[error("{path} is readable by others (mode {mode:o}): sessions could be forged\nhint: chmod 600 {path}, or delete it: all clients then open new sessions")]
+    #[error(
+        "{path} is readable by others (mode {mode:o}): sessions could be forged\nhint: chmod 600 {path}, or delete it: all clients then open new sessions"
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -57,11 +59,17 @@ pub fn master_keys(directory: &Path) -> Result<MasterKeys, StateError> {
 
 fn make_directory(directory: &Path) -> Result<(), StateError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|source| StateError::Io { path: directory.into(), source })
+    made.map_err(|source| StateError::Io {
+        path: directory.into(),
+        source,
+    })
 }
 
 fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; MasterKey::BYTES]>>, StateError> {
-    let failed = |source| StateError::Io { path: path.into(), source };
+    let failed = |source| StateError::Io {
+        path: path.into(),
+        source,
+    };
     let mut file = match OpenOptions::new().read(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -70,11 +78,18 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; MasterKey::BYTES]>>,
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(StateError::Exposed { path: path.into(), mode });
+        return Err(StateError::Exposed {
+            path: path.into(),
+            mode,
+        });
     }
     let mut secret = Zeroizing::new([0; MasterKey::BYTES]);
     let is_whole = metadata.len() == secret.len() as u64 && file.read_exact(&mut *secret).is_ok();
-    if is_whole { Ok(Some(secret)) } else { Err(StateError::Damaged(path.into())) }
+    if is_whole {
+        Ok(Some(secret))
+    } else {
+        Err(StateError::Damaged(path.into()))
+    }
 }
 
 /// Written beside and renamed, so that a crash leaves a whole key or none.
@@ -82,13 +97,21 @@ fn make_secret(directory: &Path, path: &Path) -> Result<Zeroizing<[u8; MasterKey
     let secret = random::secret()?;
     let partial = directory.join(format!("{MASTER_KEY_FILE}.new"));
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)?;
         file.write_all(&*secret)?;
         file.sync_all()?;
         fs::rename(&partial, path)?;
         fs::File::open(directory)?.sync_all()
     };
-    write().map_err(|source| StateError::Io { path: path.into(), source })?;
+    write().map_err(|source| StateError::Io {
+        path: path.into(),
+        source,
+    })?;
     Ok(secret)
 }
 
@@ -129,7 +152,10 @@ mod tests {
         master_keys(&directory.0).unwrap();
         let path = directory.0.join(MASTER_KEY_FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(master_keys(&directory.0), Err(StateError::Exposed { mode: 0o644, .. })));
+        assert!(matches!(
+            master_keys(&directory.0),
+            Err(StateError::Exposed { mode: 0o644, .. })
+        ));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, b"short").unwrap();
         assert!(matches!(master_keys(&directory.0), Err(StateError::Damaged(_))));

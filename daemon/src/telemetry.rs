@@ -6,7 +6,10 @@ use crate::config::{Log, LogFormat};
 
 /// Starts logging. A second start in one process is ignored.
 pub fn start(log: &Log) {
-    let builder = tracing_subscriber::fmt().with_max_level(log.level).with_writer(io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(log.level)
+        .with_writer(io::stderr)
+        .with_target(false);
     let started = match log.format {
         LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
         LogFormat::Json => builder.json().try_init(),

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -30,7 +30,10 @@ impl Backend {
     /// If it cannot be bound.
     pub fn start_on(address: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(address).context("failed to bind the backend")?;
-        let backend = Self { address: listener.local_addr()?, requests: Arc::default() };
+        let backend = Self {
+            address: listener.local_addr()?,
+            requests: Arc::default(),
+        };
         let counter = Arc::clone(&backend.requests);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -70,16 +73,28 @@ fn serve(stream: &TcpStream, counter: &AtomicU64) -> Option<()> {
         counter.fetch_add(1, Ordering::SeqCst);
         let answer = format!("{head}{}", String::from_utf8_lossy(&body));
         let status = status(&head);
-        write!(writer, "HTTP/1.1 {status} Made To Order\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).ok()?;
+        write!(
+            writer,
+            "HTTP/1.1 {status} Made To Order\r\ncontent-length: {}\r\n\r\n{answer}",
+            answer.len()
+        )
+        .ok()?;
     }
 }
 
 fn content_length(head: &str) -> usize {
-    let field = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned));
+    let field = head.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length:")
+            .map(str::to_owned)
+    });
     field.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
 fn status(head: &str) -> u16 {
     let target = head.split_whitespace().nth(1).unwrap_or_default();
-    target.rsplit_once("/status/").and_then(|(_, status)| status.parse().ok()).unwrap_or(200)
+    target
+        .rsplit_once("/status/")
+        .and_then(|(_, status)| status.parse().ok())
+        .unwrap_or(200)
 }

@@ -59,7 +59,8 @@ impl Wire {
     /// # Errors
     /// If nobody answers.
     pub fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| format!("no answer from {address}"))?;
+        let stream =
+            TcpStream::connect_timeout(&address, PATIENCE).with_context(|| format!("no answer from {address}"))?;
         Self::over(stream)
     }
 
@@ -93,20 +94,34 @@ impl Wire {
     /// If the connection ends before the answer does.
     pub fn answer(&mut self) -> Result<Answer> {
         let mut line = String::new();
-        ensure!(self.0.read_line(&mut line)? > 0, "the connection ended without an answer");
+        ensure!(
+            self.0.read_line(&mut line)? > 0,
+            "the connection ended without an answer"
+        );
         let status = line.split_whitespace().nth(1).and_then(|text| text.parse().ok());
         let status = status.with_context(|| format!("no status line: {line:?}"))?;
         let mut headers = HeaderMap::new();
         loop {
             line.clear();
             ensure!(self.0.read_line(&mut line)? > 0, "the connection ended within the head");
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
             headers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value.trim())?);
         }
-        let length = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+        let length = headers
+            .get("content-length")
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .unwrap_or(0);
         let mut body = vec![0; length];
-        self.0.read_exact(&mut body).context("the connection ended within the content")?;
-        Ok(Answer { status, headers, body: String::from_utf8(body)? })
+        self.0
+            .read_exact(&mut body)
+            .context("the connection ended within the content")?;
+        Ok(Answer {
+            status,
+            headers,
+            body: String::from_utf8(body)?,
+        })
     }
 }
 
@@ -146,7 +161,12 @@ impl Client {
         )?;
         ensure!(answer.status == 201, "no session: {} {}", answer.status, answer.body);
         let document: serde_json::Value = serde_json::from_str(&answer.body)?;
-        let text = |name: &str| document[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
+        let text = |name: &str| {
+            document[name]
+                .as_str()
+                .map(str::to_owned)
+                .with_context(|| format!("no {name}"))
+        };
         let key = URL_SAFE_NO_PAD.decode(text("key")?)?;
         Ok(Self {
             address,
@@ -179,11 +199,24 @@ impl Client {
             headers.insert("content-type", HeaderValue::from_static("application/json"));
             headers.insert("content-length", HeaderValue::from(body.len()));
         }
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) = target
+            .split_once('?')
+            .map_or((target, None), |(path, query)| (path, Some(query)));
         let authority = self.address.to_string();
         let parsed = Method::from_bytes(method.as_bytes())?;
-        let message = Message { method: &parsed, authority: &authority, path, query, headers: &headers };
-        let signer = Signer { session_id: &self.session_id, key: &self.key, created, nonce: &nonce };
+        let message = Message {
+            method: &parsed,
+            authority: &authority,
+            path,
+            query,
+            headers: &headers,
+        };
+        let signer = Signer {
+            session_id: &self.session_id,
+            key: &self.key,
+            created,
+            nonce: &nonce,
+        };
         let signed = sign(&signer, message, body.as_bytes()).map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
         let mut bytes = format!("{method} {target} HTTP/1.1\r\nhost: {authority}\r\n").into_bytes();
         for (name, value) in &signed {
@@ -227,7 +260,10 @@ impl Client {
 /// Seconds since the Unix epoch.
 #[must_use]
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 /// Sends bytes over a connection of their own.

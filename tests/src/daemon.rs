@@ -62,7 +62,13 @@ impl<'a> Wanted<'a> {
     #[must_use]
     pub fn enforcing(upstream: SocketAddr, extra: &'a str) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { mode: "enforce", upstream, listen, extra, wrapper: &[] }
+        Self {
+            mode: "enforce",
+            upstream,
+            listen,
+            extra,
+            wrapper: &[],
+        }
     }
 }
 
@@ -83,7 +89,12 @@ impl Daemon {
         let config = directory.path().join("portcullis.toml");
         fs::write(&config, configuration(directory.path(), wanted)).context("failed to write the configuration")?;
         let binary = binary::portcullis()?;
-        let mut words = wanted.wrapper.iter().map(PathBuf::from).chain([binary, "run".into(), "--config".into(), config]);
+        let mut words =
+            wanted
+                .wrapper
+                .iter()
+                .map(PathBuf::from)
+                .chain([binary, "run".into(), "--config".into(), config]);
         let program = words.next().context("no program")?;
         let mut child = Command::new(&program)
             .args(words)
@@ -96,7 +107,12 @@ impl Daemon {
         let stderr = child.stderr.take().context("no stderr")?;
         let lines = follow(stderr, Arc::clone(&log));
         match wait_until_ready(&lines) {
-            Ok(address) => Ok(Self { child, address, log, directory }),
+            Ok(address) => Ok(Self {
+                child,
+                address,
+                log,
+                directory,
+            }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -134,8 +150,12 @@ impl Daemon {
     pub fn logged(&self, message: &str, field: &str) -> Vec<String> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let fields = log.iter().filter_map(|line| line.get("fields"));
-        let matching = fields.filter(|fields| fields["message"] == message).filter_map(|fields| fields.get(field));
-        matching.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
+        let matching = fields
+            .filter(|fields| fields["message"] == message)
+            .filter_map(|fields| fields.get(field));
+        matching
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .collect()
     }
 
     /// Runs the command line against it and returns stdout.
@@ -170,7 +190,13 @@ impl Drop for Daemon {
 }
 
 fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
-    let Wanted { mode, upstream, listen, extra, .. } = wanted;
+    let Wanted {
+        mode,
+        upstream,
+        listen,
+        extra,
+        ..
+    } = wanted;
     let directory = directory.display();
     let (before, sections) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
     format!(

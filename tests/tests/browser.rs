@@ -38,13 +38,19 @@ fn node(script: &str) -> Result<Command> {
 
 /// Starts Express and reads where it listens from its first line.
 fn start_backend() -> Result<(Process, SocketAddr)> {
-    let child = node("backend.mjs")?.stdout(Stdio::piped()).spawn().context("failed to start node")?;
+    let child = node("backend.mjs")?
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to start node")?;
     let mut process = Process(child);
     let mut line = String::new();
     let stdout = process.0.stdout.take().context("no stdout")?;
     BufReader::new(stdout).read_line(&mut line)?;
     let hello: serde_json::Value = serde_json::from_str(&line).with_context(|| format!("the backend said {line:?}"))?;
-    let port = hello["port"].as_u64().and_then(|port| u16::try_from(port).ok()).context("no port")?;
+    let port = hello["port"]
+        .as_u64()
+        .and_then(|port| u16::try_from(port).ok())
+        .context("no port")?;
     Ok((process, SocketAddr::from(([127, 0, 0, 1], port))))
 }
 
@@ -72,7 +78,13 @@ fn a_backbone_page_works_through_the_gate_and_curl_does_not() -> Result<()> {
         println!("{line}");
         if line.contains("restart-please") {
             let home = running.take().context("restarted twice")?.kill()?;
-            running = Some(Daemon::start_in(home, &Wanted { listen: address, ..Wanted::enforcing(upstream, CONFIG) })?);
+            running = Some(Daemon::start_in(
+                home,
+                &Wanted {
+                    listen: address,
+                    ..Wanted::enforcing(upstream, CONFIG)
+                },
+            )?);
             writeln!(stdin, "restarted")?;
         }
         said.push_str(&line);
@@ -84,7 +96,14 @@ fn a_backbone_page_works_through_the_gate_and_curl_does_not() -> Result<()> {
     }
     ensure!(std::fs::metadata(&screenshot)?.len() > 1000, "the screenshot is empty");
     std::fs::remove_file(&screenshot)?;
-    let curl = send(address, format!("GET /api/orders HTTP/1.1\r\nhost: {address}\r\nuser-agent: curl/8\r\n\r\n").as_bytes())?;
-    ensure!((curl.status, curl.problem().as_str()) == (401, "signature-required"), "curl got {}", curl.status);
+    let curl = send(
+        address,
+        format!("GET /api/orders HTTP/1.1\r\nhost: {address}\r\nuser-agent: curl/8\r\n\r\n").as_bytes(),
+    )?;
+    ensure!(
+        (curl.status, curl.problem().as_str()) == (401, "signature-required"),
+        "curl got {}",
+        curl.status
+    );
     Ok(())
 }

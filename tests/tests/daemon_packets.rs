@@ -53,7 +53,11 @@ impl World {
             ..Wanted::enforcing(backend.address(), CONFIG)
         };
         let daemon = Daemon::start(&wanted)?;
-        Ok(Self { clients, daemon, server })
+        Ok(Self {
+            clients,
+            daemon,
+            server,
+        })
     }
 
     fn connect(&self, from: &str) -> Result<Wire> {
@@ -63,7 +67,9 @@ impl World {
 
     fn dropped(&self, reason: &str) -> Result<u64> {
         let status: serde_json::Value = serde_json::from_str(&self.daemon.cli(&["--json", "status"])?)?;
-        let counters = status["packet_layer"]["packets"].as_array().with_context(|| format!("no counters in {status}"))?;
+        let counters = status["packet_layer"]["packets"]
+            .as_array()
+            .with_context(|| format!("no counters in {status}"))?;
         let counter = counters.iter().find(|counter| counter["reason"] == reason);
         Ok(counter.and_then(|counter| counter["packets"].as_u64()).unwrap_or(0))
     }
@@ -84,7 +90,12 @@ fn the_flow_of_a_banned_session_dies_and_its_neighbour_lives() -> Result<()> {
     let address = world.daemon.address();
     let mut neighbour_wire = world.connect(SHARED)?;
     let mut neighbour = Client::open_over(&mut neighbour_wire, address)?;
-    ensure!(neighbour_wire.exchange(&neighbour.request("GET", "/api/orders/1", "")?)?.status == 200);
+    ensure!(
+        neighbour_wire
+            .exchange(&neighbour.request("GET", "/api/orders/1", "")?)?
+            .status
+            == 200
+    );
 
     let mut wire = world.connect(SHARED)?;
     let port = wire.stream().local_addr()?.port();
@@ -93,13 +104,23 @@ fn the_flow_of_a_banned_session_dies_and_its_neighbour_lives() -> Result<()> {
         let answer = wire.exchange(&abuser.request("POST", "/api/orders/7/pay", "")?)?;
         ensure!(answer.problem() == "sequence-violation", "{}", answer.body);
     }
-    ensure!(wire.exchange(b"GET / HTTP/1.1\r\n").is_err(), "the connection still lives");
+    ensure!(
+        wire.exchange(b"GET / HTTP/1.1\r\n").is_err(),
+        "the connection still lives"
+    );
     drop(wire);
 
     let syn = |port: u16| world.clients.run(|| from_port(SHARED, port, address));
-    world.until("the drop of the flow", || Ok(syn(port).is_err() && world.dropped("banned_flow")? > 0))?;
+    world.until("the drop of the flow", || {
+        Ok(syn(port).is_err() && world.dropped("banned_flow")? > 0)
+    })?;
     for _ in 0..20 {
-        ensure!(neighbour_wire.exchange(&neighbour.request("GET", "/api/orders/1", "")?)?.status == 200);
+        ensure!(
+            neighbour_wire
+                .exchange(&neighbour.request("GET", "/api/orders/1", "")?)?
+                .status
+                == 200
+        );
     }
     ensure!(world.connect(SHARED).is_ok(), "the address as a whole is banned");
     Ok(())
@@ -126,9 +147,18 @@ fn an_address_is_banned_unbanned_and_never_ban_wins() -> Result<()> {
 
     world.daemon.cli(&["ban", "del", ALONE])?;
     ensure!(world.connect(ALONE).is_ok(), "still banned");
-    ensure!(world.daemon.cli(&["ban", "add", SERVER, "--for", "1h"]).is_err(), "the server bans itself");
+    ensure!(
+        world.daemon.cli(&["ban", "add", SERVER, "--for", "1h"]).is_err(),
+        "the server bans itself"
+    );
     world.daemon.cli(&["allow", "add", ALONE, "--reason", "test"])?;
-    ensure!(world.daemon.cli(&["ban", "add", "10.77.9.0/24", "--for", "1h"]).is_err(), "a prefix over never-ban");
+    ensure!(
+        world
+            .daemon
+            .cli(&["ban", "add", "10.77.9.0/24", "--for", "1h"])
+            .is_err(),
+        "a prefix over never-ban"
+    );
     world.daemon.cli(&["allow", "del", ALONE])?;
     world.daemon.cli(&["ban", "add", ALONE, "--for", "1s"])?;
     ensure!(world.connect(ALONE).is_err());

@@ -1,5 +1,7 @@
 //! Signatures made by independent implementations, and what RFC 9421 prints (tests/vectors/README.md).
 
+#![expect(clippy::unwrap_used, reason = "the vectors are ours: a broken one is a broken test")]
+
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -96,7 +98,9 @@ struct RefusedKey {
 }
 
 fn load<T: for<'a> Deserialize<'a>>(name: &str) -> Result<T> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("vectors")
+        .join(name);
     let text = std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("failed to parse {}", path.display()))
 }
@@ -109,16 +113,24 @@ fn bytes<const N: usize>(text: &str) -> [u8; N] {
 impl Request {
     fn headers(&self) -> HeaderMap {
         let field = |(name, value): &(String, String)| {
-            (HeaderName::try_from(name.as_str()).unwrap(), HeaderValue::try_from(value.trim()).unwrap())
+            (
+                HeaderName::try_from(name.as_str()).unwrap(),
+                HeaderValue::try_from(value.trim()).unwrap(),
+            )
         };
         let mut headers = HeaderMap::new();
-        self.headers.iter().map(field).for_each(|(name, value)| _ = headers.append(name, value));
+        self.headers
+            .iter()
+            .map(field)
+            .for_each(|(name, value)| _ = headers.append(name, value));
         headers
     }
 
     fn authority(&self) -> String {
         let host = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let host = host.map(|(_, value)| value.trim().to_ascii_lowercase()).unwrap_or_default();
+        let host = host
+            .map(|(_, value)| value.trim().to_ascii_lowercase())
+            .unwrap_or_default();
         let default_port = if self.scheme == "https" { ":443" } else { ":80" };
         host.strip_suffix(default_port).map(str::to_owned).unwrap_or(host)
     }
@@ -128,9 +140,18 @@ impl Request {
             Some((path, query)) => (path, Some(query)),
             None => (self.target.as_str(), None),
         };
-        let (method, headers, authority) =
-            (Method::from_bytes(self.method.as_bytes()).unwrap(), self.headers(), self.authority());
-        act(Message { method: &method, authority: &authority, path, query, headers: &headers })
+        let (method, headers, authority) = (
+            Method::from_bytes(self.method.as_bytes()).unwrap(),
+            self.headers(),
+            self.authority(),
+        );
+        act(Message {
+            method: &method,
+            authority: &authority,
+            path,
+            query,
+            headers: &headers,
+        })
     }
 }
 
@@ -168,12 +189,21 @@ fn requests_of_the_profile() -> Result<()> {
             (Ok((presented, base)), Some(expected)) => {
                 ensure!(base == expected.as_bytes(), "{}: another base", vector.name);
                 let signature = vector.signature.as_ref().map(|text| STANDARD.decode(text).unwrap());
-                ensure!(Some(presented.signature) == signature, "{}: another signature", vector.name);
+                ensure!(
+                    Some(presented.signature) == signature,
+                    "{}: another signature",
+                    vector.name
+                );
                 good += 1;
             }
             (Err(refusal), None) => {
                 let name = refusal.problem().name;
-                ensure!(vector.problems.iter().any(|p| p == name), "{}: {name}, not {:?}", vector.name, vector.problems);
+                ensure!(
+                    vector.problems.iter().any(|p| p == name),
+                    "{}: {name}, not {:?}",
+                    vector.name,
+                    vector.problems
+                );
                 bad += 1;
             }
             (Ok(_), None) => anyhow::bail!("{}: passed, but {:?} was expected", vector.name, vector.problems),
@@ -192,8 +222,14 @@ fn rfc_9421_hmac() -> Result<()> {
         let (key, signature) = (STANDARD.decode(&vector.key)?, STANDARD.decode(&vector.signature)?);
         let mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(&key)?;
         ensure!(mac_matches(&mac, vector.base.as_bytes(), &signature));
-        ensure!(!mac_matches(&mac, vector.base.as_bytes(), &signature[..31]), "a shorter MAC");
-        ensure!(!mac_matches(&mac, format!("{} ", vector.base).as_bytes(), &signature), "another base");
+        ensure!(
+            !mac_matches(&mac, vector.base.as_bytes(), &signature[..31]),
+            "a shorter MAC"
+        );
+        ensure!(
+            !mac_matches(&mac, format!("{} ", vector.base).as_bytes(), &signature),
+            "another base"
+        );
     }
     Ok(())
 }
@@ -207,42 +243,78 @@ fn rfc_9421_bases() -> Result<()> {
     for vector in &bases {
         let Some(request) = &vector.request else { continue };
         let list: sfv::List = sfv::Parser::new(&vector.signature_input).parse()?;
-        let [sfv::ListEntry::InnerList(covered)] = list.as_slice() else { anyhow::bail!("{}: no list", vector.section) };
+        let [sfv::ListEntry::InnerList(covered)] = list.as_slice() else {
+            anyhow::bail!("{}: no list", vector.section)
+        };
         if covered.items.iter().any(|component| !component.params.is_empty()) {
             continue;
         }
-        let names = covered.items.iter().filter_map(|component| component.bare_item.as_string()).map(|name| name.as_str());
+        let names = covered
+            .items
+            .iter()
+            .filter_map(|component| component.bare_item.as_string())
+            .map(sfv::StringRef::as_str);
         let base = request.with_message(|message| signature_base(&message, names, &vector.signature_input));
         match base {
             Ok(base) => {
                 ensure!(base == vector.base.as_bytes(), "{}: another base", vector.section);
                 built += 1;
             }
-            Err(refusal) => ensure!(refusal == Refusal::ComponentUnsupported, "{}: {refusal:?}", vector.section),
+            Err(refusal) => ensure!(
+                refusal == Refusal::ComponentUnsupported,
+                "{}: {refusal:?}",
+                vector.section
+            ),
         }
     }
     ensure!(built >= 2, "only {built} bases were built");
     for line in &lines {
-        let built = line.request.with_message(|message| signature_base(&message, [line.component.trim_matches('"')], ""));
+        let built = line
+            .request
+            .with_message(|message| signature_base(&message, [line.component.trim_matches('"')], ""));
         let Ok(built) = built else { continue };
-        let expected = format!("\"{}\": {}\n\"@signature-params\": ", line.component.trim_matches('"'), line.value);
-        ensure!(String::from_utf8(built)? == expected, "{} {}", line.section, line.component);
+        let expected = format!(
+            "\"{}\": {}\n\"@signature-params\": ",
+            line.component.trim_matches('"'),
+            line.value
+        );
+        ensure!(
+            String::from_utf8(built)? == expected,
+            "{} {}",
+            line.section,
+            line.component
+        );
     }
     Ok(())
 }
 
 #[test]
 fn key_agreement() -> Result<()> {
-    let AgreementVectors { vectors, refused_public_keys } = load("agreement.json")?;
+    let AgreementVectors {
+        vectors,
+        refused_public_keys,
+    } = load("agreement.json")?;
     for vector in &vectors {
         let request = AgreementRequest::EcdhP256(URL_SAFE_NO_PAD.decode(&vector.client_public)?);
-        let (key, agreed) = agree(&request, &Zeroizing::new(bytes(&vector.gate_private)), bytes(&vector.salt))?;
-        let Agreed::EcdhP256 { public_key, .. } = agreed else { anyhow::bail!("{}: no point", vector.name) };
-        ensure!(public_key == bytes(&vector.gate_public), "{}: another public key", vector.name);
+        let (key, agreed) = agree(
+            &request,
+            &Zeroizing::new(bytes(&vector.gate_private)),
+            bytes(&vector.salt),
+        )?;
+        let Agreed::EcdhP256 { public_key, .. } = agreed else {
+            anyhow::bail!("{}: no point", vector.name)
+        };
+        ensure!(
+            public_key == bytes(&vector.gate_public),
+            "{}: another public key",
+            vector.name
+        );
         ensure!(key.0 == bytes(&vector.key), "{}: another key", vector.name);
     }
     for refused in &refused_public_keys {
-        let Ok(point) = URL_SAFE_NO_PAD.decode(&refused.public_key) else { continue };
+        let Ok(point) = URL_SAFE_NO_PAD.decode(&refused.public_key) else {
+            continue;
+        };
         let outcome = agree(&AgreementRequest::EcdhP256(point), &Zeroizing::new([1; 32]), [0; 32]);
         ensure!(outcome.is_err(), "{} was accepted", refused.name);
     }

@@ -4,9 +4,11 @@
 
 mod bench;
 mod build;
+mod check;
 mod paths;
 mod process;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,10 @@ enum Task {
     Setup(setup::Arguments),
     /// Build target/release/portcullis with the XDP program embedded.
     Build(build::Arguments),
+    /// Test everything: Rust, SDK, browser, kernel.
+    Test(test::Arguments),
+    /// Check formatting, lints, documentation and architecture.
+    Check(check::Arguments),
     /// Measure, in one run with the floors and peers that it is compared to.
     Bench(bench::Arguments),
 }
@@ -34,6 +40,8 @@ impl Task {
         match self {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Build(arguments) => build::run(&arguments).map(drop),
+            Self::Test(arguments) => test::run(&arguments),
+            Self::Check(arguments) => check::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
         }
     }

@@ -36,7 +36,10 @@ impl Binding {
         let agent = headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
         let mut user_agent = [0; 16];
         user_agent.copy_from_slice(&Sha256::digest(agent)[..16]);
-        Self { source: client.source(), user_agent }
+        Self {
+            source: client.source(),
+            user_agent,
+        }
     }
 
     /// What changed from `self` to `other`.
@@ -78,10 +81,23 @@ mod tests {
     #[test]
     fn changes_are_told_apart() {
         let home = binding("2001:db8::1", "Firefox/153");
-        assert_eq!(home.change_to(&binding("2001:db8::abcd", "Firefox/153")), Change::None, "a privacy address");
-        assert_eq!(home.change_to(&binding("2001:db8:0:1::1", "Firefox/153")), Change::Address);
+        assert_eq!(
+            home.change_to(&binding("2001:db8::abcd", "Firefox/153")),
+            Change::None,
+            "a privacy address"
+        );
+        assert_eq!(
+            home.change_to(&binding("2001:db8:0:1::1", "Firefox/153")),
+            Change::Address
+        );
         assert_eq!(home.change_to(&binding("10.0.0.1", "Firefox/153")), Change::Address);
         assert_eq!(home.change_to(&binding("2001:db8::1", "curl/8")), Change::UserAgent);
-        assert_eq!(home.change_to(&Binding::of(ClientAddress::new("10.0.0.1".parse().unwrap()), &HeaderMap::new())), Change::UserAgent);
+        assert_eq!(
+            home.change_to(&Binding::of(
+                ClientAddress::new("10.0.0.1".parse().unwrap()),
+                &HeaderMap::new()
+            )),
+            Change::UserAgent
+        );
     }
 }

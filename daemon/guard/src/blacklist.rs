@@ -123,7 +123,7 @@ pub enum BanRefused {
     #[error("a ban lasts between one second and ten years")]
     Duration,
     /// The set is full.
-    #[error("the ban list is full ({capacity} entries); delete some or raise bans.capacity")]
+    #[error("the ban list is full ({capacity} entries); delete some or raise packet.max_bans")]
     Full {
         /// How many fit.
         capacity: usize,
@@ -168,7 +168,11 @@ impl Blacklist {
     /// An empty list for at most `capacity` bans.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { bans: BTreeMap::new(), allowed: BTreeMap::new(), capacity }
+        Self {
+            bans: BTreeMap::new(),
+            allowed: BTreeMap::new(),
+            capacity,
+        }
     }
 
     /// Bans a network, or changes the end of its ban.
@@ -181,7 +185,9 @@ impl Blacklist {
         if !self.bans.contains_key(&network) && self.bans.len() >= self.capacity {
             self.expire(now);
             if self.bans.len() >= self.capacity {
-                return Err(BanRefused::Full { capacity: self.capacity });
+                return Err(BanRefused::Full {
+                    capacity: self.capacity,
+                });
             }
         }
         let since = self.bans.get(&network).map_or(now.wall, |ban| ban.since);
@@ -210,9 +216,11 @@ impl Blacklist {
         }
         // Force widens a prefix; it never reaches into the never-ban set (I7).
         match self.allowed.values().find(|entry| overlap(entry.network, network)) {
-            Some(entry) => {
-                Err(BanRefused::NeverBan { network, allowed: entry.network, reason: entry.reason.clone() })
-            }
+            Some(entry) => Err(BanRefused::NeverBan {
+                network,
+                allowed: entry.network,
+                reason: entry.reason.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -224,7 +232,10 @@ impl Blacklist {
 
     /// Removes the bans that are over and returns them.
     pub fn expire(&mut self, now: Now) -> Vec<Ban> {
-        self.bans.extract_if(.., |_, ban| ban.remaining(now).is_zero()).map(|(_, ban)| ban).collect()
+        self.bans
+            .extract_if(.., |_, ban| ban.remaining(now).is_zero())
+            .map(|(_, ban)| ban)
+            .collect()
     }
 
     /// The bans in force, by network.
@@ -263,8 +274,14 @@ impl Blacklist {
     /// Everything known of an address.
     #[must_use]
     pub fn standing(&self, address: IpAddr, now: Now) -> Standing {
-        let bans = supernets(address).filter_map(|network| self.in_force(network, now)).cloned().collect();
-        Standing { allowed: self.covering_allowed(address).cloned(), bans }
+        let bans = supernets(address)
+            .filter_map(|network| self.in_force(network, now))
+            .cloned()
+            .collect();
+        Standing {
+            allowed: self.covering_allowed(address).cloned(),
+            bans,
+        }
     }
 
     /// Puts a network into the never-ban set. Returns the bans that this lifts.
@@ -278,8 +295,19 @@ impl Blacklist {
         }
         // A fixed entry stays fixed when the operator names it again.
         let fixed = entry.fixed || self.allowed.get(&network).is_some_and(|old| old.fixed);
-        self.allowed.insert(network, Allowed { network, reason: entry.reason, fixed });
-        Ok(self.bans.extract_if(.., |banned, _| network.contains(banned)).map(|(_, ban)| ban).collect())
+        self.allowed.insert(
+            network,
+            Allowed {
+                network,
+                reason: entry.reason,
+                fixed,
+            },
+        );
+        Ok(self
+            .bans
+            .extract_if(.., |banned, _| network.contains(banned))
+            .map(|(_, ban)| ban)
+            .collect())
     }
 
     /// Takes a network out of the never-ban set.
@@ -329,7 +357,9 @@ fn overlap(a: IpNet, b: IpNet) -> bool {
 fn supernets(address: IpAddr) -> impl Iterator<Item = IpNet> {
     let address = address.to_canonical();
     let longest = IpNet::from(address).max_prefix_len();
-    (0..=longest).rev().filter_map(move |length| IpNet::new(address, length).ok().map(|network| network.trunc()))
+    (0..=longest)
+        .rev()
+        .filter_map(move |length| IpNet::new(address, length).ok().map(|network| network.trunc()))
 }
 
 #[cfg(test)]
@@ -338,7 +368,10 @@ mod tests {
     use crate::time::MonoMillis;
 
     fn at(seconds: u64) -> Now {
-        Now { wall: WallMillis(1_800_000_000_000 + seconds * 1000), mono: MonoMillis(seconds * 1000) }
+        Now {
+            wall: WallMillis(1_800_000_000_000 + seconds * 1000),
+            mono: MonoMillis(seconds * 1000),
+        }
     }
 
     fn order(network: &str, seconds: u64) -> BanOrder {
@@ -357,7 +390,11 @@ mod tests {
     }
 
     fn allowed(network: &str, fixed: bool) -> Allowed {
-        Allowed { network: network.parse().unwrap(), reason: "office".into(), fixed }
+        Allowed {
+            network: network.parse().unwrap(),
+            reason: "office".into(),
+            fixed,
+        }
     }
 
     #[test]
@@ -377,7 +414,10 @@ mod tests {
         let mut list = Blacklist::new(10);
         list.ban(order("10.0.0.1/32", 60), at(0)).unwrap();
         let ban = list.ban(order("10.0.0.1/32", 3600), at(30)).unwrap();
-        assert_eq!((ban.since, ban.remaining(at(30))), (at(0).wall, Duration::from_secs(3600)));
+        assert_eq!(
+            (ban.since, ban.remaining(at(30))),
+            (at(0).wall, Duration::from_secs(3600))
+        );
     }
 
     #[test]
@@ -385,9 +425,15 @@ mod tests {
         let mut list = Blacklist::new(10);
         list.allow(allowed("10.0.0.0/24", false)).unwrap();
         for network in ["10.0.0.7/32", "10.0.0.0/16", "10.0.0.0/24"] {
-            assert!(matches!(list.ban(order(network, 60), at(0)), Err(BanRefused::NeverBan { .. })), "{network}");
+            assert!(
+                matches!(list.ban(order(network, 60), at(0)), Err(BanRefused::NeverBan { .. })),
+                "{network}"
+            );
         }
-        let forced = BanOrder { force: true, ..order("10.0.0.7/32", 60) };
+        let forced = BanOrder {
+            force: true,
+            ..order("10.0.0.7/32", 60)
+        };
         assert!(list.ban(forced, at(0)).is_err(), "not even by force");
         list.ban(order("10.0.1.0/24", 60), at(0)).unwrap();
         let lifted = list.allow(allowed("10.0.1.0/24", false)).unwrap();
@@ -411,8 +457,14 @@ mod tests {
         let mut list = Blacklist::new(10);
         list.allow(allowed("127.0.0.0/8", true)).unwrap();
         list.allow(allowed("127.0.0.0/8", false)).unwrap();
-        assert!(matches!(list.disallow("127.0.0.0/8".parse().unwrap()), Err(AllowRefused::Fixed(..))));
-        assert!(matches!(list.disallow("10.0.0.0/8".parse().unwrap()), Err(AllowRefused::Unknown(_))));
+        assert!(matches!(
+            list.disallow("127.0.0.0/8".parse().unwrap()),
+            Err(AllowRefused::Fixed(..))
+        ));
+        assert!(matches!(
+            list.disallow("10.0.0.0/8".parse().unwrap()),
+            Err(AllowRefused::Unknown(_))
+        ));
     }
 
     #[test]
@@ -420,7 +472,10 @@ mod tests {
         let mut list = Blacklist::new(2);
         list.ban(order("10.0.0.1/32", 10), at(0)).unwrap();
         list.ban(order("10.0.0.2/32", 60), at(0)).unwrap();
-        assert_eq!(list.ban(order("10.0.0.3/32", 60), at(0)).err(), Some(BanRefused::Full { capacity: 2 }));
+        assert_eq!(
+            list.ban(order("10.0.0.3/32", 60), at(0)).err(),
+            Some(BanRefused::Full { capacity: 2 })
+        );
         list.ban(order("10.0.0.3/32", 60), at(11)).unwrap();
         assert_eq!(list.bans(at(11)).count(), 2);
     }
@@ -428,9 +483,25 @@ mod tests {
     #[test]
     fn senseless_orders_are_refused() {
         let mut list = Blacklist::new(2);
-        assert_eq!(list.ban(order("10.0.0.1/32", 0), at(0)).err(), Some(BanRefused::Duration));
-        assert!(matches!(list.ban(order("10.0.0.0/7", 60), at(0)), Err(BanRefused::TooWide { shortest: 8, .. })));
-        assert!(matches!(list.ban(order("2000::/16", 60), at(0)), Err(BanRefused::TooWide { shortest: 19, .. })));
-        list.ban(BanOrder { force: true, ..order("10.0.0.0/7", 60) }, at(0)).unwrap();
+        assert_eq!(
+            list.ban(order("10.0.0.1/32", 0), at(0)).err(),
+            Some(BanRefused::Duration)
+        );
+        assert!(matches!(
+            list.ban(order("10.0.0.0/7", 60), at(0)),
+            Err(BanRefused::TooWide { shortest: 8, .. })
+        ));
+        assert!(matches!(
+            list.ban(order("2000::/16", 60), at(0)),
+            Err(BanRefused::TooWide { shortest: 19, .. })
+        ));
+        list.ban(
+            BanOrder {
+                force: true,
+                ..order("10.0.0.0/7", 60)
+            },
+            at(0),
+        )
+        .unwrap();
     }
 }

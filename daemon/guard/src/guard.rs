@@ -34,11 +34,11 @@ use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Request};
 use crate::sequence::BindingKey;
+use crate::session::SessionId;
 use crate::session::agreement::{Agreed, AgreementRequest, SessionEntropy, agree};
 use crate::session::nonce::StreamIssuer;
 use crate::session::table::SessionTable;
 use crate::session::token::{Epoch, MasterKeys, SessionGrant};
-use crate::session::SessionId;
 use crate::signature::digest::{self, BodyDigest};
 use crate::source::SourceTable;
 use crate::time::{Now, WallMillis};
@@ -111,16 +111,26 @@ impl Guard {
         let mut blacklist = Blacklist::new(ban_capacity);
         for &network in &policy.never_ban {
             // The configuration is limited to what fits.
-            let _ = blacklist.allow(Allowed { network, reason: "configuration: never_ban".into(), fixed: true });
+            let _ = blacklist.allow(Allowed {
+                network,
+                reason: "configuration: never_ban".into(),
+                fixed: true,
+            });
         }
         Self {
             epoch: Epoch(derive(&secrets.run, b"epoch")),
-            issuer: StreamIssuer::new(&Zeroizing::new(derive(&secrets.run, b"streams")), policy.freshness.max_age),
+            issuer: StreamIssuer::new(
+                &Zeroizing::new(derive(&secrets.run, b"streams")),
+                policy.freshness.max_age,
+            ),
             binding_key: BindingKey::new(derive(&secrets.run, b"bindings")),
             sessions: SessionTable::new(policy.sessions.capacity),
             sources: SourceTable::new(policy.sessions.source_capacity),
             blacklist: RwLock::new(blacklist),
-            ledger: Mutex::new(Ledger { incidents: Incidents::new(INCIDENTS_KEPT), counts: BTreeMap::new() }),
+            ledger: Mutex::new(Ledger {
+                incidents: Incidents::new(INCIDENTS_KEPT),
+                counts: BTreeMap::new(),
+            }),
             admitted: AtomicU64::new(0),
             master: secrets.master,
             policy,
@@ -138,7 +148,12 @@ impl Guard {
         if let Err(refusal) = self.check_address(request.client, now) {
             return self.refuse(request, Fault::of(refusal), now);
         }
-        if !self.policy.protected.iter().any(|pattern| pattern.matches(request.path)) {
+        if !self
+            .policy
+            .protected
+            .iter()
+            .any(|pattern| pattern.matches(request.path))
+        {
             return Judgement::clean(Admission::Forward(Permit::public()));
         }
         if is_navigation(request.headers) {
@@ -152,11 +167,15 @@ impl Guard {
 
     /// Judges a bound request by its body and the rules. `body` is the digest of the bytes that arrived; `None` if
     /// there were none.
+    #[expect(clippy::needless_pass_by_value, reason = "a bound request is admitted once")]
     pub fn admit(&self, bound: Bound, request: &Request<'_>, body: Option<&BodyDigest>, now: Now) -> Judgement<Permit> {
         match self.check_rules(&bound, request, body, now) {
             Ok((permit, effects)) => {
                 self.admitted.fetch_add(1, Ordering::Relaxed);
-                Judgement { outcome: Ok(permit), effects }
+                Judgement {
+                    outcome: Ok(permit),
+                    effects,
+                }
             }
             Err(fault) => self.refuse(request, fault, now).map_waived(),
         }
@@ -191,9 +210,19 @@ impl Guard {
         let agreed = agree(request, &entropy.secret, entropy.salt);
         let (key, agreed) = agreed.map_err(|_| Refusal::SessionRequestMalformed)?;
         let expires = now.wall.after(self.policy.sessions.lifetime);
-        let grant = SessionGrant { id: SessionId(entropy.id), opened: now.wall, expires, epoch: self.epoch, key };
+        let grant = SessionGrant {
+            id: SessionId(entropy.id),
+            opened: now.wall,
+            expires,
+            epoch: self.epoch,
+            key,
+        };
         let session_id = self.master.seal(&grant).ok_or(Refusal::SessionRequestMalformed)?;
-        Ok(Opened { session_id, expires, agreed })
+        Ok(Opened {
+            session_id,
+            expires,
+            agreed,
+        })
     }
 
     fn check_address(&self, client: ClientAddress, now: Now) -> Result<(), Refusal> {
@@ -209,14 +238,17 @@ impl Guard {
         request: &Request<'_>,
         body: Option<&BodyDigest>,
         now: Now,
-    ) -> Result<(Permit, Vec<Effect>), Fault> {
+    ) -> Result<(Permit, Vec<Effect>), Box<Fault>> {
         let session = bound.session;
         if let Some(claimed) = &bound.digest {
             let actual = body.copied().unwrap_or_else(|| BodyDigest::of(b""));
             digest::check(claimed, &actual).map_err(|refusal| Fault::by(refusal, session))?;
         }
         let key = &self.binding_key;
-        let call = self.policy.rules.resolve(key, request.operation, request.path, request.query, request.headers);
+        let call = self
+            .policy
+            .rules
+            .resolve(key, request.operation, request.path, request.query, request.headers);
         let mut shard = self.sessions.shard(session);
         let record = shard.get(session).ok_or_else(|| Fault::of(Refusal::SessionEvicted))?;
         let admission = call.map(|call| record.facts.admit(call, self.policy.mode, now.mono));
@@ -225,12 +257,16 @@ impl Guard {
         if vouch {
             self.sources.vouch(request.client.source(), session, now.mono);
         }
-        let Some(admission) = admission else { return Ok((Permit::signed(session, None), Vec::new())) };
-        let effects = admission.observed.iter().map(|seen| self.observe(request, session, seen, now)).collect();
+        let Some(admission) = admission else {
+            return Ok((Permit::signed(session, None), Vec::new()));
+        };
+        let effects = admission
+            .observed
+            .iter()
+            .map(|seen| self.observe(request, session, seen, now))
+            .collect();
         match admission.verdict {
-            Ok(reservation) => {
-                Ok((Permit::signed(session, Some(Receipt { session, reservation })), effects))
-            }
+            Ok(reservation) => Ok((Permit::signed(session, Some(Receipt { session, reservation })), effects)),
             Err(violation) => Err(Fault::of_rule(session, violation)),
         }
     }
@@ -250,7 +286,10 @@ impl Guard {
 
 impl<T> Judgement<T> {
     fn clean(outcome: T) -> Self {
-        Self { outcome: Ok(outcome), effects: Vec::new() }
+        Self {
+            outcome: Ok(outcome),
+            effects: Vec::new(),
+        }
     }
 }
 
@@ -262,7 +301,10 @@ impl Judgement<Admission> {
             Ok(Admission::Bound(bound)) => Ok(Permit::signed(bound.session, None)),
             Err(refused) => Err(refused),
         };
-        Judgement { outcome, effects: self.effects }
+        Judgement {
+            outcome,
+            effects: self.effects,
+        }
     }
 }
 
@@ -278,4 +320,3 @@ fn derive<const N: usize>(secret: &Zeroizing<[u8; 32]>, label: &[u8]) -> [u8; N]
     let _ = Hkdf::<Sha256>::new(None, &**secret).expand_multi_info(&[b"portcullis run ", label], &mut output);
     output
 }
-

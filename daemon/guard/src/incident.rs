@@ -51,7 +51,11 @@ impl Incidents {
     /// Room for `capacity` incidents.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { by_reference: HashMap::new(), order: VecDeque::new(), capacity }
+        Self {
+            by_reference: HashMap::new(),
+            order: VecDeque::new(),
+            capacity,
+        }
     }
 
     /// Remembers an incident. A second one of the same request replaces the first.
@@ -75,7 +79,10 @@ impl Incidents {
 
     /// The last incidents, newest first.
     pub fn recent(&self) -> impl Iterator<Item = &Incident> {
-        self.order.iter().rev().filter_map(|reference| self.by_reference.get(reference))
+        self.order
+            .iter()
+            .rev()
+            .filter_map(|reference| self.by_reference.get(reference))
     }
 }
 

@@ -121,13 +121,21 @@ pub struct Policy {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(12 * 3600), capacity: 100_000, source_capacity: 100_000 }
+        Self {
+            lifetime: Duration::from_secs(12 * 3600),
+            capacity: 100_000,
+            source_capacity: 100_000,
+        }
     }
 }
 
 impl Default for Freshness {
     fn default() -> Self {
-        Self { max_age: Duration::from_secs(30), max_ahead: Duration::from_secs(5), echo: Duration::from_secs(5) }
+        Self {
+            max_age: Duration::from_secs(30),
+            max_ahead: Duration::from_secs(5),
+            echo: Duration::from_secs(5),
+        }
     }
 }
 

@@ -8,12 +8,18 @@ pub const WWW_AUTHENTICATE: &str = "Signature realm=\"portcullis\", profile=\"po
 /// `Accept-Signature` (RFC 9421 section 5.1); with a nonce of the gate's choice where one is needed.
 #[must_use]
 pub fn accept_signature(has_body: bool, fresh: Option<(&str, &str)>) -> String {
-    let body = if has_body { " \"content-digest\" \"content-type\"" } else { "" };
+    let body = if has_body {
+        " \"content-digest\" \"content-type\""
+    } else {
+        ""
+    };
     let nonce = match fresh {
         Some((session_id, nonce)) => format!(";keyid=\"{session_id}\";nonce=\"{nonce}\""),
         None => String::new(),
     };
-    format!("portcullis=(\"@method\" \"@authority\" \"@path\" \"@query\"{body});created{nonce};alg=\"{HMAC_SHA256}\";tag=\"{TAG}\"")
+    format!(
+        "portcullis=(\"@method\" \"@authority\" \"@path\" \"@query\"{body});created{nonce};alg=\"{HMAC_SHA256}\";tag=\"{TAG}\""
+    )
 }
 
 #[cfg(test)]

@@ -172,23 +172,36 @@ impl Refusal {
                 "The request is not acceptable HTTP",
                 "Host must be single and agree with the target, and the body must be framed in exactly one way.",
             ),
-            Self::MethodRefused => ("method-refused", 405, "This method is not served here", "Use another method."),
+            Self::MethodRefused => (
+                "method-refused",
+                405,
+                "This method is not served here",
+                "Use another method.",
+            ),
             Self::PathAmbiguous => (
                 "path-ambiguous",
                 400,
                 "The path has more than one reading",
                 "Encoded slashes, backslashes, null bytes and dot segments above the root are refused.",
             ),
-            Self::OwnPathUnknown => ("not-found", 404, "There is nothing here", "See the protocol's list of paths."),
+            Self::OwnPathUnknown => (
+                "not-found",
+                404,
+                "There is nothing here",
+                "See the protocol's list of paths.",
+            ),
             Self::Navigation => (
                 "navigation-refused",
                 403,
                 "This address is for the application, not for the address bar",
                 "Open the application's own page; it makes this call for you.",
             ),
-            Self::AddressBanned(_) | Self::SessionBanned(_) => {
-                ("banned", 403, "Refused for a while", "Come back after the time in Retry-After.")
-            }
+            Self::AddressBanned(_) | Self::SessionBanned(_) => (
+                "banned",
+                403,
+                "Refused for a while",
+                "Come back after the time in Retry-After.",
+            ),
             Self::SignatureMissing => (
                 "signature-required",
                 401,
@@ -213,12 +226,18 @@ impl Refusal {
                 "The signature does not cover enough",
                 "Cover at least the components that Accept-Signature names.",
             ),
-            Self::AlgorithmMismatch | Self::SignatureInvalid | Self::SignatureEchoed => {
-                ("signature-invalid", 401, "The signature does not match", "Open a new session and sign again.")
-            }
-            Self::SessionForged | Self::SessionExpired | Self::SessionRevoked | Self::SessionEvicted => {
-                ("session-invalid", 401, "The session is not valid", "Open a new session.")
-            }
+            Self::AlgorithmMismatch | Self::SignatureInvalid | Self::SignatureEchoed => (
+                "signature-invalid",
+                401,
+                "The signature does not match",
+                "Open a new session and sign again.",
+            ),
+            Self::SessionForged | Self::SessionExpired | Self::SessionRevoked | Self::SessionEvicted => (
+                "session-invalid",
+                401,
+                "The session is not valid",
+                "Open a new session.",
+            ),
             Self::SignatureExpired => (
                 "signature-expired",
                 401,
@@ -231,7 +250,12 @@ impl Refusal {
                 "The signature is from the future",
                 "Correct your clock by server_time and sign again.",
             ),
-            Self::Replay | Self::ReplayEchoed => ("nonce-reused", 401, "This nonce was used before", "Sign each request anew."),
+            Self::Replay | Self::ReplayEchoed => (
+                "nonce-reused",
+                401,
+                "This nonce was used before",
+                "Sign each request anew.",
+            ),
             Self::StreamUnknown | Self::AddressChanged => (
                 "fresh-nonce-required",
                 401,
@@ -250,14 +274,25 @@ impl Refusal {
                 "A body needs a Content-Digest",
                 "Send Content-Digest with sha-256 (RFC 9530) and cover it.",
             ),
-            Self::DigestMismatch => {
-                ("digest-mismatch", 400, "The body is not what was signed", "Digest the bytes that are sent.")
-            }
+            Self::DigestMismatch => (
+                "digest-mismatch",
+                400,
+                "The body is not what was signed",
+                "Digest the bytes that are sent.",
+            ),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large", "Send less."),
-            Self::BodyIncomplete => ("request-invalid", 400, "The body did not arrive whole", "Send it again."),
-            Self::Sequence | Self::FactsOverflow => {
-                ("sequence-violation", 403, "Not now", "This call is not possible at this point of the session.")
-            }
+            Self::BodyIncomplete => (
+                "request-invalid",
+                400,
+                "The body did not arrive whole",
+                "Send it again.",
+            ),
+            Self::Sequence | Self::FactsOverflow => (
+                "sequence-violation",
+                403,
+                "Not now",
+                "This call is not possible at this point of the session.",
+            ),
             Self::Quota(_) => ("quota-exceeded", 429, "Too often", "Wait for the time in Retry-After."),
             Self::SessionRequestMalformed => (
                 "session-request-malformed",
@@ -265,22 +300,38 @@ impl Refusal {
                 "The session request cannot be read",
                 "Send JSON with key_agreement \"ecdh-p256\" (and public_key) or \"server-key\".",
             ),
-            Self::UpstreamUnavailable => {
-                ("upstream-unavailable", 502, "The application does not answer", "Try again later.")
-            }
-            Self::UpstreamTimeout => ("upstream-timeout", 504, "The application is too slow", "Try again later."),
+            Self::UpstreamUnavailable => (
+                "upstream-unavailable",
+                502,
+                "The application does not answer",
+                "Try again later.",
+            ),
+            Self::UpstreamTimeout => (
+                "upstream-timeout",
+                504,
+                "The application is too slow",
+                "Try again later.",
+            ),
         };
-        Problem { name, status, title, detail }
+        Problem {
+            name,
+            status,
+            title,
+            detail,
+        }
     }
 
     /// What the answer carries beside the problem document.
     #[must_use]
     pub fn remedy(self) -> Remedy {
-        match self {
-            Self::StreamUnknown | Self::AddressChanged => Remedy::SignWithFreshNonce,
-            Self::Quota(wait) | Self::AddressBanned(wait) | Self::SessionBanned(wait) => Remedy::Wait(wait),
-            refusal if refusal.problem().status == 401 => Remedy::Sign,
-            _ => Remedy::None,
+        if let Self::StreamUnknown | Self::AddressChanged = self {
+            Remedy::SignWithFreshNonce
+        } else if let Self::Quota(wait) | Self::AddressBanned(wait) | Self::SessionBanned(wait) = self {
+            Remedy::Wait(wait)
+        } else if self.problem().status == 401 {
+            Remedy::Sign
+        } else {
+            Remedy::None
         }
     }
 

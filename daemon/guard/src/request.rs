@@ -83,7 +83,10 @@ impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (0..REFERENCE_LENGTH).rev().try_for_each(|digit| {
             let index = (self.0 >> (5 * digit)) & 31;
-            let letter = REFERENCE_ALPHABET.get(usize::try_from(index).unwrap_or(0)).copied().unwrap_or(b'0');
+            let letter = REFERENCE_ALPHABET
+                .get(usize::try_from(index).unwrap_or(0))
+                .copied()
+                .unwrap_or(b'0');
             fmt::Write::write_char(f, char::from(letter))
         })
     }
@@ -96,9 +99,18 @@ impl std::str::FromStr for Reference {
         if text.len() != REFERENCE_LENGTH {
             return Err(ReferenceError);
         }
-        let digit = |byte: u8| REFERENCE_ALPHABET.iter().position(|&letter| letter == byte.to_ascii_lowercase());
-        let value = text.bytes().try_fold(0u128, |value, byte| Some((value << 5) | digit(byte)? as u128));
-        value.and_then(|value| u64::try_from(value).ok()).map(Reference).ok_or(ReferenceError)
+        let digit = |byte: u8| {
+            REFERENCE_ALPHABET
+                .iter()
+                .position(|&letter| letter == byte.to_ascii_lowercase())
+        };
+        let value = text
+            .bytes()
+            .try_fold(0u128, |value, byte| Some((value << 5) | digit(byte)? as u128));
+        value
+            .and_then(|value| u64::try_from(value).ok())
+            .map(Reference)
+            .ok_or(ReferenceError)
     }
 }
 

@@ -69,7 +69,10 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::SessionRequestMalformed => address(weights.malformed),
         Refusal::UserAgentChanged => address(weights.user_agent_changed),
         Refusal::SessionBanned(_) => address(weights.banned_session_used),
-        Refusal::DigestMismatch => Points { session: weights.digest_mismatch, address: 0.0 },
+        Refusal::DigestMismatch => Points {
+            session: weights.digest_mismatch,
+            address: 0.0,
+        },
         // Curiosity, clocks, roaming, full tables and broken applications are no abuse.
         Refusal::MethodRefused
         | Refusal::OwnPathUnknown
@@ -112,7 +115,12 @@ mod tests {
     #[test]
     fn nobody_collects_points_for_a_session_without_its_key() {
         let weights = Weights::default();
-        for refusal in [Refusal::SignatureInvalid, Refusal::Replay, Refusal::SessionForged, Refusal::NonceMalformed] {
+        for refusal in [
+            Refusal::SignatureInvalid,
+            Refusal::Replay,
+            Refusal::SessionForged,
+            Refusal::NonceMalformed,
+        ] {
             assert_eq!(points(refusal, &weights).session, 0.0, "{refusal:?}");
         }
     }

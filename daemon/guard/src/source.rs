@@ -42,7 +42,9 @@ impl SourceTable {
     pub fn new(capacity: usize) -> Self {
         let shards = if capacity < SHARDS * 64 { 1 } else { SHARDS };
         let each = NonZeroUsize::new(capacity / shards).unwrap_or(NonZeroUsize::MIN);
-        Self { shards: (0..shards).map(|_| Mutex::new(LruCache::new(each))).collect() }
+        Self {
+            shards: (0..shards).map(|_| Mutex::new(LruCache::new(each))).collect(),
+        }
     }
 
     /// Adds points to a source on behalf of what `offender` did.
@@ -68,8 +70,15 @@ impl SourceTable {
     /// Remembers that a session called cleanly from a source.
     pub fn vouch(&self, source: Source, session: SessionId, now: MonoMillis) {
         self.with(source, |record| {
-            let same = record.clean.iter().position(|entry| entry.is_some_and(|(known, _)| known == session));
-            let oldest = || (0..CLEAN_KEPT).min_by_key(|&place| record.clean[place].map(|(_, at)| at)).unwrap_or(0);
+            let same = record
+                .clean
+                .iter()
+                .position(|entry| entry.is_some_and(|(known, _)| known == session));
+            let oldest = || {
+                (0..CLEAN_KEPT)
+                    .min_by_key(|&place| record.clean[place].map(|(_, at)| at))
+                    .unwrap_or(0)
+            };
             let place = same.unwrap_or_else(oldest);
             record.clean[place] = Some((session, now));
         });
@@ -94,7 +103,10 @@ impl SourceTable {
     /// How many sources are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
     }
 
     /// Whether none is remembered.
@@ -140,7 +152,10 @@ mod tests {
         assert!(!add(&table, Some(bad), 0).has_clean_neighbour);
         table.vouch(source("10.0.0.1"), good, MonoMillis(0));
         assert!(add(&table, Some(bad), 600_000).has_clean_neighbour);
-        assert!(!add(&table, Some(good), 0).has_clean_neighbour, "the offender does not vouch for itself");
+        assert!(
+            !add(&table, Some(good), 0).has_clean_neighbour,
+            "the offender does not vouch for itself"
+        );
         assert!(!add(&table, Some(bad), 600_001).has_clean_neighbour);
         table.vouch(source("10.0.0.1"), good, MonoMillis(600_001));
         table.disown(source("10.0.0.1"), good);

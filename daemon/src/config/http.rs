@@ -25,14 +25,12 @@ pub struct Http {
     pub max_body: usize,
     /// The largest head of a request, in bytes.
     pub max_header_bytes: usize,
-    /// From the first byte of a head to its last.
+    /// From the end of a request to the whole head of the next; so also how long a connection may be idle.
     pub header_timeout: Duration,
     /// For the whole body.
     pub body_timeout: Duration,
     /// Until the application answers.
     pub upstream_timeout: Duration,
-    /// How long a connection may be idle between requests.
-    pub idle_timeout: Duration,
     /// Connections of clients at a time.
     pub max_connections: usize,
 }
@@ -134,7 +132,6 @@ pub(super) fn read(section: &Section<'_>) -> Option<Http> {
         header_timeout: section.read("header_timeout", Duration::from_secs(10), duration("100ms"..="10m")),
         body_timeout: section.read("body_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
         upstream_timeout: section.read("upstream_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
-        idle_timeout: section.read("idle_timeout", Duration::from_secs(60), duration("100ms"..="1h")),
         max_connections: section.read("max_connections", 10_000, integer(1..=10_000_000)),
         // All keys are read before the one that may be missing matters.
         upstream: upstream?,

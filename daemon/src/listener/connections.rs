@@ -54,7 +54,12 @@ impl Connections {
     #[must_use]
     pub fn open(&self, flow: Flow) -> Arc<Connection> {
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let connection = Arc::new(Connection { id, flow, doom: OnceLock::new(), doomed: Notify::new() });
+        let connection = Arc::new(Connection {
+            id,
+            flow,
+            doom: OnceLock::new(),
+            doomed: Notify::new(),
+        });
         self.with(id, |open| open.insert(id, Arc::clone(&connection)));
         connection
     }
@@ -76,7 +81,10 @@ impl Connections {
     /// How many are open.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
     }
 
     /// Whether none is open.
@@ -99,14 +107,32 @@ mod tests {
     async fn a_verdict_reaches_the_connection_and_the_first_counts() {
         let connections = Connections::default();
         let address = "127.0.0.1:1".parse().unwrap();
-        let connection = connections.open(Flow { remote: address, local: address });
+        let connection = connections.open(Flow {
+            remote: address,
+            local: address,
+        });
         assert!(connection.doom().is_none());
-        connections.doom(connection.id, Doom { ttl: Duration::from_secs(1) });
-        connections.doom(connection.id, Doom { ttl: Duration::from_secs(2) });
+        connections.doom(
+            connection.id,
+            Doom {
+                ttl: Duration::from_secs(1),
+            },
+        );
+        connections.doom(
+            connection.id,
+            Doom {
+                ttl: Duration::from_secs(2),
+            },
+        );
         connection.doomed().await;
         assert_eq!(connection.doom().unwrap().ttl, Duration::from_secs(1));
         connections.close(connection.id);
         assert!(connections.is_empty());
-        connections.doom(connection.id, Doom { ttl: Duration::from_secs(1) });
+        connections.doom(
+            connection.id,
+            Doom {
+                ttl: Duration::from_secs(1),
+            },
+        );
     }
 }

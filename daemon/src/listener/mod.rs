@@ -40,7 +40,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
     let first = bind_one(address)?;
     let bound = first.local_addr()?;
-    std::iter::once(Ok(first)).chain((1..workers).map(|_| bind_one(bound))).collect()
+    std::iter::once(Ok(first))
+        .chain((1..workers).map(|_| bind_one(bound)))
+        .collect()
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -68,7 +70,11 @@ pub async fn serve(listener: TcpListener, gate: Arc<Gate>, timer: CoarseTimer, m
         match accepted {
             Ok(_) if gate.connections().len() >= limit => tracing::debug!(limit, "too many connections"),
             Ok((stream, remote)) => {
-                let connection = Conversation { proxy: Arc::clone(&proxy), timer: timer.clone(), stop: stop.clone() };
+                let connection = Conversation {
+                    proxy: Arc::clone(&proxy),
+                    timer: timer.clone(),
+                    stop: stop.clone(),
+                };
                 tokio::spawn(connection.hold(stream, remote));
             }
             Err(error) => {
@@ -93,7 +99,8 @@ impl Conversation {
         let Ok(local) = stream.local_addr() else { return };
         let _ = stream.set_nodelay(true);
         let connection = gate.connections().open(Flow { remote, local });
-        self.converse(Socket::new(stream, Arc::clone(&connection)), &connection).await;
+        self.converse(Socket::new(stream, Arc::clone(&connection)), &connection)
+            .await;
         gate.connections().close(connection.id);
         // The socket is closed by now, by a reset: what still comes over this flow is not worth a look.
         if let Some(doom) = connection.doom() {
@@ -104,7 +111,10 @@ impl Conversation {
     async fn converse(mut self, socket: Socket, connection: &Arc<Connection>) {
         let http = &self.proxy.gate().config().http;
         let mut builder = http1::Builder::new();
-        builder.timer(self.timer.clone()).header_read_timeout(http.header_timeout).max_buf_size(http.max_header_bytes);
+        builder
+            .timer(self.timer.clone())
+            .header_read_timeout(http.header_timeout)
+            .max_buf_size(http.max_header_bytes);
         let proxy = Arc::clone(&self.proxy);
         let service = service_fn(|request| Arc::clone(&proxy).answer(Arc::clone(connection), request));
         let mut conversation = pin!(builder.serve_connection(TokioIo::new(socket), service));

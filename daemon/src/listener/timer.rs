@@ -38,7 +38,10 @@ impl CoarseTimer {
     /// A timer that stands still until [`run`](Self::run) is polled.
     #[must_use]
     pub fn new() -> Self {
-        Self { start: Instant::now(), deadlines: Arc::default() }
+        Self {
+            start: Instant::now(),
+            deadlines: Arc::default(),
+        }
     }
 
     /// Drives the timer, for ever.
@@ -70,7 +73,10 @@ impl CoarseTimer {
             passed: AtomicU64::new(0),
             waker: Mutex::new(None),
         });
-        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&deadline));
+        self.deadlines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(&deadline));
         CoarseSleep(deadline)
     }
 
@@ -109,7 +115,11 @@ impl Future for CoarseSleep {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
-        if self.0.passed.load(Ordering::Acquire) == 1 { Poll::Ready(()) } else { Poll::Pending }
+        if self.0.passed.load(Ordering::Acquire) == 1 {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 

@@ -21,7 +21,12 @@ pub(super) type CallBody = Either<Full<Bytes>, Incoming>;
 /// # Errors
 /// [`Refusal::BodyTooLarge`] beyond `limit` bytes, [`Refusal::BodyIncomplete`] when it breaks off or takes longer than
 /// `patience`.
-pub(super) async fn read(body: Incoming, limit: usize, patience: Duration, timer: &CoarseTimer) -> Result<Bytes, Refusal> {
+pub(super) async fn read(
+    body: Incoming,
+    limit: usize,
+    patience: Duration,
+    timer: &CoarseTimer,
+) -> Result<Bytes, Refusal> {
     let too_large = |length| length > u64::try_from(limit).unwrap_or(u64::MAX);
     if hyper::body::Body::size_hint(&body).exact().is_some_and(too_large) {
         return Err(Refusal::BodyTooLarge);

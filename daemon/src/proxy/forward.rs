@@ -55,7 +55,10 @@ pub(super) fn request(
         headers.insert(PORTCULLIS_SESSION, text(&session.to_string()));
     }
     debug_assert!(headers.contains_key(HOST), "intake checked it");
-    let mut request = Request::builder().method(parts.method).uri(target(head, parts.uri.query())?).body(body)?;
+    let mut request = Request::builder()
+        .method(parts.method)
+        .uri(target(head, parts.uri.query())?)
+        .body(body)?;
     *request.headers_mut() = headers;
     Ok(request)
 }
@@ -77,7 +80,10 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
         .collect();
-    named.iter().chain(&HOP_BY_HOP).for_each(|name| _ = headers.remove(name));
+    named
+        .iter()
+        .chain(&HOP_BY_HOP)
+        .for_each(|name| _ = headers.remove(name));
 }
 
 fn text(value: &str) -> HeaderValue {

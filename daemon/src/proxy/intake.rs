@@ -38,17 +38,28 @@ pub(super) fn read(parts: &Parts, default_port: u16) -> Result<Head, Refusal> {
     let authority = authority(parts, default_port)?;
     let has_body = framing(&parts.headers, parts.version)?;
     let path = NormalPath::parse(parts.uri.path()).map_err(|_| Refusal::PathAmbiguous)?;
-    Ok(Head { authority, path, operation: operation(&parts.method, &parts.headers)?, has_body })
+    Ok(Head {
+        authority,
+        path,
+        operation: operation(&parts.method, &parts.headers)?,
+        has_body,
+    })
 }
 
 /// Exactly one Host, the same as in an absolute target (RFC 9112 section 3.2).
 fn authority(parts: &Parts, default_port: u16) -> Result<String, Refusal> {
-    let host = single(&parts.headers, &HOST).map_err(|()| Refusal::HostInvalid)?.ok_or(Refusal::HostInvalid)?;
+    let host = single(&parts.headers, &HOST)
+        .map_err(|()| Refusal::HostInvalid)?
+        .ok_or(Refusal::HostInvalid)?;
     let host: http::uri::Authority = host.parse().map_err(|_| Refusal::HostInvalid)?;
     if host.as_str().contains('@') || host.host().is_empty() {
         return Err(Refusal::HostInvalid);
     }
-    if parts.uri.authority().is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host.as_str())) {
+    if parts
+        .uri
+        .authority()
+        .is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host.as_str()))
+    {
         return Err(Refusal::HostInvalid);
     }
     if parts.uri.path().is_empty() || !parts.uri.path().starts_with('/') {
@@ -65,7 +76,11 @@ fn authority(parts: &Parts, default_port: u16) -> Result<String, Refusal> {
 fn framing(headers: &HeaderMap, version: Version) -> Result<bool, Refusal> {
     let length = single(headers, &CONTENT_LENGTH).map_err(|()| Refusal::FramingInvalid)?;
     let coding = single(headers, &TRANSFER_ENCODING).map_err(|()| Refusal::FramingInvalid)?;
-    if headers.get_all(CONNECTION).iter().any(|value| names_our_fields(value.as_bytes())) {
+    if headers
+        .get_all(CONNECTION)
+        .iter()
+        .any(|value| names_our_fields(value.as_bytes()))
+    {
         return Err(Refusal::FramingInvalid);
     }
     match (length, coding) {
@@ -92,8 +107,14 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// A `Connection` field that asks a hop to remove what the signature or the framing depends on.
 fn names_our_fields(connection: &[u8]) -> bool {
-    const OURS: [&str; 6] =
-        ["host", "signature", "signature-input", "content-digest", "content-length", "content-type"];
+    const OURS: [&str; 6] = [
+        "host",
+        "signature",
+        "signature-input",
+        "content-digest",
+        "content-length",
+        "content-type",
+    ];
     connection.split(|&byte| byte == b',').any(|token| {
         let token = token.trim_ascii();
         OURS.iter().any(|name| token.eq_ignore_ascii_case(name.as_bytes()))
@@ -103,7 +124,9 @@ fn names_our_fields(connection: &[u8]) -> bool {
 /// What a POST stands for. Rules must see the method that the application will act on.
 fn operation(method: &Method, headers: &HeaderMap) -> Result<Method, Refusal> {
     let mut overrides = METHOD_OVERRIDES.iter().flat_map(|name| headers.get_all(name));
-    let Some(value) = overrides.next() else { return Ok(method.clone()) };
+    let Some(value) = overrides.next() else {
+        return Ok(method.clone());
+    };
     if overrides.next().is_some() || method != Method::POST {
         return Err(Refusal::FramingInvalid);
     }
@@ -121,7 +144,11 @@ mod tests {
     use super::*;
 
     fn parts(method: &str, target: &str, fields: &[(&str, &str)]) -> Parts {
-        let request = fields.iter().fold(Request::builder().method(method).uri(target), |r, (n, v)| r.header(*n, *v));
+        let request = fields
+            .iter()
+            .fold(Request::builder().method(method).uri(target), |r, (n, v)| {
+                r.header(*n, *v)
+            });
         request.body(()).unwrap().into_parts().0
     }
 
@@ -133,10 +160,19 @@ mod tests {
     fn host_is_single_and_agrees_with_the_target() {
         let authority = |target, fields: &[_]| get(target, fields).map(|head| head.authority);
         assert_eq!(authority("/", &[("host", "Shop.Example")]), Ok("shop.example".into()));
-        assert_eq!(authority("/", &[("host", "shop.example:80")]), Ok("shop.example".into()));
-        assert_eq!(authority("/", &[("host", "shop.example:8080")]), Ok("shop.example:8080".into()));
+        assert_eq!(
+            authority("/", &[("host", "shop.example:80")]),
+            Ok("shop.example".into())
+        );
+        assert_eq!(
+            authority("/", &[("host", "shop.example:8080")]),
+            Ok("shop.example:8080".into())
+        );
         assert_eq!(authority("/", &[("host", "[::1]:8080")]), Ok("[::1]:8080".into()));
-        assert_eq!(authority("http://shop.example/x", &[("host", "shop.example")]), Ok("shop.example".into()));
+        assert_eq!(
+            authority("http://shop.example/x", &[("host", "shop.example")]),
+            Ok("shop.example".into())
+        );
         for (target, fields) in [
             ("/", &[][..]),
             ("/", &[("host", "a"), ("host", "a")]),
@@ -146,7 +182,11 @@ mod tests {
             ("http://b/", &[("host", "a")]),
             ("*", &[("host", "a")]),
         ] {
-            assert_eq!(authority(target, fields), Err(Refusal::HostInvalid), "{target} {fields:?}");
+            assert_eq!(
+                authority(target, fields),
+                Err(Refusal::HostInvalid),
+                "{target} {fields:?}"
+            );
         }
     }
 
@@ -181,10 +221,19 @@ mod tests {
             let all = [&[("host", "a")], fields].concat();
             read(&parts(method, "/", &all), 80).map(|head| head.operation)
         };
-        assert_eq!(operation("POST", &[("x-http-method-override", "delete")]), Ok(Method::DELETE));
+        assert_eq!(
+            operation("POST", &[("x-http-method-override", "delete")]),
+            Ok(Method::DELETE)
+        );
         assert_eq!(operation("POST", &[]), Ok(Method::POST));
-        assert_eq!(operation("GET", &[("x-http-method-override", "DELETE")]), Err(Refusal::FramingInvalid));
-        assert_eq!(operation("POST", &[("x-http-method", "GET")]), Err(Refusal::FramingInvalid));
+        assert_eq!(
+            operation("GET", &[("x-http-method-override", "DELETE")]),
+            Err(Refusal::FramingInvalid)
+        );
+        assert_eq!(
+            operation("POST", &[("x-http-method", "GET")]),
+            Err(Refusal::FramingInvalid)
+        );
         let two = [("x-http-method", "PUT"), ("x-method-override", "PUT")];
         assert_eq!(operation("POST", &two), Err(Refusal::FramingInvalid));
         assert_eq!(operation("TRACE", &[]), Err(Refusal::MethodRefused));

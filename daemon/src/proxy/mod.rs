@@ -69,7 +69,7 @@ impl Call<'_> {
 }
 
 /// What became of a request: forward it like this, or answer.
-type Passage = Result<(Permit, CallBody), Response<Full<Bytes>>>;
+type Passage = Result<(Permit, CallBody), Box<Response<Full<Bytes>>>>;
 
 impl Proxy {
     /// A proxy with an empty connection pool.
@@ -78,7 +78,13 @@ impl Proxy {
         let http = &gate.config().http;
         let upstream = Upstream::new(http.upstream.clone(), http.upstream_timeout, timer.clone());
         let (default_port, scheme) = (gate.guard().policy().default_port, http.public_scheme.as_str());
-        Self { upstream, timer, default_port, scheme, gate }
+        Self {
+            upstream,
+            timer,
+            default_port,
+            scheme,
+            gate,
+        }
     }
 
     /// What it works for.
@@ -103,8 +109,13 @@ impl Proxy {
             Err(refusal) => (Head::unreadable(), Some(refusal)),
         };
         let client = ClientAddress::new(connection.flow.remote.ip());
-        let call =
-            Call { parts: &parts, head: &head, connection: &connection, client, reference: random::reference() };
+        let call = Call {
+            parts: &parts,
+            head: &head,
+            connection: &connection,
+            client,
+            reference: random::reference(),
+        };
         if let Some(refusal) = fault {
             return Ok(self.refuse(&call, refusal).map(Either::Left));
         }
@@ -114,7 +125,7 @@ impl Proxy {
         let passage = self.judge(&call, body).await;
         match passage {
             Ok((permit, body)) => Ok(self.forward(parts, &head, &connection, permit, body).await),
-            Err(answer) => Ok(answer.map(Either::Left)),
+            Err(answer) => Ok((*answer).map(Either::Left)),
         }
     }
 
@@ -132,24 +143,27 @@ impl Proxy {
         } else {
             (Bytes::new(), None)
         };
-        let judgement = self.gate.guard().admit(bound, &call.view(), digest.as_ref(), clock::now());
+        let judgement = self
+            .gate
+            .guard()
+            .admit(bound, &call.view(), digest.as_ref(), clock::now());
         let permit = self.settle(call, judgement)?;
         Ok((permit, Either::Left(Full::new(bytes))))
     }
 
-    async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Response<Full<Bytes>>> {
+    async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Box<Response<Full<Bytes>>>> {
         let http = &self.gate.config().http;
         let read = body::read(body, http.max_body, http.body_timeout, &self.timer).await;
-        read.map_err(|refusal| self.refuse(call, refusal))
+        read.map_err(|refusal| Box::new(self.refuse(call, refusal)))
     }
 
     /// Carries out what the guard wants, and turns a refusal into an answer unless the gate only watches.
-    fn settle<T: Waivable>(&self, call: &Call<'_>, judgement: Judgement<T>) -> Result<T, Response<Full<Bytes>>> {
+    fn settle<T: Waivable>(&self, call: &Call<'_>, judgement: Judgement<T>) -> Result<T, Box<Response<Full<Bytes>>>> {
         // A kernel that refuses is logged; the answer to this client is the same.
         let _ = self.gate.perform(judgement.effects);
         judgement.outcome.or_else(|mut refused| match refused.waived.take() {
             Some(permit) => Ok(T::waived(permit)),
-            None => Err(self.answer_refused(call, &refused)),
+            None => Err(Box::new(self.answer_refused(call, &refused))),
         })
     }
 
@@ -188,7 +202,13 @@ impl Proxy {
                 response.map(Either::Right)
             }
             Err(refusal) => {
-                let call = Call { parts: &shown, head, connection, client, reference: random::reference() };
+                let call = Call {
+                    parts: &shown,
+                    head,
+                    connection,
+                    client,
+                    reference: random::reference(),
+                };
                 let answer = self.refuse(&call, refusal);
                 self.complete(receipt, answer.status());
                 answer.map(Either::Left)

@@ -38,7 +38,9 @@ pub(super) fn path(path: &NormalPath) -> Option<&str> {
 #[serde(tag = "key_agreement", rename_all = "kebab-case", deny_unknown_fields)]
 enum SessionRequest {
     #[serde(rename = "ecdh-p256")]
-    EcdhP256 { public_key: String },
+    EcdhP256 {
+        public_key: String,
+    },
     ServerKey {},
 }
 
@@ -106,10 +108,18 @@ fn parse(body: &[u8]) -> Option<AgreementRequest> {
 
 fn created(opened: &Opened, max_age: u64, now: Now) -> Response<Full<Bytes>> {
     let (key_agreement, public_key, salt, key) = match &opened.agreed {
-        Agreed::EcdhP256 { public_key, salt } => {
-            ("ecdh-p256", Some(URL_SAFE_NO_PAD.encode(public_key)), Some(URL_SAFE_NO_PAD.encode(salt)), None)
-        }
-        Agreed::ServerKey(key) => ("server-key", None, None, Some(Zeroizing::new(URL_SAFE_NO_PAD.encode(key.0)))),
+        Agreed::EcdhP256 { public_key, salt } => (
+            "ecdh-p256",
+            Some(URL_SAFE_NO_PAD.encode(public_key)),
+            Some(URL_SAFE_NO_PAD.encode(salt)),
+            None,
+        ),
+        Agreed::ServerKey(key) => (
+            "server-key",
+            None,
+            None,
+            Some(Zeroizing::new(URL_SAFE_NO_PAD.encode(key.0))),
+        ),
     };
     let key = key.as_ref().map(|key| key.as_str());
     let answer = SessionAnswer {
@@ -132,8 +142,12 @@ fn created(opened: &Opened, max_age: u64, now: Now) -> Response<Full<Bytes>> {
     let body = serde_json::to_vec(&answer).unwrap_or_default();
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::CREATED;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -152,7 +166,10 @@ mod tests {
 
     #[test]
     fn session_requests() {
-        assert_eq!(parse(br#"{"key_agreement":"server-key"}"#), Some(AgreementRequest::ServerKey));
+        assert_eq!(
+            parse(br#"{"key_agreement":"server-key"}"#),
+            Some(AgreementRequest::ServerKey)
+        );
         assert_eq!(
             parse(br#"{"key_agreement":"ecdh-p256","public_key":"BAU"}"#),
             Some(AgreementRequest::EcdhP256(vec![4, 5]))
@@ -174,7 +191,10 @@ mod tests {
     fn the_gate_owns_its_prefix() {
         let own = |raw: &str| path(&NormalPath::parse(raw).unwrap()).map(str::to_owned);
         assert_eq!(own("/.well-known/portcullis/session").as_deref(), Some("session"));
-        assert_eq!(own("/x/../.well-known/%70ortcullis//client.js").as_deref(), Some("client.js"));
+        assert_eq!(
+            own("/x/../.well-known/%70ortcullis//client.js").as_deref(),
+            Some("client.js")
+        );
         assert_eq!(own("/.well-known/acme-challenge/x"), None);
     }
 }

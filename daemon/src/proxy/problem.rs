@@ -54,7 +54,10 @@ pub fn answer(refused: &Refused, has_body: bool, now: WallMillis) -> Response<Fu
         }
         Remedy::Sign | Remedy::SignWithFreshNonce => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(reauth::WWW_AUTHENTICATE));
-            let fresh = refused.fresh.as_ref().map(|(session_id, nonce)| (session_id.as_str(), nonce.as_str()));
+            let fresh = refused
+                .fresh
+                .as_ref()
+                .map(|(session_id, nonce)| (session_id.as_str(), nonce.as_str()));
             if let Ok(value) = HeaderValue::from_str(&reauth::accept_signature(has_body, fresh)) {
                 headers.insert(ACCEPT_SIGNATURE, value);
             }
@@ -83,14 +86,25 @@ mod tests {
     use super::*;
 
     fn refused(refusal: Refusal) -> Refused {
-        Refused { refusal, reference: Reference(7), fresh: None, waived: None }
+        Refused {
+            refusal,
+            reference: Reference(7),
+            fresh: None,
+            waived: None,
+        }
     }
 
     #[tokio::test]
     async fn a_401_says_how_to_sign_and_what_time_it_is() {
-        let response = answer(&refused(Refusal::SignatureMissing), false, WallMillis(1_800_000_000_482));
+        let response = answer(
+            &refused(Refusal::SignatureMissing),
+            false,
+            WallMillis(1_800_000_000_482),
+        );
         assert_eq!(response.status(), 401);
-        assert!(response.headers().contains_key(WWW_AUTHENTICATE) && response.headers().contains_key("accept-signature"));
+        assert!(
+            response.headers().contains_key(WWW_AUTHENTICATE) && response.headers().contains_key("accept-signature")
+        );
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(document["type"], "/.well-known/portcullis/problems/signature-required");
@@ -101,7 +115,10 @@ mod tests {
     #[test]
     fn a_quota_says_when() {
         let response = answer(&refused(Refusal::Quota(Duration::from_secs(90))), false, WallMillis(0));
-        assert_eq!((response.status().as_u16(), &response.headers()[RETRY_AFTER]), (429, &HeaderValue::from(90)));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
+            (429, &HeaderValue::from(90))
+        );
         assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
     }
 }

@@ -56,7 +56,12 @@ impl Upstream {
     /// A pool without connections yet.
     #[must_use]
     pub(super) fn new(address: Address, timeout: Duration, timer: CoarseTimer) -> Self {
-        Self { address, timeout, timer, idle: Arc::default() }
+        Self {
+            address,
+            timeout,
+            timer,
+            idle: Arc::default(),
+        }
     }
 
     /// Sends a request and returns the head of the answer; the body follows as it comes.
@@ -92,9 +97,13 @@ impl Upstream {
     }
 
     async fn connect(&self) -> Result<Sender, String> {
-        let stream = TcpStream::connect(self.address.authority()).await.map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect(self.address.authority())
+            .await
+            .map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to the application ended");
@@ -117,7 +126,10 @@ pub struct Streamed {
 
 impl Streamed {
     fn new(body: Incoming, sender: Sender, idle: Arc<Idle>) -> Self {
-        let mut streamed = Self { body, held: Some((sender, idle)) };
+        let mut streamed = Self {
+            body,
+            held: Some((sender, idle)),
+        };
         if streamed.body.is_end_stream() {
             streamed.release();
         }

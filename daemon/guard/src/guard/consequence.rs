@@ -33,7 +33,7 @@ pub struct Refused {
     pub waived: Option<Permit>,
 }
 
-/// A refusal on its way up, with what is known about whose fault it is.
+/// A refusal on its way up, with what is known about whose fault it is. Boxed: the good way stays narrow.
 pub(super) struct Fault {
     refusal: Refusal,
     /// Only a session that proved itself.
@@ -43,33 +43,48 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    pub(super) fn of(refusal: Refusal) -> Self {
-        Self { refusal, session: None, violation: None, fresh: None }
+    pub(super) fn of(refusal: Refusal) -> Box<Self> {
+        Box::new(Self {
+            refusal,
+            session: None,
+            violation: None,
+            fresh: None,
+        })
     }
 
-    pub(super) fn by(refusal: Refusal, session: SessionId) -> Self {
-        Self { session: Some(session), ..Self::of(refusal) }
+    pub(super) fn by(refusal: Refusal, session: SessionId) -> Box<Self> {
+        Box::new(Self {
+            session: Some(session),
+            ..*Self::of(refusal)
+        })
     }
 
-    pub(super) fn of_rule(session: SessionId, violation: Violation) -> Self {
+    pub(super) fn of_rule(session: SessionId, violation: Violation) -> Box<Self> {
         let refusal = violation.kind.refusal();
-        Self { violation: Some(violation), ..Self::by(refusal, session) }
+        Box::new(Self {
+            violation: Some(violation),
+            ..*Self::by(refusal, session)
+        })
     }
 
-    pub(super) fn with_fresh(self, session_id: String, nonce: String) -> Self {
-        Self { fresh: Some((session_id, nonce)), ..self }
+    pub(super) fn with_fresh(mut self: Box<Self>, session_id: String, nonce: String) -> Box<Self> {
+        self.fresh = Some((session_id, nonce));
+        self
     }
 
     fn points(&self, guard: &Guard) -> Points {
         let by_rule = self.violation.as_ref().map_or(0.0, |violation| violation.score);
         let general = points(self.refusal, &guard.policy.weights);
-        Points { session: general.session + by_rule, ..general }
+        Points {
+            session: general.session + by_rule,
+            ..general
+        }
     }
 }
 
-impl From<Refusal> for Fault {
+impl From<Refusal> for Box<Fault> {
     fn from(refusal: Refusal) -> Self {
-        Self::of(refusal)
+        Fault::of(refusal)
     }
 }
 
@@ -93,20 +108,28 @@ impl Account<'_, '_> {
 
     fn drop_flows(&mut self, connections: Vec<crate::request::ConnectionId>, ttl: Duration) {
         if self.enforced && !connections.is_empty() {
-            self.effects.push(Effect::DropFlows { connections, ttl, reference: self.request.reference });
+            self.effects.push(Effect::DropFlows {
+                connections,
+                ttl,
+                reference: self.request.reference,
+            });
         }
     }
 }
 
 impl Guard {
-    pub(super) fn refuse(&self, request: &Request<'_>, fault: Fault, now: Now) -> Judgement<Admission> {
+    pub(super) fn refuse(&self, request: &Request<'_>, fault: Box<Fault>, now: Now) -> Judgement<Admission> {
         let enforced = self.policy.mode == Mode::Enforce;
         let mut account = Account {
             request,
             session: fault.session,
             points: fault.points(self),
             effects: Vec::new(),
-            notes: fault.violation.as_ref().map(|violation| violation.explanation.clone()).unwrap_or_default(),
+            notes: fault
+                .violation
+                .as_ref()
+                .map(|violation| violation.explanation.clone())
+                .unwrap_or_default(),
             enforced,
             now,
         };
@@ -123,12 +146,17 @@ impl Guard {
             fresh: fault.fresh,
             waived: waived.then(Permit::waived),
         };
-        Judgement { outcome: Err(Box::new(refused)), effects }
+        Judgement {
+            outcome: Err(Box::new(refused)),
+            effects,
+        }
     }
 
     /// Session: collects points; at the threshold it is banned and its connections are dropped at the card.
     fn charge_session(&self, account: &mut Account<'_, '_>) {
-        let Some(session) = account.session.filter(|_| account.points.session > 0.0) else { return };
+        let Some(session) = account.session.filter(|_| account.points.session > 0.0) else {
+            return;
+        };
         let thresholds = &self.policy.thresholds;
         let now = account.now;
         let mut shard = self.sessions.shard(session);
@@ -146,7 +174,10 @@ impl Guard {
         drop(shard);
         self.sources.disown(account.request.client.source(), session);
         account.points.address += self.policy.weights.session_banned;
-        account.effects.push(Effect::SessionEnded { session, ttl: thresholds.session_ban });
+        account.effects.push(Effect::SessionEnded {
+            session,
+            ttl: thresholds.session_ban,
+        });
         let connections = ended.map(|record| record.connections().to_vec()).unwrap_or_default();
         account.drop_flows(connections, thresholds.flow_ban);
     }
@@ -159,13 +190,17 @@ impl Guard {
         let thresholds = self.policy.thresholds;
         let source = account.request.client.source();
         let (half_life, guard, mono) = (thresholds.half_life, thresholds.nat_guard, account.now.mono);
-        let tally = self.sources.add(source, account.points.address, account.session, half_life, guard, mono);
+        let tally = self
+            .sources
+            .add(source, account.points.address, account.session, half_life, guard, mono);
         let score = tally.score;
         if score < thresholds.address {
             return account.note(format_args!("address score {score:.0} of {:.0}", thresholds.address));
         }
         if tally.has_clean_neighbour {
-            account.note(format_args!("address score {score:.0}: spared, others call cleanly from {source}"));
+            account.note(format_args!(
+                "address score {score:.0}: spared, others call cleanly from {source}"
+            ));
             return account.drop_flows(vec![account.request.connection], thresholds.flow_ban);
         }
         if !account.enforced {
@@ -188,7 +223,11 @@ impl Guard {
         match self.blacklist_mut().ban(order, account.now) {
             Ok(_) => {
                 account.note(format_args!("address score {score:.0}: {source} banned"));
-                account.effects.push(Effect::Ban(KernelBan { network, ttl, origin: Origin::Score }));
+                account.effects.push(Effect::Ban(KernelBan {
+                    network,
+                    ttl,
+                    origin: Origin::Score,
+                }));
                 self.sources.clear_score(source);
             }
             Err(refused) => account.note(format_args!("address score {score:.0}: not banned: {refused}")),

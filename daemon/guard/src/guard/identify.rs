@@ -39,7 +39,7 @@ struct Claim<'a> {
 }
 
 impl Guard {
-    pub(super) fn identify(&self, request: &Request<'_>, now: Now) -> Result<Bound, Fault> {
+    pub(super) fn identify(&self, request: &Request<'_>, now: Now) -> Result<Bound, Box<Fault>> {
         let presented = input::present(request.headers)?;
         let claim = self.claim(&presented, request, now)?;
         let digest = request.has_body.then(|| digest::claimed(request.headers)).transpose()?;
@@ -59,7 +59,10 @@ impl Guard {
             proved?;
             shard.insert(record, now);
         }
-        Ok(Bound { session: claim.session, digest })
+        Ok(Bound {
+            session: claim.session,
+            digest,
+        })
     }
 
     fn claim<'a>(&self, presented: &'a Presented, request: &Request<'_>, now: Now) -> Result<Claim<'a>, Refusal> {
@@ -80,21 +83,36 @@ impl Guard {
         let components = presented.components.iter().map(String::as_str);
         let base = signature_base(&message, components, &presented.parameters)?;
         let binding = Binding::of(request.client, request.headers);
-        Ok(Claim { presented, session, nonce, base, binding })
+        Ok(Claim {
+            presented,
+            session,
+            nonce,
+            base,
+            binding,
+        })
     }
 
     /// The MAC first: only who holds the key may spend a nonce.
-    fn prove(&self, claim: &Claim<'_>, record: &mut Record, now: Now) -> Result<Signed, Fault> {
+    fn prove(&self, claim: &Claim<'_>, record: &mut Record, now: Now) -> Result<Signed, Box<Fault>> {
         if record.expires <= now.wall {
             return Err(Fault::of(Refusal::SessionExpired));
         }
         // Browsers send the fields of a call once more when a connection breaks or an answer redirects them.
         let is_echo = record.binding == claim.binding
-            && record.streams.spent_lately(claim.nonce, self.policy.freshness.echo, now.mono);
+            && record
+                .streams
+                .spent_lately(claim.nonce, self.policy.freshness.echo, now.mono);
         if !mac_matches(&record.mac, &claim.base, &claim.presented.signature) {
-            return Err(Fault::of(if is_echo { Refusal::SignatureEchoed } else { Refusal::SignatureInvalid }));
+            return Err(Fault::of(if is_echo {
+                Refusal::SignatureEchoed
+            } else {
+                Refusal::SignatureInvalid
+            }));
         }
-        match record.streams.accept(claim.nonce, &self.issuer, claim.session, &claim.binding, now) {
+        match record
+            .streams
+            .accept(claim.nonce, &self.issuer, claim.session, &claim.binding, now)
+        {
             Ok(accepted) => Ok(Signed { accepted }),
             Err(NonceRefused::Replay) if is_echo => Err(Fault::by(Refusal::ReplayEchoed, claim.session)),
             Err(NonceRefused::Replay) => Err(Fault::by(Refusal::Replay, claim.session)),
@@ -102,7 +120,7 @@ impl Guard {
         }
     }
 
-    fn bind(&self, signed: &Signed, claim: &Claim<'_>, record: &mut Record, now: Now) -> Result<(), Fault> {
+    fn bind(&self, signed: &Signed, claim: &Claim<'_>, record: &mut Record, now: Now) -> Result<(), Box<Fault>> {
         let per_hour = self.policy.networks_per_hour;
         match record.binding.change_to(&claim.binding) {
             Change::None => Ok(()),
@@ -121,7 +139,7 @@ impl Guard {
         }
     }
 
-    fn ask_for_fresh(&self, refusal: Refusal, claim: &Claim<'_>, now: Now) -> Fault {
+    fn ask_for_fresh(&self, refusal: Refusal, claim: &Claim<'_>, now: Now) -> Box<Fault> {
         let nonce = self.issuer.issue(claim.session, &claim.binding, now);
         Fault::by(refusal, claim.session).with_fresh(claim.presented.keyid.clone(), nonce)
     }

@@ -22,7 +22,11 @@ impl Guard {
     pub fn ban(&self, order: BanOrder, now: Now) -> Result<(Ban, Vec<Effect>), BanRefused> {
         let (ttl, origin) = (order.ttl, order.origin);
         let ban = self.blacklist_mut().ban(order, now)?.clone();
-        let effects = vec![Effect::Ban(KernelBan { network: ban.network, ttl, origin })];
+        let effects = vec![Effect::Ban(KernelBan {
+            network: ban.network,
+            ttl,
+            origin,
+        })];
         Ok((ban, effects))
     }
 
@@ -92,11 +96,15 @@ impl Guard {
         self.sessions.len()
     }
 
-    /// Ends a session for good. `None` if it is not in use.
+    /// Ends a session for good, with its connections. `None` if it is not in use.
     pub fn revoke(&self, id: SessionId, now: Now) -> Option<Vec<Effect>> {
         let thresholds = &self.policy.thresholds;
         let record = self.sessions.shard(id).end(id, None, thresholds.half_life, now)?;
-        Some(vec![Effect::SessionEnded { session: record.id, ttl: self.policy.sessions.lifetime }])
+        let ended = Effect::SessionEnded { session: id, ttl: self.policy.sessions.lifetime };
+        let connections = record.connections().to_vec();
+        // The operator's word has no reference.
+        let drop = Effect::DropFlows { connections, ttl: thresholds.flow_ban, reference: Reference(0) };
+        Some(vec![ended, drop])
     }
 
     /// The incident of a reference, if it is still remembered.
@@ -114,7 +122,11 @@ impl Guard {
     /// How often each cause led to a refusal, by name.
     #[must_use]
     pub fn refusal_counts(&self) -> Vec<(&'static str, u64)> {
-        self.ledger().counts.iter().map(|(&cause, &count)| (cause, count)).collect()
+        self.ledger()
+            .counts
+            .iter()
+            .map(|(&cause, &count)| (cause, count))
+            .collect()
     }
 
     /// Signed calls that were admitted.

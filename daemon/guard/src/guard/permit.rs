@@ -21,16 +21,25 @@ pub struct Receipt {
 
 impl Permit {
     pub(super) fn public() -> Self {
-        Self { session: None, receipt: None }
+        Self {
+            session: None,
+            receipt: None,
+        }
     }
 
     pub(super) fn signed(session: SessionId, receipt: Option<Receipt>) -> Self {
-        Self { session: Some(session), receipt }
+        Self {
+            session: Some(session),
+            receipt,
+        }
     }
 
     /// Lets a refused request through, in monitor mode.
     pub(super) fn waived() -> Self {
-        Self { session: None, receipt: None }
+        Self {
+            session: None,
+            receipt: None,
+        }
     }
 
     /// The session that signed; `None` on public paths.

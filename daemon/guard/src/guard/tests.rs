@@ -19,16 +19,30 @@ use crate::time::MonoMillis;
 const START: u64 = 1_800_000_000_000;
 
 fn at(ms: u64) -> Now {
-    Now { wall: WallMillis(START + ms), mono: MonoMillis(ms) }
+    Now {
+        wall: WallMillis(START + ms),
+        mono: MonoMillis(ms),
+    }
 }
 
 fn policy() -> Policy {
-    Policy { mode: Mode::Enforce, protected: vec![PathPattern::parse("/api/**").unwrap()], ..Policy::default() }
+    Policy {
+        mode: Mode::Enforce,
+        protected: vec![PathPattern::parse("/api/**").unwrap()],
+        ..Policy::default()
+    }
 }
 
 fn guard_in_run(policy: Policy, run: u8) -> Guard {
     let master = MasterKeys::new(MasterKey::new(1, &Zeroizing::new([42; 32])), vec![]);
-    Guard::new(policy, Secrets { master, run: Zeroizing::new([run; 32]) }, 100)
+    Guard::new(
+        policy,
+        Secrets {
+            master,
+            run: Zeroizing::new([run; 32]),
+        },
+        100,
+    )
 }
 
 fn guard(policy: Policy) -> Guard {
@@ -60,9 +74,17 @@ struct Sent {
 
 impl Client {
     fn open(guard: &Guard, name: u8, now: Now) -> Self {
-        let entropy = SessionEntropy { id: [name; 12], secret: Zeroizing::new([name; 32]), salt: [0; 32] };
-        let opened = guard.open_session(&AgreementRequest::ServerKey, &entropy, address("10.0.0.1"), now).unwrap();
-        let Agreed::ServerKey(key) = opened.agreed else { panic!("asked for a server key") };
+        let entropy = SessionEntropy {
+            id: [name; 12],
+            secret: Zeroizing::new([name; 32]),
+            salt: [0; 32],
+        };
+        let opened = guard
+            .open_session(&AgreementRequest::ServerKey, &entropy, address("10.0.0.1"), now)
+            .unwrap();
+        let Agreed::ServerKey(key) = opened.agreed else {
+            panic!("asked for a server key")
+        };
         Self {
             session_id: opened.session_id,
             key,
@@ -82,9 +104,19 @@ impl Client {
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let signer =
-            Signer { session_id: &self.session_id, key: &self.key, created: now.wall.seconds(), nonce: &nonce };
-        let message = Message { method: &method, authority: "shop.example", path, query: None, headers: &headers };
+        let signer = Signer {
+            session_id: &self.session_id,
+            key: &self.key,
+            created: now.wall.seconds(),
+            nonce: &nonce,
+        };
+        let message = Message {
+            method: &method,
+            authority: "shop.example",
+            path,
+            query: None,
+            headers: &headers,
+        };
         let headers = sign(&signer, message, body).unwrap();
         Sent {
             method,
@@ -111,7 +143,8 @@ impl Client {
 
 impl Sent {
     fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        self.headers
+            .insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         self
     }
 }
@@ -122,7 +155,14 @@ fn address(text: &str) -> ClientAddress {
 
 fn unsigned(path: &str) -> Sent {
     let (method, headers) = (Method::GET, HeaderMap::new());
-    Sent { method, path: path.into(), headers, body: vec![], address: "10.0.0.9", connection: 99 }
+    Sent {
+        method,
+        path: path.into(),
+        headers,
+        body: vec![],
+        address: "10.0.0.9",
+        connection: 99,
+    }
 }
 
 /// What became of a request: the permit, or the refusal; and what to do.
@@ -192,12 +232,23 @@ fn public_paths_need_nothing() {
 #[test]
 fn curl_and_typed_links_are_refused() {
     let guard = guard(policy());
-    assert_eq!(refusal(&guard, &unsigned("/api/orders"), at(0)), Some(Refusal::SignatureMissing));
-    let typed = unsigned("/api/orders").with("sec-fetch-mode", "navigate").with("sec-fetch-site", "none");
+    assert_eq!(
+        refusal(&guard, &unsigned("/api/orders"), at(0)),
+        Some(Refusal::SignatureMissing)
+    );
+    let typed = unsigned("/api/orders")
+        .with("sec-fetch-mode", "navigate")
+        .with("sec-fetch-site", "none");
     let outcome = pass(&guard, &typed, at(0));
     assert_eq!(outcome.0.as_ref().unwrap_err().refusal, Refusal::Navigation);
-    let Some(Effect::Report(incident)) = outcome.1.last() else { panic!("a report") };
-    assert_eq!((incident.session_points, incident.address_points), (0.0, 0.0), "a curious user is no attacker");
+    let Some(Effect::Report(incident)) = outcome.1.last() else {
+        panic!("a report")
+    };
+    assert_eq!(
+        (incident.session_points, incident.address_points),
+        (0.0, 0.0),
+        "a curious user is no attacker"
+    );
 }
 
 #[test]
@@ -206,9 +257,16 @@ fn a_copy_is_refused() {
     let mut client = Client::open(&guard, 1, at(0));
     let sent = client.get("/api/orders", at(0));
     assert_eq!(refusal(&guard, &sent, at(0)), None);
-    assert_eq!(refusal(&guard, &sent, at(1)), Some(Refusal::ReplayEchoed), "by the client itself, at once");
+    assert_eq!(
+        refusal(&guard, &sent, at(1)),
+        Some(Refusal::ReplayEchoed),
+        "by the client itself, at once"
+    );
     assert_eq!(refusal(&guard, &sent, at(5001)), Some(Refusal::Replay));
-    let elsewhere = Sent { address: "10.0.0.2", ..sent };
+    let elsewhere = Sent {
+        address: "10.0.0.2",
+        ..sent
+    };
     assert_eq!(refusal(&guard, &elsewhere, at(1)), Some(Refusal::Replay));
 }
 
@@ -219,11 +277,18 @@ fn a_redirect_that_a_browser_follows_costs_little() {
     for ms in 0..10 {
         let sent = client.get("/api/old", at(ms));
         assert_eq!(refusal(&guard, &sent, at(ms)), None);
-        let followed = Sent { path: "/api/new".into(), ..sent };
+        let followed = Sent {
+            path: "/api/new".into(),
+            ..sent
+        };
         assert_eq!(refusal(&guard, &followed, at(ms)), Some(Refusal::SignatureEchoed));
     }
     assert_eq!(guard.bans(at(20)), []);
-    let stolen = Sent { address: "10.0.0.2", path: "/api/new".into(), ..client.get("/api/old", at(20)) };
+    let stolen = Sent {
+        address: "10.0.0.2",
+        path: "/api/new".into(),
+        ..client.get("/api/old", at(20))
+    };
     assert_eq!(refusal(&guard, &stolen, at(20)), Some(Refusal::SignatureInvalid));
 }
 
@@ -242,7 +307,11 @@ fn a_copy_is_refused_after_a_restart_and_the_client_goes_on() {
     let again = client.get("/api/orders", at(100));
     assert_eq!(refusal(&after, &again, at(120)), None);
     assert_eq!(refusal(&after, &again, at(130)), Some(Refusal::ReplayEchoed));
-    assert_eq!(refusal(&after, &sent, at(140)), Some(Refusal::StreamUnknown), "the first copy still does not pass");
+    assert_eq!(
+        refusal(&after, &sent, at(140)),
+        Some(Refusal::StreamUnknown),
+        "the first copy still does not pass"
+    );
 }
 
 #[test]
@@ -264,18 +333,42 @@ fn each_forged_claim_has_its_refusal() {
     let cases = [
         (other_path, Refusal::SignatureInvalid),
         (other_method, Refusal::SignatureInvalid),
-        (tampered_field("signature-input", ".0\"", ".1\""), Refusal::SignatureInvalid),
-        (tampered_field("signature-input", "hmac-sha256", "ed25519"), Refusal::AlgorithmMismatch),
-        (tampered_field("signature-input", "stream-001.0", "x.0"), Refusal::NonceMalformed),
-        (tampered_field("signature-input", " \"@query\"", ""), Refusal::SignatureIncomplete),
-        (tampered_field("signature-input", "\"@query\"", "\"@query\" \"@scheme\""), Refusal::ComponentUnsupported),
-        (tampered_field("signature-input", &client.session_id, "AAAA"), Refusal::SessionForged),
-        (tampered_field("signature", "portcullis=", "other="), Refusal::SignatureMalformed),
+        (
+            tampered_field("signature-input", ".0\"", ".1\""),
+            Refusal::SignatureInvalid,
+        ),
+        (
+            tampered_field("signature-input", "hmac-sha256", "ed25519"),
+            Refusal::AlgorithmMismatch,
+        ),
+        (
+            tampered_field("signature-input", "stream-001.0", "x.0"),
+            Refusal::NonceMalformed,
+        ),
+        (
+            tampered_field("signature-input", " \"@query\"", ""),
+            Refusal::SignatureIncomplete,
+        ),
+        (
+            tampered_field("signature-input", "\"@query\"", "\"@query\" \"@scheme\""),
+            Refusal::ComponentUnsupported,
+        ),
+        (
+            tampered_field("signature-input", &client.session_id, "AAAA"),
+            Refusal::SessionForged,
+        ),
+        (
+            tampered_field("signature", "portcullis=", "other="),
+            Refusal::SignatureMalformed,
+        ),
         (stranger.clone().get("/api/orders", at(0)), Refusal::SessionForged),
     ];
     for (n, (sent, expected)) in cases.into_iter().enumerate() {
         // An address for each, or the first ones would get it banned.
-        let sent = Sent { address: format!("10.0.1.{n}").leak(), ..sent };
+        let sent = Sent {
+            address: format!("10.0.1.{n}").leak(),
+            ..sent
+        };
         assert_eq!(refusal(&guard, &sent, at(0)), Some(expected), "{:?}", sent.headers);
     }
     assert_eq!(refusal(&guard, &sent(), at(0)), None, "the true one still passes");
@@ -283,12 +376,21 @@ fn each_forged_claim_has_its_refusal() {
 
 /// Claims to be ours and is not even complete: ten points each.
 fn forged() -> Sent {
-    unsigned("/api/a").with("signature-input", r#"p=("@method");tag="portcullis-1""#).with("signature", "p=:AA==:")
+    unsigned("/api/a")
+        .with("signature-input", r#"p=("@method");tag="portcullis-1""#)
+        .with("signature", "p=:AA==:")
 }
 
 fn guard_with_other_master() -> Guard {
     let master = MasterKeys::new(MasterKey::new(1, &Zeroizing::new([43; 32])), vec![]);
-    Guard::new(policy(), Secrets { master, run: Zeroizing::new([1; 32]) }, 100)
+    Guard::new(
+        policy(),
+        Secrets {
+            master,
+            run: Zeroizing::new([1; 32]),
+        },
+        100,
+    )
 }
 
 #[test]
@@ -311,7 +413,10 @@ fn a_session_ends() {
     let mut client = Client::open(&guard, 1, at(0));
     let end = u64::try_from(policy().sessions.lifetime.as_millis()).unwrap();
     assert_eq!(refusal(&guard, &client.get("/api/a", at(end - 1)), at(end - 1)), None);
-    assert_eq!(refusal(&guard, &client.get("/api/a", at(end)), at(end)), Some(Refusal::SessionExpired));
+    assert_eq!(
+        refusal(&guard, &client.get("/api/a", at(end)), at(end)),
+        Some(Refusal::SessionExpired)
+    );
 }
 
 #[test]
@@ -338,7 +443,11 @@ fn another_network_costs_a_fresh_nonce() {
     assert_eq!(refused.refusal, Refusal::AddressChanged);
     client.adopt(&refused);
     assert_eq!(refusal(&guard, &client.get("/api/a", at(20)), at(20)), None);
-    assert_eq!(refusal(&guard, &client.get("/api/a", at(30)), at(30)), None, "and it is at home there");
+    assert_eq!(
+        refusal(&guard, &client.get("/api/a", at(30)), at(30)),
+        None,
+        "and it is at home there"
+    );
 }
 
 #[test]
@@ -363,7 +472,11 @@ fn another_browser_must_open_its_own_session() {
     assert_eq!(refusal(&guard, &client.get("/api/a", at(0)), at(0)), None);
     let thief = client.get("/api/a", at(10)).with("user-agent", "curl/8");
     assert_eq!(refusal(&guard, &thief, at(10)), Some(Refusal::UserAgentChanged));
-    assert_eq!(refusal(&guard, &client.get("/api/a", at(20)), at(20)), None, "the owner goes on");
+    assert_eq!(
+        refusal(&guard, &client.get("/api/a", at(20)), at(20)),
+        None,
+        "the owner goes on"
+    );
 }
 
 #[test]
@@ -371,16 +484,25 @@ fn a_pushed_out_session_must_be_opened_anew() {
     let mut policy = policy();
     policy.sessions.capacity = 2;
     let guard = guard(policy);
-    let mut clients: Vec<_> = (1..=3).map(|name| Client::open(&guard, name, at(u64::from(name)))).collect();
+    let mut clients: Vec<_> = (1..=3)
+        .map(|name| Client::open(&guard, name, at(u64::from(name))))
+        .collect();
     for client in &mut clients {
         assert_eq!(refusal(&guard, &client.get("/api/a", at(10)), at(10)), None);
     }
-    assert_eq!(refusal(&guard, &clients[0].get("/api/a", at(20)), at(20)), Some(Refusal::SessionEvicted));
+    assert_eq!(
+        refusal(&guard, &clients[0].get("/api/a", at(20)), at(20)),
+        Some(Refusal::SessionEvicted)
+    );
     assert_eq!(guard.session_count(), 2);
 }
 
 fn shop_rules() -> Rules {
-    let operation = |name: &str, on: &str| OperationSpec { name: name.into(), on: on.into(), bind: vec![] };
+    let operation = |name: &str, on: &str| OperationSpec {
+        name: name.into(),
+        on: on.into(),
+        bind: vec![],
+    };
     let pay = RuleSpec {
         id: "pay-after-view".into(),
         on: vec!["pay".into()],
@@ -400,14 +522,24 @@ fn shop_rules() -> Rules {
         score: 40.0,
         action: Action::Deny,
     };
-    let operations = vec![operation("view", "GET /api/orders/{id}"), operation("pay", "POST /api/orders/{id}/pay")];
-    Rules::compile(RulesSpec { operations, rules: vec![pay] }).unwrap()
+    let operations = vec![
+        operation("view", "GET /api/orders/{id}"),
+        operation("pay", "POST /api/orders/{id}/pay"),
+    ];
+    Rules::compile(RulesSpec {
+        operations,
+        rules: vec![pay],
+    })
+    .unwrap()
 }
 
 fn answer(guard: &Guard, sent: &Sent, status: u16, now: Now) -> Option<Refusal> {
     match pass(guard, sent, now).0 {
         Ok(mut permit) => {
-            permit.take_receipt().into_iter().for_each(|receipt| guard.complete(receipt, status, now));
+            permit
+                .take_receipt()
+                .into_iter()
+                .for_each(|receipt| guard.complete(receipt, status, now));
             None
         }
         Err(refused) => Some(refused.refusal),
@@ -416,7 +548,10 @@ fn answer(guard: &Guard, sent: &Sent, status: u16, now: Now) -> Option<Refusal> 
 
 #[test]
 fn the_business_rules_decide_what_is_possible_now() {
-    let guard = guard(Policy { rules: shop_rules(), ..policy() });
+    let guard = guard(Policy {
+        rules: shop_rules(),
+        ..policy()
+    });
     let mut client = Client::open(&guard, 1, at(0));
     let mut call = |method: Method, path: &str, status| {
         let sent = client.call(method, path, b"", at(0));
@@ -425,16 +560,30 @@ fn the_business_rules_decide_what_is_possible_now() {
     assert_eq!(call(Method::POST, "/api/orders/7/pay", 200), Some(Refusal::Sequence));
     assert_eq!(call(Method::GET, "/api/orders/8", 200), None);
     assert_eq!(call(Method::GET, "/api/orders/7", 404), None);
-    assert_eq!(call(Method::POST, "/api/orders/7/pay", 200), Some(Refusal::Sequence), "another id, and not found");
+    assert_eq!(
+        call(Method::POST, "/api/orders/7/pay", 200),
+        Some(Refusal::Sequence),
+        "another id, and not found"
+    );
     assert_eq!(call(Method::GET, "/api/orders/7", 200), None);
-    assert_eq!(call(Method::POST, "/api/orders/7/pay", 402), None, "it did not work out: refunded");
+    assert_eq!(
+        call(Method::POST, "/api/orders/7/pay", 402),
+        None,
+        "it did not work out: refunded"
+    );
     assert_eq!(call(Method::POST, "/api/orders/7/pay", 200), None);
-    assert!(matches!(call(Method::POST, "/api/orders/7/pay", 200), Some(Refusal::Quota(_))));
+    assert!(matches!(
+        call(Method::POST, "/api/orders/7/pay", 200),
+        Some(Refusal::Quota(_))
+    ));
 }
 
 #[test]
 fn a_session_that_goes_on_is_banned_with_its_connections() {
-    let guard = guard(Policy { rules: shop_rules(), ..policy() });
+    let guard = guard(Policy {
+        rules: shop_rules(),
+        ..policy()
+    });
     let mut client = Client::open(&guard, 1, at(0));
     assert_eq!(refusal(&guard, &client.get("/api/orders/1", at(0)), at(0)), None);
     client.connection = 77;
@@ -445,7 +594,10 @@ fn a_session_that_goes_on_is_banned_with_its_connections() {
     }
     let thresholds = guard.policy().thresholds;
     let expected = [
-        Effect::SessionEnded { session: SessionId([1; 12]), ttl: thresholds.session_ban },
+        Effect::SessionEnded {
+            session: SessionId([1; 12]),
+            ttl: thresholds.session_ban,
+        },
         Effect::DropFlows {
             connections: vec![ConnectionId(1), ConnectionId(77)],
             ttl: thresholds.flow_ban,
@@ -470,11 +622,24 @@ fn an_address_without_neighbours_is_banned() {
     let last = attempts.into_iter().find(|outcome| outcome.1.len() > 1).unwrap();
     let network = "10.0.0.9/32".parse().unwrap();
     let ttl = guard.policy().thresholds.address_ban;
-    assert_eq!(consequences(&last)[0], Effect::Ban(KernelBan { network, ttl, origin: crate::blacklist::Origin::Score }));
+    assert_eq!(
+        consequences(&last)[0],
+        Effect::Ban(KernelBan {
+            network,
+            ttl,
+            origin: crate::blacklist::Origin::Score
+        })
+    );
     let banned = pass(&guard, &unsigned("/index.html"), at(30));
-    assert!(matches!(banned.0.unwrap_err().refusal, Refusal::AddressBanned(_)), "public paths too");
+    assert!(
+        matches!(banned.0.unwrap_err().refusal, Refusal::AddressBanned(_)),
+        "public paths too"
+    );
     let (ban, effects) = guard.unban(network).unwrap();
-    assert_eq!((ban.reference, effects), (Some(Reference(7)), vec![Effect::Unban(network)]));
+    assert_eq!(
+        (ban.reference, effects),
+        (Some(Reference(7)), vec![Effect::Unban(network)])
+    );
     assert_eq!(refusal(&guard, &unsigned("/index.html"), at(40)), None);
 }
 
@@ -484,10 +649,24 @@ fn neighbours_behind_the_same_address_protect_it() {
     let mut neighbour = Client::open(&guard, 1, at(0));
     assert_eq!(refusal(&guard, &neighbour.get("/api/a", at(0)), at(0)), None);
     for n in 0..40 {
-        let outcome = pass(&guard, &Sent { address: neighbour.address, ..forged() }, at(n));
-        assert!(!consequences(&outcome).iter().any(|effect| matches!(effect, Effect::Ban(_))), "attempt {n}");
+        let outcome = pass(
+            &guard,
+            &Sent {
+                address: neighbour.address,
+                ..forged()
+            },
+            at(n),
+        );
+        assert!(
+            !consequences(&outcome)
+                .iter()
+                .any(|effect| matches!(effect, Effect::Ban(_))),
+            "attempt {n}"
+        );
         if n == 39 {
-            assert!(matches!(&consequences(&outcome)[0], Effect::DropFlows { connections, .. } if connections == &[ConnectionId(99)]));
+            assert!(
+                matches!(&consequences(&outcome)[0], Effect::DropFlows { connections, .. } if connections == &[ConnectionId(99)])
+            );
         }
     }
     assert_eq!(refusal(&guard, &neighbour.get("/api/a", at(50)), at(50)), None);
@@ -495,7 +674,10 @@ fn neighbours_behind_the_same_address_protect_it() {
 
 #[test]
 fn never_ban_wins_over_any_score() {
-    let guard = guard(Policy { never_ban: vec!["10.0.0.0/24".parse().unwrap()], ..policy() });
+    let guard = guard(Policy {
+        never_ban: vec!["10.0.0.0/24".parse().unwrap()],
+        ..policy()
+    });
     for n in 0..40 {
         let outcome = pass(&guard, &forged(), at(n));
         assert!(!outcome.1.iter().any(|effect| matches!(effect, Effect::Ban(_))));
@@ -505,7 +687,10 @@ fn never_ban_wins_over_any_score() {
 
 #[test]
 fn monitor_mode_lets_everything_through_and_says_what_would_have_been() {
-    let guard = guard(Policy { mode: Mode::Monitor, ..policy() });
+    let guard = guard(Policy {
+        mode: Mode::Monitor,
+        ..policy()
+    });
     for n in 0..40 {
         let outcome = pass(&guard, &forged(), at(n));
         assert_eq!(consequences(&outcome), []);
@@ -513,12 +698,20 @@ fn monitor_mode_lets_everything_through_and_says_what_would_have_been() {
     }
     assert_eq!(guard.bans(at(50)), []);
     let incident = guard.incident(Reference(7)).unwrap();
-    assert!(incident.waived && incident.explanation.contains("would be banned"), "{incident:?}");
+    assert!(
+        incident.waived && incident.explanation.contains("would be banned"),
+        "{incident:?}"
+    );
 }
 
 #[test]
 fn monitor_mode_never_forwards_what_has_two_readings() {
-    for refusal in [Refusal::HostInvalid, Refusal::FramingInvalid, Refusal::PathAmbiguous, Refusal::BodyTooLarge] {
+    for refusal in [
+        Refusal::HostInvalid,
+        Refusal::FramingInvalid,
+        Refusal::PathAmbiguous,
+        Refusal::BodyTooLarge,
+    ] {
         assert!(!refusal.can_be_waived(), "{refusal:?}");
     }
 }
@@ -530,7 +723,10 @@ fn a_revoked_session_is_over_and_the_client_is_not_told_why() {
     assert_eq!(refusal(&guard, &client.get("/api/a", at(0)), at(0)), None);
     assert!(guard.revoke(SessionId([1; 12]), at(5)).is_some());
     assert!(guard.revoke(SessionId([1; 12]), at(5)).is_none());
-    assert_eq!(refusal(&guard, &client.get("/api/a", at(10)), at(10)), Some(Refusal::SessionRevoked));
+    assert_eq!(
+        refusal(&guard, &client.get("/api/a", at(10)), at(10)),
+        Some(Refusal::SessionRevoked)
+    );
     assert_eq!(Refusal::SessionRevoked.problem(), Refusal::SessionForged.problem());
 }
 
@@ -540,19 +736,42 @@ fn an_ecdh_session_signs_with_the_derived_key() {
     // The base point as the client's key: its private key is 1, so the shared secret is the gate's own x coordinate.
     let base = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
                 4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
-    let point: Vec<u8> = (0..base.len()).step_by(2).map(|i| u8::from_str_radix(&base[i..i + 2], 16).unwrap()).collect();
-    let entropy = SessionEntropy { id: [1; 12], secret: Zeroizing::new([3; 32]), salt: [9; 32] };
+    let point: Vec<u8> = (0..base.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&base[i..i + 2], 16).unwrap())
+        .collect();
+    let entropy = SessionEntropy {
+        id: [1; 12],
+        secret: Zeroizing::new([3; 32]),
+        salt: [9; 32],
+    };
     let request = AgreementRequest::EcdhP256(point);
-    let opened = guard.open_session(&request, &entropy, address("10.0.0.1"), at(0)).unwrap();
-    let Agreed::EcdhP256 { public_key, salt } = opened.agreed else { panic!("asked for ECDH") };
+    let opened = guard
+        .open_session(&request, &entropy, address("10.0.0.1"), at(0))
+        .unwrap();
+    let Agreed::EcdhP256 { public_key, salt } = opened.agreed else {
+        panic!("asked for ECDH")
+    };
     assert_eq!((public_key[0], salt), (4, [9; 32]));
-    let AgreementRequest::EcdhP256(point) = request else { unreachable!() };
+    let AgreementRequest::EcdhP256(point) = request else {
+        unreachable!()
+    };
     let mut key = SigningKey([0; 32]);
     Hkdf::<Sha256>::new(Some(&salt), &public_key[1..33])
-        .expand_multi_info(&[b"portcullis-1/ecdh-p256/hmac-sha256\0", &point, &public_key], &mut key.0)
+        .expand_multi_info(
+            &[b"portcullis-1/ecdh-p256/hmac-sha256\0", &point, &public_key],
+            &mut key.0,
+        )
         .unwrap();
-    let mut client = Client { session_id: opened.session_id, key, ..Client::open(&guard, 2, at(0)) };
+    let mut client = Client {
+        session_id: opened.session_id,
+        key,
+        ..Client::open(&guard, 2, at(0))
+    };
     assert_eq!(refusal(&guard, &client.get("/api/a", at(0)), at(0)), None);
     let bad = AgreementRequest::EcdhP256(vec![4; 65]);
-    assert_eq!(guard.open_session(&bad, &entropy, address("10.0.0.1"), at(0)).err(), Some(Refusal::SessionRequestMalformed));
+    assert_eq!(
+        guard.open_session(&bad, &entropy, address("10.0.0.1"), at(0)).err(),
+        Some(Refusal::SessionRequestMalformed)
+    );
 }

@@ -82,8 +82,11 @@ fn ecdh(
     let theirs = PublicKey::from_sec1_bytes(client).map_err(|_| InvalidPoint)?;
     let ours = Zeroizing::new(scalar(secret).ok_or(InvalidPoint)?);
     let shared = diffie_hellman(*ours, theirs.as_affine());
-    let public: [u8; POINT_BYTES] =
-        PublicKey::from_secret_scalar(&ours).to_sec1_point(false).as_bytes().try_into().map_err(|_| InvalidPoint)?;
+    let public: [u8; POINT_BYTES] = PublicKey::from_secret_scalar(&ours)
+        .to_sec1_point(false)
+        .as_bytes()
+        .try_into()
+        .map_err(|_| InvalidPoint)?;
     let mut key = SigningKey([0; SigningKey::BYTES]);
     Hkdf::<Sha256>::new(Some(salt), shared.raw_secret_bytes())
         .expand_multi_info(&[INFO, client, &public], &mut key.0)

@@ -53,12 +53,18 @@ impl<'a> Nonce<'a> {
     pub fn parse(text: &'a str) -> Result<Self, NonceError> {
         let (stream, digits) = text.rsplit_once('.').ok_or(NonceError)?;
         let name = stream.strip_prefix(ISSUED_MARK).unwrap_or(stream);
-        let well_named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let well_named = name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let canonical = digits == "0" || (digits.starts_with(|c| matches!(c, '1'..='9')) && digits.len() <= 15);
         if !well_named || !STREAM_LENGTHS.contains(&name.len()) || !canonical {
             return Err(NonceError);
         }
-        let counter = digits.parse().ok().filter(|&counter| counter < COUNTER_END).ok_or(NonceError)?;
+        let counter = digits
+            .parse()
+            .ok()
+            .filter(|&counter| counter < COUNTER_END)
+            .ok_or(NonceError)?;
         Ok(Self { stream, counter })
     }
 
@@ -80,7 +86,11 @@ impl StreamIssuer {
     #[must_use]
     pub fn new(secret: &Zeroizing<[u8; 32]>, max_age: Duration) -> Self {
         let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
-        Self { mac: SigningKey(**secret).hmac(), max_age_ms, serial: AtomicU32::new(0) }
+        Self {
+            mac: SigningKey(**secret).hmac(),
+            max_age_ms,
+            serial: AtomicU32::new(0),
+        }
     }
 
     /// A nonce for this session in this binding, to be put into `Accept-Signature`.
@@ -97,7 +107,9 @@ impl StreamIssuer {
     /// When this stream was issued to this session in this binding; `None` if it was not, or too long ago.
     fn issued_at(&self, stream: &str, session: SessionId, binding: &Binding, now: Now) -> Option<MonoMillis> {
         let mut bytes = [0; ISSUED_BYTES];
-        let length = URL_SAFE_NO_PAD.decode_slice(stream.strip_prefix(ISSUED_MARK)?, &mut bytes).ok()?;
+        let length = URL_SAFE_NO_PAD
+            .decode_slice(stream.strip_prefix(ISSUED_MARK)?, &mut bytes)
+            .ok()?;
         let (stamp, tag) = bytes.split_first_chunk()?;
         let expected = self.tag(session, binding, *stamp);
         let genuine = length == ISSUED_BYTES && bool::from(subtle::ConstantTimeEq::ct_eq(&expected[..], tag));
@@ -174,7 +186,10 @@ impl Streams {
     /// The streams of a session that may have been used before: by an earlier run of the daemon.
     #[must_use]
     pub fn incomplete() -> Self {
-        Self { closed_to_own: true, ..Self::default() }
+        Self {
+            closed_to_own: true,
+            ..Self::default()
+        }
     }
 
     /// How many streams live.
@@ -213,7 +228,9 @@ impl Streams {
             return window.accept(nonce.counter, now.mono).map(|()| Accepted::Continued);
         }
         let issued = if nonce.is_issued() {
-            let issued = issuer.issued_at(nonce.stream, session, binding, now).ok_or(NonceRefused::UnknownStream)?;
+            let issued = issuer
+                .issued_at(nonce.stream, session, binding, now)
+                .ok_or(NonceRefused::UnknownStream)?;
             if self.issued_horizon.is_some_and(|horizon| issued <= horizon) {
                 return Err(NonceRefused::UnknownStream);
             }
@@ -225,7 +242,11 @@ impl Streams {
         };
         self.make_room();
         self.live.push(Window::open(nonce, issued, now.mono));
-        Ok(if issued.is_some() { Accepted::Issued } else { Accepted::Continued })
+        Ok(if issued.is_some() {
+            Accepted::Issued
+        } else {
+            Accepted::Continued
+        })
     }
 
     /// Drops the stream that was idle for longest, if all places are taken, and remembers that it may come back.
@@ -233,8 +254,15 @@ impl Streams {
         if self.live.len() < STREAMS {
             return;
         }
-        let idlest = self.live.iter().enumerate().min_by_key(|(_, window)| window.used).map(|(index, _)| index);
-        let Some(dropped) = idlest.map(|index| self.live.swap_remove(index)) else { return };
+        let idlest = self
+            .live
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, window)| window.used)
+            .map(|(index, _)| index);
+        let Some(dropped) = idlest.map(|index| self.live.swap_remove(index)) else {
+            return;
+        };
         self.closed_to_own = true;
         self.issued_horizon = self.issued_horizon.max(dropped.issued);
     }

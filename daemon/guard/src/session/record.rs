@@ -60,7 +60,11 @@ impl Record {
             opened: grant.opened,
             expires: grant.expires,
             mac: grant.key.hmac(),
-            streams: if grant.epoch == epoch { Streams::complete() } else { Streams::incomplete() },
+            streams: if grant.epoch == epoch {
+                Streams::complete()
+            } else {
+                Streams::incomplete()
+            },
             binding,
             facts: Facts::default(),
             score: Score::default(),
@@ -133,6 +137,12 @@ impl Record {
 /// The User-Agent for display: printable ASCII, cut.
 fn shown_user_agent(headers: &HeaderMap) -> Box<str> {
     let bytes = headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
-    let shown = |&byte: &u8| if matches!(byte, b' '..=b'~') { char::from(byte) } else { '?' };
+    let shown = |&byte: &u8| {
+        if matches!(byte, b' '..=b'~') {
+            char::from(byte)
+        } else {
+            '?'
+        }
+    };
     bytes.iter().take(USER_AGENT_KEPT).map(shown).collect::<String>().into()
 }

@@ -45,7 +45,9 @@ impl SessionTable {
     pub fn new(capacity: usize) -> Self {
         let shards = if capacity < SHARDS * 64 { 1 } else { SHARDS };
         let each = (capacity / shards).max(1);
-        Self { shards: (0..shards).map(|_| Mutex::new(Shard::new(each))).collect() }
+        Self {
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(each))).collect(),
+        }
     }
 
     /// The shard of a session, locked.
@@ -57,14 +59,20 @@ impl SessionTable {
     /// Every session, in use or ended.
     #[must_use]
     pub fn summaries(&self, half_life: Duration, now: Now) -> Vec<SessionSummary> {
-        let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
+        let shards = self
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
         shards.flat_map(|shard| shard.summaries(half_life, now)).collect()
     }
 
     /// How many sessions are in use.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).records.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).records.len())
+            .sum()
     }
 
     /// Whether none is in use.
@@ -77,7 +85,12 @@ impl SessionTable {
 impl Shard {
     fn new(capacity: usize) -> Self {
         let slots = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
-        Self { records: LruCache::new(slots), ended: HashMap::new(), horizon: None, capacity }
+        Self {
+            records: LruCache::new(slots),
+            ended: HashMap::new(),
+            horizon: None,
+            capacity,
+        }
     }
 
     /// Whether a session was ended.
@@ -127,7 +140,10 @@ impl Shard {
         let record = self.records.pop(&id)?;
         let until = ttl.map(|ttl| now.mono.after(ttl));
         let status = ttl.map_or(SessionStatus::Revoked, SessionStatus::Banned);
-        let summary = SessionSummary { status, ..record.summary(half_life, now) };
+        let summary = SessionSummary {
+            status,
+            ..record.summary(half_life, now)
+        };
         self.make_room_for_ended(now);
         self.ended.insert(id, Ended { until, summary });
         Some(record)
@@ -147,7 +163,11 @@ impl Shard {
         }
         self.ended.retain(|_, ended| ended.summary.expires > now.wall);
         if self.ended.len() >= self.capacity
-            && let Some(oldest) = self.ended.iter().min_by_key(|(_, ended)| ended.summary.opened).map(|(id, _)| *id)
+            && let Some(oldest) = self
+                .ended
+                .iter()
+                .min_by_key(|(_, ended)| ended.summary.opened)
+                .map(|(id, _)| *id)
         {
             self.forget_ended(oldest);
         }
@@ -161,7 +181,10 @@ impl Shard {
                 Some(until) if until > now.mono => SessionStatus::Banned(until.since(now.mono)),
                 Some(_) => return None,
             };
-            Some(SessionSummary { status, ..ended.summary.clone() })
+            Some(SessionSummary {
+                status,
+                ..ended.summary.clone()
+            })
         });
         active.chain(ended).collect()
     }
@@ -177,7 +200,10 @@ mod tests {
     const HALF_LIFE: Duration = Duration::from_secs(600);
 
     fn at(ms: u64) -> Now {
-        Now { wall: WallMillis(1_000_000 + ms), mono: MonoMillis(ms) }
+        Now {
+            wall: WallMillis(1_000_000 + ms),
+            mono: MonoMillis(ms),
+        }
     }
 
     fn record(name: u8, opened: u64) -> Record {
@@ -189,7 +215,13 @@ mod tests {
             key: SigningKey([name; 32]),
         };
         let client = ClientAddress::new("10.0.0.1".parse().unwrap());
-        Record::new(&grant, Epoch([0; 8]), Binding::of(client, &http::HeaderMap::new()), client, at(0))
+        Record::new(
+            &grant,
+            Epoch([0; 8]),
+            Binding::of(client, &http::HeaderMap::new()),
+            client,
+            at(0),
+        )
     }
 
     #[test]
@@ -202,7 +234,11 @@ mod tests {
         }
         assert!(shard.get(SessionId([1; 12])).is_none());
         assert_eq!(shard.check_horizon(WallMillis(10)), Err(Refusal::SessionEvicted));
-        assert_eq!(shard.check_horizon(WallMillis(11)), Ok(()), "opened later: was never used before");
+        assert_eq!(
+            shard.check_horizon(WallMillis(11)),
+            Ok(()),
+            "opened later: was never used before"
+        );
     }
 
     #[test]
@@ -221,9 +257,16 @@ mod tests {
             assert!(shard.end(SessionId([name; 12]), None, HALF_LIFE, at(0)).is_some());
         }
         assert_eq!(shard.ended.len(), 2);
-        assert_eq!(shard.check_ended(SessionId([3; 12]), at(0)), Err(Refusal::SessionRevoked));
+        assert_eq!(
+            shard.check_ended(SessionId([3; 12]), at(0)),
+            Err(Refusal::SessionRevoked)
+        );
         assert_eq!(shard.check_ended(SessionId([1; 12]), at(0)), Ok(()), "forgotten");
-        assert_eq!(shard.check_horizon(WallMillis(10)), Err(Refusal::SessionEvicted), "but out all the same");
+        assert_eq!(
+            shard.check_horizon(WallMillis(10)),
+            Err(Refusal::SessionEvicted),
+            "but out all the same"
+        );
     }
 
     #[test]

@@ -76,7 +76,10 @@ impl MasterKey {
     /// Wraps a secret.
     #[must_use]
     pub fn new(number: u8, secret: &Zeroizing<[u8; Self::BYTES]>) -> Self {
-        Self { number, cipher: ChaCha20Poly1305::new(&Key::from(**secret)) }
+        Self {
+            number,
+            cipher: ChaCha20Poly1305::new(&Key::from(**secret)),
+        }
     }
 }
 
@@ -108,7 +111,10 @@ impl MasterKeys {
         plain.extend_from_slice(&grant.epoch.0);
         plain.extend_from_slice(&grant.key.0);
         let header = [VERSION, self.current.number];
-        let payload = Payload { msg: &plain, aad: &header };
+        let payload = Payload {
+            msg: &plain,
+            aad: &header,
+        };
         let sealed = self.current.cipher.encrypt(&Nonce::from(grant.id.0), payload).ok()?;
         let token = [&header[..], &grant.id.0, &sealed].concat();
         Some(URL_SAFE_NO_PAD.encode(token))
@@ -121,11 +127,23 @@ impl MasterKeys {
     pub fn open(&self, text: &str) -> Result<SessionGrant, ForgedToken> {
         let token = decode(text)?;
         let (header, sealed) = token.split_at_checked(HEADER).ok_or(ForgedToken)?;
-        let [version, number, id @ ..] = header else { return Err(ForgedToken) };
+        let [version, number, id @ ..] = header else {
+            return Err(ForgedToken);
+        };
         let id = SessionId(id.try_into().map_err(|_| ForgedToken)?);
-        let key = self.by_number(*number).filter(|_| *version == VERSION).ok_or(ForgedToken)?;
-        let payload = Payload { msg: sealed, aad: &[*version, *number] };
-        let plain = key.cipher.decrypt(&Nonce::from(id.0), payload).map(Zeroizing::new).map_err(|_| ForgedToken)?;
+        let key = self
+            .by_number(*number)
+            .filter(|_| *version == VERSION)
+            .ok_or(ForgedToken)?;
+        let payload = Payload {
+            msg: sealed,
+            aad: &[*version, *number],
+        };
+        let plain = key
+            .cipher
+            .decrypt(&Nonce::from(id.0), payload)
+            .map(Zeroizing::new)
+            .map_err(|_| ForgedToken)?;
         let (opened, rest) = plain.split_first_chunk().ok_or(ForgedToken)?;
         let (expires, rest) = rest.split_first_chunk().ok_or(ForgedToken)?;
         let (epoch, rest) = rest.split_first_chunk().ok_or(ForgedToken)?;
@@ -140,7 +158,9 @@ impl MasterKeys {
     }
 
     fn by_number(&self, number: u8) -> Option<&MasterKey> {
-        std::iter::once(&self.current).chain(&self.previous).find(|key| key.number == number)
+        std::iter::once(&self.current)
+            .chain(&self.previous)
+            .find(|key| key.number == number)
     }
 }
 
@@ -186,7 +206,10 @@ mod tests {
         let token = keys.seal(&grant()).unwrap();
         assert_eq!(token.len(), TOKEN_CHARACTERS);
         let opened = keys.open(&token).unwrap();
-        assert_eq!((opened.id, opened.opened, opened.expires), (grant().id, grant().opened, grant().expires));
+        assert_eq!(
+            (opened.id, opened.opened, opened.expires),
+            (grant().id, grant().opened, grant().expires)
+        );
         assert_eq!((opened.epoch, opened.key.0), (grant().epoch, grant().key.0));
         assert_eq!(name_of(&token), Ok(grant().id));
     }

@@ -86,15 +86,24 @@ mod tests {
         headers.append("x-two", HeaderValue::from_static("  a, b "));
         headers.append("x-two", HeaderValue::from_static("c"));
         headers.append("x-empty", HeaderValue::from_static(""));
-        let message =
-            Message { method: &Method::GET, authority: "example.com", path: "", query: Some("a=%20"), headers: &headers };
+        let message = Message {
+            method: &Method::GET,
+            authority: "example.com",
+            path: "",
+            query: Some("a=%20"),
+            headers: &headers,
+        };
         let names = ["@method", "@authority", "@path", "@query", "x-two", "x-empty"];
         let base = signature_base(&message, names, "()").unwrap();
         let expected = "\"@method\": GET\n\"@authority\": example.com\n\"@path\": /\n\"@query\": ?a=%20\n\
                         \"x-two\": a, b, c\n\"x-empty\": \n\"@signature-params\": ()";
         assert_eq!(String::from_utf8(base).unwrap(), expected);
         for bad in ["@scheme", "@target-uri", "x-missing", "X-Two", "", "x y"] {
-            assert_eq!(signature_base(&message, [bad], "()").err(), Some(Refusal::ComponentUnsupported), "{bad}");
+            assert_eq!(
+                signature_base(&message, [bad], "()").err(),
+                Some(Refusal::ComponentUnsupported),
+                "{bad}"
+            );
         }
     }
 }

@@ -32,9 +32,12 @@ pub fn claimed(headers: &HeaderMap) -> Result<BodyDigest, Refusal> {
     if values.next().is_some() {
         return Err(Refusal::DigestMissing);
     }
-    let fields: sfv::Dictionary =
-        sfv::Parser::new(value.as_bytes()).parse().map_err(|_| Refusal::DigestMissing)?;
-    let Some(sfv::ListEntry::Item(item)) = fields.get("sha-256") else { return Err(Refusal::DigestMissing) };
+    let fields: sfv::Dictionary = sfv::Parser::new(value.as_bytes())
+        .parse()
+        .map_err(|_| Refusal::DigestMissing)?;
+    let Some(sfv::ListEntry::Item(item)) = fields.get("sha-256") else {
+        return Err(Refusal::DigestMissing);
+    };
     let bytes = item.bare_item.as_byte_sequence().ok_or(Refusal::DigestMissing)?;
     bytes.try_into().map(BodyDigest).map_err(|_| Refusal::DigestMissing)
 }
@@ -44,7 +47,11 @@ pub fn claimed(headers: &HeaderMap) -> Result<BodyDigest, Refusal> {
 /// # Errors
 /// [`Refusal::DigestMismatch`].
 pub fn check(claimed: &BodyDigest, actual: &BodyDigest) -> Result<(), Refusal> {
-    if bool::from(claimed.0.ct_eq(&actual.0)) { Ok(()) } else { Err(Refusal::DigestMismatch) }
+    if bool::from(claimed.0.ct_eq(&actual.0)) {
+        Ok(())
+    } else {
+        Err(Refusal::DigestMismatch)
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +61,10 @@ mod tests {
     use super::*;
 
     fn read(value: &'static str) -> Result<BodyDigest, Refusal> {
-        claimed(&HeaderMap::from_iter([(CONTENT_DIGEST, HeaderValue::from_static(value))]))
+        claimed(&HeaderMap::from_iter([(
+            CONTENT_DIGEST,
+            HeaderValue::from_static(value),
+        )]))
     }
 
     #[test]
@@ -62,13 +72,20 @@ mod tests {
         // RFC 9530 appendix B.1: the representation {"hello": "world"} and a line feed.
         let claim = read("sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:").unwrap();
         assert_eq!(check(&claim, &BodyDigest::of(b"{\"hello\": \"world\"}\n")), Ok(()));
-        assert_eq!(check(&claim, &BodyDigest::of(b"{\"hello\": \"w0rld\"}\n")), Err(Refusal::DigestMismatch));
+        assert_eq!(
+            check(&claim, &BodyDigest::of(b"{\"hello\": \"w0rld\"}\n")),
+            Err(Refusal::DigestMismatch)
+        );
     }
 
     #[test]
     fn defects() {
         assert_eq!(read("sha-512=:AA==:"), Err(Refusal::DigestMissing));
-        assert_eq!(read("sha-256=:AA==:"), Err(Refusal::DigestMissing), "one byte is no SHA-256");
+        assert_eq!(
+            read("sha-256=:AA==:"),
+            Err(Refusal::DigestMissing),
+            "one byte is no SHA-256"
+        );
         assert_eq!(read("sha-256=abc"), Err(Refusal::DigestMissing));
         assert_eq!(read("sha-256"), Err(Refusal::DigestMissing));
         assert_eq!(claimed(&HeaderMap::new()), Err(Refusal::DigestMissing));

@@ -58,7 +58,9 @@ pub fn present(headers: &HeaderMap) -> Result<Presented, Refusal> {
         return Err(Refusal::SignatureAmbiguous);
     }
     let position = signatures.iter().position(|(label, _)| *label == member.label);
-    let signature = position.map(|position| signatures.swap_remove(position).1).ok_or(Refusal::SignatureMalformed)?;
+    let signature = position
+        .map(|position| signatures.swap_remove(position).1)
+        .ok_or(Refusal::SignatureMalformed)?;
     complete(member, signature).ok_or(Refusal::SignatureMalformed)
 }
 
@@ -71,12 +73,19 @@ fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<std::b
         whole.to_mut().extend_from_slice(b", ");
         whole.to_mut().extend_from_slice(value);
     }
-    if whole.len() > FIELDS_LIMIT { Err(Refusal::SignatureMalformed) } else { Ok(Some(whole)) }
+    if whole.len() > FIELDS_LIMIT {
+        Err(Refusal::SignatureMalformed)
+    } else {
+        Ok(Some(whole))
+    }
 }
 
 fn has_double<'a>(labels: impl Iterator<Item = &'a str>) -> bool {
     let labels: Vec<_> = labels.collect();
-    labels.iter().enumerate().any(|(index, label)| labels[..index].contains(label))
+    labels
+        .iter()
+        .enumerate()
+        .any(|(index, label)| labels[..index].contains(label))
 }
 
 fn complete(member: Member<'_>, signature: Option<Vec<u8>>) -> Option<Presented> {
@@ -169,7 +178,8 @@ mod tests {
     fn order_and_unknown_parameters_are_kept_and_spelling_is_made_strict() {
         let input = r#"p=( "@query"   "@method" );tag="portcullis-1";odd;x=?0;y=1.50;alg="a";keyid="k\"\\";nonce="n";created=-5"#;
         let presented = present(&headers(&[input], &["p=:AA==:"])).unwrap();
-        let strict = r#"("@query" "@method");tag="portcullis-1";odd;x=?0;y=1.5;alg="a";keyid="k\"\\";nonce="n";created=-5"#;
+        let strict =
+            r#"("@query" "@method");tag="portcullis-1";odd;x=?0;y=1.5;alg="a";keyid="k\"\\";nonce="n";created=-5"#;
         assert_eq!(presented.parameters, strict);
         assert_eq!((presented.keyid.as_str(), presented.created), ("k\"\\", -5));
     }
@@ -183,22 +193,50 @@ mod tests {
             (&[OURS], &[], Refusal::SignatureMalformed),
             (&[], &["p=:AA==:"], Refusal::SignatureMissing),
             (&[OURS], &["q=:AA==:"], Refusal::SignatureMalformed),
-            (&[&with("portcullis-1", "other")], &["p=:AA==:"], Refusal::SignatureMissing),
-            (&[&with(";tag=\"portcullis-1\"", "")], &["p=:AA==:"], Refusal::SignatureMissing),
+            (
+                &[&with("portcullis-1", "other")],
+                &["p=:AA==:"],
+                Refusal::SignatureMissing,
+            ),
+            (
+                &[&with(";tag=\"portcullis-1\"", "")],
+                &["p=:AA==:"],
+                Refusal::SignatureMissing,
+            ),
             (&["p=(\"@method\""], &["p=:AA==:"], Refusal::SignatureMalformed),
             (&[OURS], &["p=AA"], Refusal::SignatureMalformed),
             (&[OURS], &["p=:&:"], Refusal::SignatureMalformed),
-            (&[&with("created=1", "created=\"1\"")], &["p=:AA==:"], Refusal::SignatureMalformed),
+            (
+                &[&with("created=1", "created=\"1\"")],
+                &["p=:AA==:"],
+                Refusal::SignatureMalformed,
+            ),
             (&[&with("created=1;", "")], &["p=:AA==:"], Refusal::SignatureMalformed),
-            (&[&with("created=1;", "created=1;created=2;")], &["p=:AA==:"], Refusal::SignatureMalformed),
-            (&[&with("\"@query\"", "\"@query\";req")], &["p=:AA==:"], Refusal::SignatureMalformed),
+            (
+                &[&with("created=1;", "created=1;created=2;")],
+                &["p=:AA==:"],
+                Refusal::SignatureMalformed,
+            ),
+            (
+                &[&with("\"@query\"", "\"@query\";req")],
+                &["p=:AA==:"],
+                Refusal::SignatureMalformed,
+            ),
             (&[&long], &["p=:AA==:"], Refusal::SignatureMalformed),
             (&[OURS, OURS], &["p=:AA==:"], Refusal::SignatureAmbiguous),
             (&[OURS], &["p=:AA==:, p=:AA==:"], Refusal::SignatureAmbiguous),
-            (&[OURS, &with("p=(", "q=(")], &["p=:AA==:, q=:AA==:"], Refusal::SignatureAmbiguous),
+            (
+                &[OURS, &with("p=(", "q=(")],
+                &["p=:AA==:, q=:AA==:"],
+                Refusal::SignatureAmbiguous,
+            ),
         ];
         for (input, signature, refusal) in cases {
-            assert_eq!(present(&headers(input, signature)).err(), Some(refusal), "{input:?} {signature:?}");
+            assert_eq!(
+                present(&headers(input, signature)).err(),
+                Some(refusal),
+                "{input:?} {signature:?}"
+            );
         }
     }
 
@@ -209,12 +247,20 @@ mod tests {
         assert_eq!(presented.check_coverage(&fields, false), Ok(()));
         assert_eq!(presented.check_coverage(&fields, true), Err(Refusal::DigestMissing));
         fields.insert(CONTENT_DIGEST, HeaderValue::from_static("sha-256=:AA==:"));
-        assert_eq!(presented.check_coverage(&fields, true), Err(Refusal::SignatureIncomplete));
-        let with_digest =
-            Presented { components: [&presented.components[..], &[CONTENT_DIGEST.into()]].concat(), ..presented };
+        assert_eq!(
+            presented.check_coverage(&fields, true),
+            Err(Refusal::SignatureIncomplete)
+        );
+        let with_digest = Presented {
+            components: [&presented.components[..], &[CONTENT_DIGEST.into()]].concat(),
+            ..presented
+        };
         assert_eq!(with_digest.check_coverage(&fields, true), Ok(()));
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        assert_eq!(with_digest.check_coverage(&fields, true), Err(Refusal::SignatureIncomplete));
+        assert_eq!(
+            with_digest.check_coverage(&fields, true),
+            Err(Refusal::SignatureIncomplete)
+        );
         let doubled = Presented {
             components: [&with_digest.components[..], &["@path".into()]].concat(),
             ..with_digest.clone()

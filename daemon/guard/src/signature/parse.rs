@@ -5,9 +5,7 @@
 
 use std::convert::Infallible;
 
-use sfv::visitor::{
-    DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor,
-};
+use sfv::visitor::{DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor};
 use sfv::{BareItemFromInput, ItemSerializer, KeyRef};
 
 /// One member of `Signature-Input`.
@@ -33,18 +31,25 @@ pub(super) struct Member<'a> {
 #[derive(Default)]
 pub(super) struct InputMembers<'a>(Vec<Member<'a>>);
 
-/// All members of a `Signature` field: label and bytes; `None` where a member is no byte sequence.
+/// Labels and bytes of a `Signature` field; `None` where a member is no byte sequence.
+pub(super) type Signatures<'a> = Vec<(&'a str, Option<Vec<u8>>)>;
+
+/// All members of a `Signature` field, equal labels included.
 #[derive(Default)]
-pub(super) struct SignatureMembers<'a>(Vec<(&'a str, Option<Vec<u8>>)>);
+pub(super) struct SignatureMembers<'a>(Signatures<'a>);
 
 /// Reads a `Signature-Input` field. `None` if it is no dictionary.
 pub(super) fn signature_input(field: &[u8]) -> Option<Vec<Member<'_>>> {
-    sfv::Parser::new(field).parse_dictionary_with_visitor(InputMembers::default()).ok()
+    sfv::Parser::new(field)
+        .parse_dictionary_with_visitor(InputMembers::default())
+        .ok()
 }
 
 /// Reads a `Signature` field. `None` if it is no dictionary.
-pub(super) fn signature(field: &[u8]) -> Option<Vec<(&str, Option<Vec<u8>>)>> {
-    sfv::Parser::new(field).parse_dictionary_with_visitor(SignatureMembers::default()).ok()
+pub(super) fn signature(field: &[u8]) -> Option<Signatures<'_>> {
+    sfv::Parser::new(field)
+        .parse_dictionary_with_visitor(SignatureMembers::default())
+        .ok()
 }
 
 impl<'a> DictionaryVisitor<'a> for InputMembers<'a> {
@@ -52,7 +57,10 @@ impl<'a> DictionaryVisitor<'a> for InputMembers<'a> {
     type Error = Infallible;
 
     fn entry(&mut self, key: &'a KeyRef) -> Result<impl EntryVisitor<'a>, Infallible> {
-        self.0.push(Member { label: key.as_str(), ..Member::default() });
+        self.0.push(Member {
+            label: key.as_str(),
+            ..Member::default()
+        });
         Ok(self.0.last_mut())
     }
 
@@ -91,7 +99,7 @@ impl<'a> InnerListVisitor<'a> for &mut Member<'a> {
     type Error = Infallible;
 
     fn item(&mut self) -> Result<impl ItemVisitor<'a>, Infallible> {
-        Ok(Component(&mut **self))
+        Ok(Component(self))
     }
 
     fn finish(self) -> Result<impl ParameterVisitor<'a>, Infallible> {
@@ -159,7 +167,9 @@ impl<'a> ItemVisitor<'a> for Component<'_, 'a> {
             member.serialised.push(' ');
         }
         ItemSerializer::with_buffer(&mut member.serialised).bare_item(&value);
-        member.components.push(value.as_string().map(|name| name.as_str().to_owned()));
+        member
+            .components
+            .push(value.as_string().map(|name| name.as_str().to_owned()));
         Ok(ComponentParameters(member))
     }
 }
@@ -184,7 +194,7 @@ impl<'a> ParameterVisitor<'a> for ComponentParameters<'_, 'a> {
 }
 
 impl<'a> DictionaryVisitor<'a> for SignatureMembers<'a> {
-    type Out = Vec<(&'a str, Option<Vec<u8>>)>;
+    type Out = Signatures<'a>;
     type Error = Infallible;
 
     fn entry(&mut self, key: &'a KeyRef) -> Result<impl EntryVisitor<'a>, Infallible> {

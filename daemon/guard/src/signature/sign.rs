@@ -39,12 +39,23 @@ pub fn sign(signer: &Signer<'_>, message: Message<'_>, body: &[u8]) -> Result<He
             components.push(CONTENT_TYPE);
         }
     }
-    let covered = components.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" ");
+    let covered = components
+        .iter()
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(" ");
     let parameters = format!(
         "({covered});created={};nonce=\"{}\";keyid=\"{}\";alg=\"{HMAC_SHA256}\";tag=\"{TAG}\"",
         signer.created, signer.nonce, signer.session_id,
     );
-    let base = signature_base(&Message { headers: &headers, ..message }, components, &parameters)?;
+    let base = signature_base(
+        &Message {
+            headers: &headers,
+            ..message
+        },
+        components,
+        &parameters,
+    )?;
     let mut mac = signer.key.hmac();
     mac.update(&base);
     let signature = STANDARD.encode(mac.finalize().into_bytes());

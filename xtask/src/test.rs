@@ -1,0 +1,73 @@
+//! `cargo xtask test`: everything that can be tested, with what it needs.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::setup::{self, Purpose};
+use crate::{build, paths, process};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Only the tests of the Rust code; no SDK and no browser.
+    #[arg(long)]
+    rust: bool,
+    /// Passed on to `cargo test`.
+    #[arg(last = true)]
+    cargo: Vec<String>,
+}
+
+/// Node packages with their own lock files.
+const NODE_PACKAGES: [&str; 2] = ["sdk/js", "tests/browser"];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    setup::ready(Purpose::Test)?;
+    build::objects()?;
+    if !arguments.rust {
+        NODE_PACKAGES.iter().try_for_each(|package| install(package))?;
+        process::run(
+            Command::new("npm")
+                .current_dir(paths::root())
+                .args(["test", "--prefix", "sdk/js"]),
+        )?;
+    }
+    // The black-box suites start the daemon of the same profile, with the XDP program inside.
+    process::run(cargo().args(["build", "--package", "portcullis"]))?;
+    let mut tests = cargo();
+    tests.args(["test", "--workspace", "--exclude", "portcullis-ebpf"]);
+    if arguments.rust {
+        tests.args(["--", "--skip", "a_backbone_page"]);
+    }
+    process::run(tests.args(&arguments.cargo))
+}
+
+/// Installs the packages of a lock file, unless that was done since it changed.
+pub(crate) fn install(package: &str) -> Result<()> {
+    let folder = paths::root().join(package);
+    let is_newer = |a: &Path, b: &Path| {
+        let time = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+        time(a) >= time(b)
+    };
+    if is_newer(
+        &folder.join("node_modules/.package-lock.json"),
+        &folder.join("package-lock.json"),
+    ) {
+        return Ok(());
+    }
+    process::run(
+        Command::new("npm")
+            .current_dir(folder)
+            .args(["ci", "--no-audit", "--no-fund"]),
+    )
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .current_dir(paths::root())
+        .env("CARGO_TARGET_DIR", paths::target());
+    cargo
+}
