@@ -7,6 +7,8 @@
 mod packet;
 #[cfg(feature = "bench")]
 mod report;
+#[cfg(feature = "bench")]
+mod verify;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -29,12 +31,15 @@ pub(crate) struct Arguments {
 enum Bench {
     /// Nanoseconds per packet of the XDP program.
     Packet,
+    /// The cost of verifying a call: in the guard alone, and in the whole daemon.
+    Verify,
 }
 
 #[cfg(feature = "bench")]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let report = match arguments.name {
         Bench::Packet => packet::measure(arguments.quick)?,
+        Bench::Verify => verify::measure(arguments.quick)?,
     };
     report.print(arguments.json)
 }
@@ -46,12 +51,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     use crate::{build, paths, process, setup};
 
     setup::ready(setup::Purpose::Bench)?;
-    build::objects()?;
+    build::run(&build::Arguments::default())?;
     let name = arguments.name.to_possible_value();
     let name = name.as_ref().map_or("", |name| name.get_name());
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo
         .env("CARGO_TARGET_DIR", paths::target())
+        .env("PORTCULLIS_BIN", paths::target().join("release/portcullis"))
         .args([
             "run",
             "--quiet",
