@@ -9,17 +9,22 @@ use crate::clock;
 use crate::config::Config;
 use crate::enforcer::{Enforcer, EnforcerError, Flow, Origin, Target};
 use crate::listener::connections::{Connections, Doom};
+use crate::throttle::{Leave, Throttle};
 
 /// The kernel refused what the guard decided. The intention stands, the enforcement does not.
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel does not enforce it: {0}")]
 pub struct KernelError(#[from] EnforcerError);
 
+/// Refusals that are written to the log, a second.
+const REFUSALS_TOLD: u32 = 50;
+
 /// Everything that workers and the control socket share.
 pub struct Gate {
     guard: Guard,
     enforcer: Option<Enforcer>,
     connections: Connections,
+    refusals_told: Throttle,
     config: Config,
     started: WallMillis,
 }
@@ -32,6 +37,7 @@ impl Gate {
             guard,
             enforcer,
             connections: Connections::default(),
+            refusals_told: Throttle::new(REFUSALS_TOLD),
             config,
             started: clock::now().wall,
         }
@@ -110,7 +116,7 @@ impl Gate {
                 Ok(())
             }
             Effect::Report(incident) => {
-                report(&incident);
+                self.report(&incident);
                 Ok(())
             }
         }
@@ -132,6 +138,13 @@ impl Gate {
         }
     }
 
+    /// Every refusal is counted and remembered; only so many are written. A stranger does not fill the disk.
+    fn report(&self, incident: &Incident) {
+        if let Leave::Granted(left_out) = self.refusals_told.ask(clock::monotonic()) {
+            tell(incident, left_out);
+        }
+    }
+
     fn in_kernel(&self, act: impl FnOnce(&Enforcer) -> Result<(), EnforcerError>) -> Result<(), KernelError> {
         self.enforcer.as_ref().map_or(Ok(()), act).map_err(KernelError)
     }
@@ -145,7 +158,7 @@ fn kernel_origin(origin: portcullis_guard::blacklist::Origin) -> Origin {
 }
 
 /// The path comes from a client: the debug form escapes what a terminal would obey.
-fn report(incident: &Incident) {
+fn tell(incident: &Incident, left_out: u64) {
     tracing::info!(
         reference = %incident.reference,
         cause = incident.refusal.cause(),
@@ -156,6 +169,7 @@ fn report(incident: &Incident) {
         rule = incident.rule,
         waived = incident.waived,
         explanation = incident.explanation,
+        left_out,
         "refused"
     );
 }

@@ -16,3 +16,4 @@ pub mod run;
 pub mod safety;
 pub mod state;
 pub mod telemetry;
+pub mod throttle;

@@ -2,7 +2,8 @@
 //!
 //! The kernel maps mirror this set; they are never the source of truth. Every ban ends (invariant I4).
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -158,7 +159,37 @@ pub struct Standing {
 pub struct Blacklist {
     bans: BTreeMap<IpNet, Ban>,
     allowed: BTreeMap<IpNet, Allowed>,
+    lengths: Lengths,
     capacity: usize,
+}
+
+/// The prefix lengths that entries had since the start, longest first: an address is looked up once for each.
+#[derive(Debug, Default)]
+struct Lengths {
+    v4: BTreeSet<Reverse<u8>>,
+    v6: BTreeSet<Reverse<u8>>,
+}
+
+impl Lengths {
+    fn add(&mut self, network: IpNet) {
+        let lengths = match network {
+            IpNet::V4(_) => &mut self.v4,
+            IpNet::V6(_) => &mut self.v6,
+        };
+        lengths.insert(Reverse(network.prefix_len()));
+    }
+
+    /// The networks that contain an address and may have an entry, from the host outwards.
+    fn networks_of(&self, address: IpAddr) -> impl Iterator<Item = IpNet> {
+        let address = address.to_canonical();
+        let lengths = match address {
+            IpAddr::V4(_) => &self.v4,
+            IpAddr::V6(_) => &self.v6,
+        };
+        lengths
+            .iter()
+            .filter_map(move |&Reverse(length)| IpNet::new(address, length).ok().map(|network| network.trunc()))
+    }
 }
 
 /// Entries that the never-ban set holds: it is for management networks, not for lists.
@@ -171,6 +202,7 @@ impl Blacklist {
         Self {
             bans: BTreeMap::new(),
             allowed: BTreeMap::new(),
+            lengths: Lengths::default(),
             capacity,
         }
     }
@@ -200,6 +232,7 @@ impl Blacklist {
             reference: order.reference,
             ends: now.mono.after(order.ttl),
         };
+        self.lengths.add(network);
         Ok(self.bans.entry(network).insert_entry(ban).into_mut())
     }
 
@@ -267,14 +300,19 @@ impl Blacklist {
         if self.bans.is_empty() {
             return None;
         }
-        let ban = supernets(address).find_map(|network| self.in_force(network, now))?;
+        let ban = self
+            .lengths
+            .networks_of(address)
+            .find_map(|network| self.in_force(network, now))?;
         self.covering_allowed(address).is_none().then_some(ban)
     }
 
     /// Everything known of an address.
     #[must_use]
     pub fn standing(&self, address: IpAddr, now: Now) -> Standing {
-        let bans = supernets(address)
+        let bans = self
+            .lengths
+            .networks_of(address)
             .filter_map(|network| self.in_force(network, now))
             .cloned()
             .collect();
@@ -293,6 +331,7 @@ impl Blacklist {
         if !self.allowed.contains_key(&network) && self.allowed.len() >= NEVER_BAN_CAPACITY {
             return Err(AllowRefused::Full(NEVER_BAN_CAPACITY));
         }
+        self.lengths.add(network);
         // A fixed entry stays fixed when the operator names it again.
         let fixed = entry.fixed || self.allowed.get(&network).is_some_and(|old| old.fixed);
         self.allowed.insert(
@@ -333,7 +372,9 @@ impl Blacklist {
     }
 
     fn covering_allowed(&self, address: IpAddr) -> Option<&Allowed> {
-        supernets(address).find_map(|network| self.allowed.get(&network))
+        self.lengths
+            .networks_of(address)
+            .find_map(|network| self.allowed.get(&network))
     }
 }
 
@@ -351,15 +392,6 @@ fn canonical(network: IpNet) -> IpNet {
 
 fn overlap(a: IpNet, b: IpNet) -> bool {
     a.contains(&b) || b.contains(&a)
-}
-
-/// The networks that contain an address, from the host outwards.
-fn supernets(address: IpAddr) -> impl Iterator<Item = IpNet> {
-    let address = address.to_canonical();
-    let longest = IpNet::from(address).max_prefix_len();
-    (0..=longest)
-        .rev()
-        .filter_map(move |length| IpNet::new(address, length).ok().map(|network| network.trunc()))
 }
 
 #[cfg(test)]
@@ -407,6 +439,31 @@ mod tests {
         assert!(list.banned(ip("10.0.0.1"), at(60)).is_none());
         assert_eq!(list.expire(at(60)).len(), 1);
         assert!(list.is_empty());
+    }
+
+    #[test]
+    fn the_most_specific_entry_comes_first() {
+        let mut list = Blacklist::new(10);
+        for network in [
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.3/32",
+            "2001:db8::/32",
+            "2001:db8::1/128",
+        ] {
+            list.ban(order(network, 60), at(0)).unwrap();
+        }
+        let covering = |address| {
+            list.standing(ip(address), at(1))
+                .bans
+                .iter()
+                .map(|ban| ban.network.prefix_len())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(covering("10.1.2.3"), [32, 16, 8]);
+        assert_eq!(covering("10.9.9.9"), [8]);
+        assert_eq!(covering("2001:db8::1"), [128, 32]);
+        assert_eq!(covering("11.0.0.1"), []);
     }
 
     #[test]

@@ -100,10 +100,17 @@ impl Guard {
     pub fn revoke(&self, id: SessionId, now: Now) -> Option<Vec<Effect>> {
         let thresholds = &self.policy.thresholds;
         let record = self.sessions.shard(id).end(id, None, thresholds.half_life, now)?;
-        let ended = Effect::SessionEnded { session: id, ttl: self.policy.sessions.lifetime };
+        let ended = Effect::SessionEnded {
+            session: id,
+            ttl: self.policy.sessions.lifetime,
+        };
         let connections = record.connections().to_vec();
         // The operator's word has no reference.
-        let drop = Effect::DropFlows { connections, ttl: thresholds.flow_ban, reference: Reference(0) };
+        let drop = Effect::DropFlows {
+            connections,
+            ttl: thresholds.flow_ban,
+            reference: Reference(0),
+        };
         Some(vec![ended, drop])
     }
 
