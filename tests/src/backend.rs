@@ -73,12 +73,10 @@ fn serve(stream: &TcpStream, counter: &AtomicU64) -> Option<()> {
         counter.fetch_add(1, Ordering::SeqCst);
         let answer = format!("{head}{}", String::from_utf8_lossy(&body));
         let status = status(&head);
-        write!(
-            writer,
-            "HTTP/1.1 {status} Made To Order\r\ncontent-length: {}\r\n\r\n{answer}",
-            answer.len()
-        )
-        .ok()?;
+        let length = answer.len();
+        // In one piece: pieces would wait for each other's acknowledgements.
+        let answer = format!("HTTP/1.1 {status} Made To Order\r\ncontent-length: {length}\r\n\r\n{answer}");
+        writer.write_all(answer.as_bytes()).ok()?;
     }
 }
 

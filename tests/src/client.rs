@@ -70,6 +70,7 @@ impl Wire {
     /// If it is gone.
     pub fn over(stream: TcpStream) -> Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
         Ok(Self(BufReader::new(stream)))
     }
 
