@@ -4,8 +4,8 @@
 //! arguments; verdicts and [`Effect`](effect::Effect)s go out. What it decides can therefore be tested by value, and
 //! replayed.
 //!
-//! A request passes through types that only the step before can make:
-//! [`Signed`](guard::Signed) → [`Bound`](guard::Bound) → [`Permit`](guard::Permit). Whoever forwards a request needs
+//! A request passes through types that only the step before can make: a presented signature, a proved one, a
+//! [`Bound`](guard::Bound) request, a [`Permit`](guard::Permit). Whoever forwards a request needs
 //! the `Permit`, so a check that was skipped does not compile.
 
 #![forbid(unsafe_code)]

@@ -146,7 +146,7 @@ impl GuardBench {
         let mut passed = 0;
         let count = u32::try_from(self.requests.len())?;
         let each = per_item(count, || {
-            passed = self.requests.iter().filter(|headers| self.passes(headers)).count()
+            passed = self.requests.iter().filter(|headers| self.passes(headers)).count();
         });
         ensure!(
             passed == self.requests.len(),
