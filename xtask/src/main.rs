@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod check;
+mod demo;
 mod paths;
 mod process;
 mod setup;
@@ -27,6 +28,8 @@ enum Task {
     Setup(setup::Arguments),
     /// Build target/release/portcullis with the XDP program embedded.
     Build(build::Arguments),
+    /// Show the whole gate at work, on real packets in network namespaces.
+    Demo(demo::Arguments),
     /// Test everything: Rust, SDK, browser, kernel.
     Test(test::Arguments),
     /// Check formatting, lints, documentation and architecture.
@@ -40,6 +43,7 @@ impl Task {
         match self {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Build(arguments) => build::run(&arguments).map(drop),
+            Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),

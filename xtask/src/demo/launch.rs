@@ -1,0 +1,68 @@
+//! Before the show: rights, programs, the daemon, the application's packages.
+
+use std::{
+    env,
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::{Arguments, BINARY};
+use crate::{build, paths, process, setup};
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    ensure!(
+        process::is_root(),
+        "the demo makes network namespaces and attaches an XDP program, and only root may\n\
+         hint: sudo env \"PATH=$PATH\" cargo xtask demo"
+    );
+    setup::ready(setup::Purpose::Demo)?;
+    let daemon = daemon()?;
+    install_application()?;
+    become_the_show(arguments, &daemon)
+}
+
+fn daemon() -> Result<PathBuf> {
+    match env::var_os(BINARY) {
+        Some(named) => {
+            let named = PathBuf::from(named);
+            std::path::absolute(&named).with_context(|| format!("failed to find {}", named.display()))
+        }
+        None => build::run(&build::Arguments::default()),
+    }
+}
+
+fn install_application() -> Result<()> {
+    let folder = paths::root().join("tests/browser");
+    if folder.join("node_modules/express").is_dir() {
+        return Ok(());
+    }
+    eprintln!("demo: installing Express, for the application behind the gate");
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder)
+        .args(["ci", "--no-audit", "--no-fund"])
+        .stdout(Stdio::null());
+    process::run(&mut npm)
+}
+
+/// Replaces this process: one process then gets the signals, and nothing of ours outlives it.
+fn become_the_show(arguments: &Arguments, daemon: &std::path::Path) -> Result<()> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .env("CARGO_TARGET_DIR", paths::target())
+        .env(BINARY, daemon)
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "xtask",
+            "--features",
+            "demo",
+        ])
+        .args(["--", "demo"])
+        .args(arguments.keep.then_some("--keep"));
+    bail!("failed to start cargo: {}", cargo.exec())
+}
