@@ -5,7 +5,7 @@
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
-use sha2::{Digest, Sha256};
+use siphasher::sip128::SipHasher13;
 
 use crate::request::{ClientAddress, Source};
 
@@ -14,7 +14,7 @@ use crate::request::{ClientAddress, Source};
 pub struct Binding {
     /// From where.
     pub source: Source,
-    /// By which browser: the SHA-256 of the User-Agent field, first half.
+    /// By which browser: a hash of the User-Agent field.
     pub user_agent: [u8; 16],
 }
 
@@ -34,8 +34,8 @@ impl Binding {
     #[must_use]
     pub fn of(client: ClientAddress, headers: &HeaderMap) -> Self {
         let agent = headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
-        let mut user_agent = [0; 16];
-        user_agent.copy_from_slice(&Sha256::digest(agent)[..16]);
+        // Whoever wants the same hash can send the same User-Agent, so it need not be a cryptographic one.
+        let user_agent = SipHasher13::new().hash(agent).as_bytes();
         Self {
             source: client.source(),
             user_agent,

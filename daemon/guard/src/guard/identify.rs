@@ -12,7 +12,7 @@ use crate::session::record::Record;
 use crate::session::token;
 use crate::signature::base::{Message, signature_base};
 use crate::signature::digest::{self, BodyDigest};
-use crate::signature::input::{self, Presented};
+use crate::signature::input::{Fields, Presented};
 use crate::signature::{HMAC_SHA256, mac_matches};
 use crate::time::Now;
 
@@ -31,7 +31,7 @@ struct Signed {
 
 /// Everything that a signature is checked against, gathered before the session is locked.
 struct Claim<'a> {
-    presented: &'a Presented,
+    presented: &'a Presented<'a>,
     session: SessionId,
     nonce: Nonce<'a>,
     base: Vec<u8>,
@@ -40,7 +40,8 @@ struct Claim<'a> {
 
 impl Guard {
     pub(super) fn identify(&self, request: &Request<'_>, now: Now) -> Result<Bound, Box<Fault>> {
-        let presented = input::present(request.headers)?;
+        let fields = Fields::of(request.headers)?;
+        let presented = fields.present()?;
         let claim = self.claim(&presented, request, now)?;
         let digest = request.has_body.then(|| digest::claimed(request.headers)).transpose()?;
         let mut shard = self.sessions.shard(claim.session);
@@ -65,7 +66,7 @@ impl Guard {
         })
     }
 
-    fn claim<'a>(&self, presented: &'a Presented, request: &Request<'_>, now: Now) -> Result<Claim<'a>, Refusal> {
+    fn claim<'a>(&self, presented: &'a Presented<'a>, request: &Request<'_>, now: Now) -> Result<Claim<'a>, Refusal> {
         presented.check_coverage(request.headers, request.has_body)?;
         if presented.alg != HMAC_SHA256 {
             return Err(Refusal::AlgorithmMismatch);
@@ -80,7 +81,7 @@ impl Guard {
             query: request.query,
             headers: request.headers,
         };
-        let components = presented.components.iter().map(String::as_str);
+        let components = presented.components.iter().map(AsRef::as_ref);
         let base = signature_base(&message, components, &presented.parameters)?;
         let binding = Binding::of(request.client, request.headers);
         Ok(Claim {
@@ -141,6 +142,6 @@ impl Guard {
 
     fn ask_for_fresh(&self, refusal: Refusal, claim: &Claim<'_>, now: Now) -> Box<Fault> {
         let nonce = self.issuer.issue(claim.session, &claim.binding, now);
-        Fault::by(refusal, claim.session).with_fresh(claim.presented.keyid.clone(), nonce)
+        Fault::by(refusal, claim.session).with_fresh(claim.presented.keyid.to_string(), nonce)
     }
 }

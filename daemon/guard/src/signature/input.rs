@@ -1,5 +1,6 @@
 //! Finding the one signature that is ours, and reading it strictly.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -19,56 +20,78 @@ pub const SIGNATURE: HeaderName = HeaderName::from_static("signature");
 /// Both fields together may be this long; a client of ours needs 400 bytes.
 pub const FIELDS_LIMIT: usize = 4096;
 
+/// Signatures that one request may carry, ours and others'.
+const MOST_SIGNATURES: usize = 16;
+
+/// The two fields of a request, joined where they came in several lines.
+pub struct Fields<'a> {
+    input: Cow<'a, [u8]>,
+    signature: Cow<'a, [u8]>,
+}
+
 /// A signature that claims to be ours and is complete. Nothing is proved yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Presented {
+pub struct Presented<'a> {
     /// Names of the covered components, in the client's order.
-    pub components: Vec<String>,
+    pub components: Vec<Cow<'a, str>>,
     /// Seconds since the Unix epoch.
     pub created: i64,
     /// The client's own limit.
     pub expires: Option<i64>,
     /// As sent.
-    pub nonce: String,
+    pub nonce: Cow<'a, str>,
     /// As sent.
-    pub keyid: String,
+    pub keyid: Cow<'a, str>,
     /// As sent.
-    pub alg: String,
+    pub alg: Cow<'a, str>,
     /// The value of `@signature-params`.
     pub parameters: String,
     /// The bytes of the signature.
     pub signature: Vec<u8>,
 }
 
-/// Finds the signature with our tag.
-///
-/// # Errors
-/// [`Refusal::SignatureMissing`], [`Refusal::SignatureMalformed`] or [`Refusal::SignatureAmbiguous`].
-pub fn present(headers: &HeaderMap) -> Result<Presented, Refusal> {
-    let inputs = joined(headers, &SIGNATURE_INPUT)?.ok_or(Refusal::SignatureMissing)?;
-    let inputs = parse::signature_input(&inputs).ok_or(Refusal::SignatureMalformed)?;
-    let signatures = joined(headers, &SIGNATURE)?.unwrap_or_default();
-    let mut signatures = parse::signature(&signatures).ok_or(Refusal::SignatureMalformed)?;
-    if has_double(inputs.iter().map(|member| member.label)) || has_double(signatures.iter().map(|(label, _)| *label)) {
-        return Err(Refusal::SignatureAmbiguous);
+impl<'a> Fields<'a> {
+    /// Takes the fields of a request.
+    ///
+    /// # Errors
+    /// [`Refusal::SignatureMissing`] without `Signature-Input`; [`Refusal::SignatureMalformed`] if they are too long.
+    pub fn of(headers: &'a HeaderMap) -> Result<Self, Refusal> {
+        let input = joined(headers, &SIGNATURE_INPUT)?.ok_or(Refusal::SignatureMissing)?;
+        let signature = joined(headers, &SIGNATURE)?.unwrap_or_default();
+        Ok(Self { input, signature })
     }
-    let mut ours = inputs.into_iter().filter(|member| member.tag.as_deref() == Some(TAG));
-    let member = ours.next().ok_or(Refusal::SignatureMissing)?;
-    if ours.next().is_some() {
-        return Err(Refusal::SignatureAmbiguous);
+
+    /// Finds the signature with our tag.
+    ///
+    /// # Errors
+    /// [`Refusal::SignatureMissing`], [`Refusal::SignatureMalformed`] or [`Refusal::SignatureAmbiguous`].
+    pub fn present(&self) -> Result<Presented<'_>, Refusal> {
+        let inputs = parse::signature_input(&self.input).ok_or(Refusal::SignatureMalformed)?;
+        let mut signatures = parse::signature(&self.signature).ok_or(Refusal::SignatureMalformed)?;
+        if inputs.len() > MOST_SIGNATURES || signatures.len() > MOST_SIGNATURES {
+            return Err(Refusal::SignatureMalformed);
+        }
+        if has_double(inputs.iter().map(|member| member.label))
+            || has_double(signatures.iter().map(|(label, _)| *label))
+        {
+            return Err(Refusal::SignatureAmbiguous);
+        }
+        let mut ours = inputs.into_iter().filter(|member| member.tag.as_deref() == Some(TAG));
+        let member = ours.next().ok_or(Refusal::SignatureMissing)?;
+        if ours.next().is_some() {
+            return Err(Refusal::SignatureAmbiguous);
+        }
+        let position = signatures.iter().position(|(label, _)| *label == member.label);
+        let signature = position.map(|position| signatures.swap_remove(position).1);
+        complete(member, signature.flatten()).ok_or(Refusal::SignatureMalformed)
     }
-    let position = signatures.iter().position(|(label, _)| *label == member.label);
-    let signature = position
-        .map(|position| signatures.swap_remove(position).1)
-        .ok_or(Refusal::SignatureMalformed)?;
-    complete(member, signature).ok_or(Refusal::SignatureMalformed)
 }
 
 /// All values of a field as one, as RFC 8941 section 4.2 says.
-fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<std::borrow::Cow<'a, [u8]>>, Refusal> {
+fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<Cow<'a, [u8]>>, Refusal> {
     let mut values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
     let Some(first) = values.next() else { return Ok(None) };
-    let mut whole = std::borrow::Cow::Borrowed(first);
+    let mut whole = Cow::Borrowed(first);
     for value in values {
         whole.to_mut().extend_from_slice(b", ");
         whole.to_mut().extend_from_slice(value);
@@ -88,7 +111,7 @@ fn has_double<'a>(labels: impl Iterator<Item = &'a str>) -> bool {
         .any(|(index, label)| labels[..index].contains(label))
 }
 
-fn complete(member: Member<'_>, signature: Option<Vec<u8>>) -> Option<Presented> {
+fn complete(member: Member<'_>, signature: Option<Vec<u8>>) -> Option<Presented<'_>> {
     if member.malformed {
         return None;
     }
@@ -104,13 +127,13 @@ fn complete(member: Member<'_>, signature: Option<Vec<u8>>) -> Option<Presented>
     })
 }
 
-impl Presented {
+impl Presented<'_> {
     /// Whether everything is covered that this request needs covered, each once.
     ///
     /// # Errors
     /// [`Refusal::SignatureIncomplete`]; [`Refusal::SignatureAmbiguous`] for a component named twice.
     pub fn check_coverage(&self, headers: &HeaderMap, has_body: bool) -> Result<(), Refusal> {
-        if has_double(self.components.iter().map(String::as_str)) {
+        if has_double(self.components.iter().map(AsRef::as_ref)) {
             return Err(Refusal::SignatureAmbiguous);
         }
         let covers = |name: &str| self.components.iter().any(|component| component == name);
@@ -127,7 +150,7 @@ impl Presented {
     }
 }
 
-impl Presented {
+impl Presented<'_> {
     /// Whether the signature was made just now.
     ///
     /// # Errors
@@ -163,6 +186,22 @@ mod tests {
         headers
     }
 
+    fn present(headers: &HeaderMap) -> Result<Presented<'static>, Refusal> {
+        let fields = Fields::of(headers)?;
+        let presented = fields.present()?;
+        Ok(Presented {
+            components: presented
+                .components
+                .iter()
+                .map(|name| Cow::Owned(name.to_string()))
+                .collect(),
+            nonce: presented.nonce.into_owned().into(),
+            keyid: presented.keyid.into_owned().into(),
+            alg: presented.alg.into_owned().into(),
+            ..presented
+        })
+    }
+
     const OURS: &str = r#"p=("@method" "@authority" "@path" "@query");created=1;nonce="n";keyid="k";alg="hmac-sha256";tag="portcullis-1""#;
 
     #[test]
@@ -181,7 +220,7 @@ mod tests {
         let strict =
             r#"("@query" "@method");tag="portcullis-1";odd;x=?0;y=1.5;alg="a";keyid="k\"\\";nonce="n";created=-5"#;
         assert_eq!(presented.parameters, strict);
-        assert_eq!((presented.keyid.as_str(), presented.created), ("k\"\\", -5));
+        assert_eq!((presented.keyid.as_ref(), presented.created), ("k\"\\", -5));
     }
 
     #[test]
@@ -237,6 +276,18 @@ mod tests {
                 Some(refusal),
                 "{input:?} {signature:?}"
             );
+        }
+    }
+
+    #[test]
+    fn long_lists_are_refused_before_they_are_compared() {
+        let many = |item: fn(usize) -> String| (0..100).map(item).collect::<Vec<_>>();
+        let components = OURS.replace("\"@query\"", &many(|n| format!("\"x-{n}\"")).join(" "));
+        let parameters = format!("{OURS}{}", many(|n| format!(";p{n}")).concat());
+        let labels = format!("{OURS}, {}", many(|n| format!("q{n}=()")).join(", "));
+        for input in [components, parameters, labels] {
+            let refusal = present(&headers(&[&input], &["p=:AA==:"])).err();
+            assert_eq!(refusal, Some(Refusal::SignatureMalformed), "{input}");
         }
     }
 

@@ -3,23 +3,28 @@
 //! A parsed dictionary would do, but it silently keeps the last of two equal labels (RFC 8941 section 4.2.2), and a
 //! doubled label is what somebody sends who hopes that two readers disagree.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 
 use sfv::visitor::{DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor};
 use sfv::{BareItemFromInput, ItemSerializer, KeyRef};
+
+/// Components, and parameters, that one signature may have; ours have six at most. What is looked through again and
+/// again must be short.
+const MOST_ITEMS: usize = 32;
 
 /// One member of `Signature-Input`.
 #[derive(Debug, Default)]
 pub(super) struct Member<'a> {
     pub(super) label: &'a str,
     /// Names of covered components, in order; `None` marks one with parameters or of a wrong type.
-    pub(super) components: Vec<Option<String>>,
+    pub(super) components: Vec<Option<Cow<'a, str>>>,
     pub(super) created: Option<i64>,
     pub(super) expires: Option<i64>,
-    pub(super) nonce: Option<String>,
-    pub(super) keyid: Option<String>,
-    pub(super) alg: Option<String>,
-    pub(super) tag: Option<String>,
+    pub(super) nonce: Option<Cow<'a, str>>,
+    pub(super) keyid: Option<Cow<'a, str>>,
+    pub(super) alg: Option<Cow<'a, str>>,
+    pub(super) tag: Option<Cow<'a, str>>,
     /// A known parameter had a value of the wrong type, or one appeared twice.
     pub(super) malformed: bool,
     /// The inner list and its parameters in strict serialisation (RFC 9421 section 2.3), in the client's order.
@@ -57,10 +62,7 @@ impl<'a> DictionaryVisitor<'a> for InputMembers<'a> {
     type Error = Infallible;
 
     fn entry(&mut self, key: &'a KeyRef) -> Result<impl EntryVisitor<'a>, Infallible> {
-        self.0.push(Member {
-            label: key.as_str(),
-            ..Member::default()
-        });
+        self.0.push(Member::new(key.as_str()));
         Ok(self.0.last_mut())
     }
 
@@ -114,15 +116,18 @@ impl<'a> ParameterVisitor<'a> for &mut Member<'a> {
 
     fn parameter(&mut self, key: &'a KeyRef, value: BareItemFromInput<'a>) -> Result<(), Infallible> {
         let name = key.as_str();
-        self.malformed |= self.seen.contains(&name);
-        self.seen.push(name);
+        if self.seen.len() < MOST_ITEMS && !self.seen.contains(&name) {
+            self.seen.push(name);
+        } else {
+            self.malformed = true;
+        }
         self.serialised.push(';');
         self.serialised.push_str(name);
         if value.as_boolean() != Some(true) {
             self.serialised.push('=');
             ItemSerializer::with_buffer(&mut self.serialised).bare_item(&value);
         }
-        self.keep(name, &value);
+        self.keep(name, value);
         Ok(())
     }
 
@@ -131,21 +136,39 @@ impl<'a> ParameterVisitor<'a> for &mut Member<'a> {
     }
 }
 
-impl Member<'_> {
+impl<'a> Member<'a> {
+    /// With room for what our own clients send.
+    fn new(label: &'a str) -> Self {
+        Self {
+            label,
+            components: Vec::with_capacity(6),
+            seen: Vec::with_capacity(6),
+            serialised: String::with_capacity(320),
+            ..Self::default()
+        }
+    }
+
     /// Keeps a parameter of RFC 9421 section 2.3; others are signed but mean nothing to us.
-    fn keep(&mut self, name: &str, value: &BareItemFromInput<'_>) {
-        let text = || value.as_string().map(|text| text.as_str().to_owned());
-        let seconds = || value.as_integer().map(i64::from);
+    fn keep(&mut self, name: &str, value: BareItemFromInput<'a>) {
         let understood = match name {
-            "created" => keep_in(&mut self.created, seconds()),
-            "expires" => keep_in(&mut self.expires, seconds()),
-            "nonce" => keep_in(&mut self.nonce, text()),
-            "keyid" => keep_in(&mut self.keyid, text()),
-            "alg" => keep_in(&mut self.alg, text()),
-            "tag" => keep_in(&mut self.tag, text()),
+            "created" => keep_in(&mut self.created, value.as_integer().map(i64::from)),
+            "expires" => keep_in(&mut self.expires, value.as_integer().map(i64::from)),
+            "nonce" => keep_in(&mut self.nonce, text(value)),
+            "keyid" => keep_in(&mut self.keyid, text(value)),
+            "alg" => keep_in(&mut self.alg, text(value)),
+            "tag" => keep_in(&mut self.tag, text(value)),
             _ => true,
         };
         self.malformed |= !understood;
+    }
+}
+
+/// The text of a string item; borrowed unless it has escapes.
+fn text(value: BareItemFromInput<'_>) -> Option<Cow<'_, str>> {
+    match value {
+        BareItemFromInput::String(Cow::Borrowed(text)) => Some(Cow::Borrowed(text.as_str())),
+        BareItemFromInput::String(Cow::Owned(text)) => Some(Cow::Owned(text.into())),
+        _ => None,
     }
 }
 
@@ -163,13 +186,15 @@ impl<'a> ItemVisitor<'a> for Component<'_, 'a> {
 
     fn bare_item(self, value: BareItemFromInput<'a>) -> Result<impl ParameterVisitor<'a, Out = ()>, Infallible> {
         let Self(member) = self;
+        if member.components.len() == MOST_ITEMS {
+            member.malformed = true;
+            return Ok(ComponentParameters(member));
+        }
         if !member.components.is_empty() {
             member.serialised.push(' ');
         }
         ItemSerializer::with_buffer(&mut member.serialised).bare_item(&value);
-        member
-            .components
-            .push(value.as_string().map(|name| name.as_str().to_owned()));
+        member.components.push(text(value));
         Ok(ComponentParameters(member))
     }
 }
