@@ -165,11 +165,13 @@ impl<'a> Member<'a> {
 
 /// The text of a string item; borrowed unless it has escapes.
 fn text(value: BareItemFromInput<'_>) -> Option<Cow<'_, str>> {
-    match value {
-        BareItemFromInput::String(Cow::Borrowed(text)) => Some(Cow::Borrowed(text.as_str())),
-        BareItemFromInput::String(Cow::Owned(text)) => Some(Cow::Owned(text.into())),
-        _ => None,
-    }
+    let BareItemFromInput::String(text) = value else {
+        return None;
+    };
+    Some(match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_str()),
+        Cow::Owned(text) => Cow::Owned(text.into()),
+    })
 }
 
 fn keep_in<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
