@@ -3,7 +3,7 @@
 use std::{
     io,
     net::UdpSocket,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, anyhow};
 use nix::sys::prctl::set_timerslack;
 
-use super::place::Place;
+use super::{patience, place::Place};
 
 const BETWEEN: Duration = Duration::from_micros(20);
 /// How long it goes on afterwards.
@@ -20,16 +20,16 @@ const AFTER: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_millis(50);
 const MOST_BEATS: usize = 50_000;
 
-/// What was sent when, and what arrived.
+/// What was sent when, and how much of it arrived.
 pub(super) struct Beats {
     sent: Vec<Instant>,
-    last_arrived: Option<usize>,
+    arrived: usize,
 }
 
 impl Beats {
-    /// When the first datagram was sent after which none arrived any more; `None` if they all did, or none.
+    /// When the first datagram was sent after which none arrived any more; `None` if they all did.
     pub(super) fn silence(&self) -> Option<Instant> {
-        self.sent.get(self.last_arrived? + 1).copied()
+        self.sent.get(self.arrived).copied()
     }
 
     /// The mean time from one to the next.
@@ -48,17 +48,19 @@ pub(super) fn around<T>(from: &Place, to: &Place, act: impl FnOnce() -> Result<T
     let target = listener.local_addr()?;
     let sender = from.run(|| UdpSocket::bind((from.address, 0)))?;
     sender.connect(target)?;
-    let done = AtomicBool::new(false);
+    let (done, arrived) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let sending = scope.spawn(|| send(&sender, &done));
-        let listening = scope.spawn(|| listen(&listener, &done));
-        let outcome = act();
+        let listening = scope.spawn(|| listen(&listener, &done, &arrived));
+        let has_begun = || Ok((arrived.load(Ordering::Relaxed) > 0).then_some(()));
+        let outcome = patience::until("the first datagram", has_begun).and_then(|()| act());
         thread::sleep(AFTER);
         done.store(true, Ordering::Relaxed);
         let panicked = |_| anyhow!("the metronome panicked");
         let sent = sending.join().map_err(panicked)?;
-        let last_arrived = listening.join().map_err(panicked)??;
-        Ok((outcome?, Beats { sent, last_arrived }))
+        listening.join().map_err(panicked)??;
+        let arrived = arrived.load(Ordering::Relaxed);
+        Ok((outcome?, Beats { sent, arrived }))
     })
 }
 
@@ -76,20 +78,21 @@ fn send(socket: &UdpSocket, done: &AtomicBool) -> Vec<Instant> {
     sent
 }
 
-/// The highest number that arrived.
-fn listen(socket: &UdpSocket, done: &AtomicBool) -> Result<Option<usize>> {
-    let mut last = None;
+/// Notes one more than the highest number that arrived.
+fn listen(socket: &UdpSocket, done: &AtomicBool, arrived: &AtomicUsize) -> io::Result<()> {
     let mut number = [0; size_of::<usize>()];
     loop {
         match socket.recv(&mut number) {
-            Ok(_) => last = last.max(Some(usize::from_be_bytes(number))),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if done.load(Ordering::Relaxed) {
-                    return Ok(last);
-                }
+            Ok(_) => {
+                arrived.fetch_max(usize::from_be_bytes(number) + 1, Ordering::Relaxed);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if done.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(error),
         }
     }
 }

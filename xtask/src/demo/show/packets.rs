@@ -27,9 +27,9 @@ impl Knocks {
     }
 }
 
-/// Sends so many SYNs from this port; 0 for another one each time.
-pub(super) fn knock(place: &Place, port: u16, to: SocketAddr, times: u64) -> Result<Knocks> {
-    let from = SocketAddr::from((place.address, port));
+/// Sends so many SYNs from one port, or each from another one.
+pub(super) fn knock(place: &Place, port: Option<u16>, to: SocketAddr, times: u64) -> Result<Knocks> {
+    let from = port.map(|port| SocketAddr::from((place.address, port)));
     let mut knocks = Knocks::default();
     for _ in 0..times {
         interrupt::check()?;
@@ -40,16 +40,19 @@ pub(super) fn knock(place: &Place, port: u16, to: SocketAddr, times: u64) -> Res
     Ok(knocks)
 }
 
-/// Connects from an address and port, even if an earlier connection had the same.
-pub(super) fn connect(from: SocketAddr, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+/// Connects; from a given address and port even if an earlier connection had the same. Any other port is one that was
+/// not used lately: one of a dropped connection would be dropped as well.
+pub(super) fn connect(from: Option<SocketAddr>, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&from.into())?;
+    if let Some(from) = from {
+        socket.set_reuse_address(true)?;
+        socket.bind(&from.into())?;
+    }
     socket.connect_timeout(&to.into(), patience)?;
     Ok(socket.into())
 }
 
-fn answers(from: SocketAddr, to: SocketAddr) -> io::Result<bool> {
+fn answers(from: Option<SocketAddr>, to: SocketAddr) -> io::Result<bool> {
     match connect(from, to, WAIT) {
         Ok(connection) => {
             // Closed by a reset, so that the port is free for the next.

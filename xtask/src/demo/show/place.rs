@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::PathBuf,
     process::Command,
     thread,
@@ -56,7 +56,6 @@ impl Place {
 
     /// A connection to the gate, from any port.
     pub(super) fn connect(&self) -> Result<TcpStream> {
-        let from = SocketAddr::from((self.address, 0));
-        self.run(|| packets::connect(from, GATE, PATIENCE))
+        self.run(|| packets::connect(None, GATE, PATIENCE))
     }
 }

@@ -120,7 +120,7 @@ fn connection_is_dropped(stage: &mut Stage, ended: &Ended, before: u64) -> Resul
             knocks.sent, knocks.answered
         ),
     );
-    let other = packets::knock(&stage.world.neighbour, 0, GATE, 1)?;
+    let other = packets::knock(&stage.world.neighbour, None, GATE, 1)?;
     ensure!(
         other.answered == 1,
         "another port of the neighbour is not answered either"
@@ -131,10 +131,10 @@ fn connection_is_dropped(stage: &mut Stage, ended: &Ended, before: u64) -> Resul
 /// The gate tells the kernel just after it closed the connection.
 fn unanswered(stage: &Stage, port: u16) -> Result<Knocks> {
     patience::until("the drop of the connection", || {
-        let knocks = packets::knock(&stage.world.neighbour, port, GATE, 1)?;
+        let knocks = packets::knock(&stage.world.neighbour, Some(port), GATE, 1)?;
         Ok(knocks.none_answered().then_some(()))
     })?;
-    packets::knock(&stage.world.neighbour, port, GATE, KNOCKS)
+    packets::knock(&stage.world.neighbour, Some(port), GATE, KNOCKS)
 }
 
 /// The neighbour opens session after session, until the address alone would deserve a ban.

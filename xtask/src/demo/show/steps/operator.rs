@@ -51,7 +51,7 @@ fn ban_is_real(stage: &mut Stage, address: &str) -> Result<()> {
 fn ban_can_be_lifted(stage: &mut Stage, address: &str) -> Result<()> {
     let shown = stage.operator(&["ban", "del", address])?;
     let attacker = stage.world.attacker.clone();
-    let knocks = packets::knock(&attacker, 0, GATE, 1)?;
+    let knocks = packets::knock(&attacker, None, GATE, 1)?;
     stage.tell.say("Whoever is at that address now signs, and is welcome:");
     let mut caller = Caller::open(&attacker)?;
     let request = caller.sign("GET", "/api/orders/1", "")?;
