@@ -3,7 +3,7 @@
 use std::{
     env,
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -21,7 +21,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::ready(setup::Purpose::Demo)?;
     let daemon = daemon()?;
     install_application()?;
-    become_the_show(arguments, &daemon)
+    let show = build_the_show()?;
+    become_the_show(arguments, &show, &daemon)
 }
 
 fn daemon() -> Result<PathBuf> {
@@ -47,22 +48,23 @@ fn install_application() -> Result<()> {
     process::run(&mut npm)
 }
 
-/// Replaces this process: one process then gets the signals, and nothing of ours outlives it.
-fn become_the_show(arguments: &Arguments, daemon: &std::path::Path) -> Result<()> {
+/// xtask again, with what the show needs.
+fn build_the_show() -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo
+        .current_dir(paths::root())
         .env("CARGO_TARGET_DIR", paths::target())
+        .args(["build", "--release", "--package", "xtask", "--features", "demo"]);
+    process::run(&mut cargo)?;
+    Ok(paths::target().join("release/xtask"))
+}
+
+/// Replaces this process: one process then gets the signals, and nothing of ours outlives it.
+fn become_the_show(arguments: &Arguments, show: &Path, daemon: &Path) -> Result<()> {
+    let mut command = Command::new(show);
+    command
         .env(BINARY, daemon)
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "xtask",
-            "--features",
-            "demo",
-        ])
-        .args(["--", "demo"])
+        .arg("demo")
         .args(arguments.keep.then_some("--keep"));
-    bail!("failed to start cargo: {}", cargo.exec())
+    bail!("failed to start {}: {}", show.display(), command.exec())
 }

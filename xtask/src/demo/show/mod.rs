@@ -5,6 +5,7 @@ mod caller;
 mod child;
 mod gate;
 mod interrupt;
+mod keep;
 mod metronome;
 mod narrator;
 mod packets;
@@ -20,7 +21,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use self::{narrator::Narrator, place::Place, proofs::Proof, stage::Stage};
+use self::{narrator::Narrator, proofs::Proof, stage::Stage};
 use super::Arguments;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -35,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     play(&mut stage)?;
     let held = conclude(&stage, started);
     if arguments.keep {
-        stay(&stage);
+        keep::stay(&stage);
     }
     drop(stage);
     tell.say("Taken down: five namespaces, two processes, one directory.");
@@ -91,34 +92,4 @@ fn conclude(stage: &Stage, started: Instant) -> bool {
         tell.detail(&stage.gate.last_words());
     }
     stage.proofs.all_held()
-}
-
-/// Leaves everything running, with hints.
-fn stay(stage: &Stage) {
-    let tell = stage.tell;
-    let gate = &stage.gate;
-    let (url, at) = (world::GATE, |place: &Place| {
-        format!("nsenter --net={}", place.network().display())
-    });
-    let (visitor, attacker) = (at(&stage.world.visitor), at(&stage.world.attacker));
-    tell.title("It is all still there. In another shell, as root:");
-    tell.shows(&format!(
-        "export PORTCULLIS_SOCKET={socket} PATH={folder}:$PATH\n\
-         portcullis status                                    what the gate does\n\
-         portcullis why                                       the last refusals\n\
-         portcullis ban add 10.77.3.2 --for 1m --reason play  drop the attacker's packets\n\
-         {attacker} ping 10.77.0.2                            be the attacker\n\
-         {visitor} curl -i http://{url}/api/orders            a plain call, refused\n\
-         {visitor} sh -c \"$({visitor} portcullis sign GET http://{url}/api/orders)\"   a signed one\n\
-         {home}/portcullis.toml  gate.log                     configuration and log; the gate is process {id}\n",
-        socket = gate.socket().display(),
-        folder = gate.binary().parent().unwrap_or(gate.binary()).display(),
-        home = gate.home().display(),
-        id = gate.id(),
-    ));
-    tell.say(&format!(
-        "Ctrl-C here, or `kill {}`, takes it all down.",
-        std::process::id()
-    ));
-    interrupt::wait();
 }
