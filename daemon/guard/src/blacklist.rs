@@ -103,7 +103,7 @@ pub struct Allowed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BanRefused {
     /// The network overlaps the never-ban set.
-    #[error("{network} overlaps {allowed} in the never-ban set ({reason})")]
+    #[error("{}", never_ban(network, allowed, reason))]
     NeverBan {
         /// What should have been banned.
         network: IpNet,
@@ -129,6 +129,14 @@ pub enum BanRefused {
         /// How many fit.
         capacity: usize,
     },
+}
+
+fn never_ban(network: &IpNet, allowed: &IpNet, reason: &str) -> String {
+    if allowed.contains(network) {
+        format!("{network} is never banned ({reason})")
+    } else {
+        format!("{network} covers {allowed}, which is never banned ({reason})")
+    }
 }
 
 /// Why an entry of the never-ban set was not changed.

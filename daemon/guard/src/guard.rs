@@ -254,6 +254,9 @@ impl Guard {
         let mut shard = self.sessions.shard(session);
         let record = shard.get(session).ok_or_else(|| Fault::of(Refusal::SessionEvicted))?;
         let admission = call.map(|call| record.facts.admit(call, self.policy.mode, now.mono));
+        if admission.as_ref().is_none_or(|admission| admission.verdict.is_ok()) {
+            record.count_call();
+        }
         let vouch = self.deserves_a_word(record, now);
         drop(shard);
         if vouch {

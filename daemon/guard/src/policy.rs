@@ -84,7 +84,8 @@ pub struct Thresholds {
     pub session_ban: Duration,
     /// How long an address is banned.
     pub address_ban: Duration,
-    /// How long the connections of a banned session are dropped at the card.
+    /// How long the connections of a banned session are dropped at the card. They are reset, so this need not be long;
+    /// behind a NAT somebody else may get the same port next.
     pub flow_ban: Duration,
     /// An address with a clean signed call within this time is not banned as a whole.
     pub nat_guard: Duration,
@@ -163,7 +164,7 @@ impl Default for Thresholds {
             half_life: Duration::from_secs(600),
             session_ban: Duration::from_secs(900),
             address_ban: Duration::from_secs(900),
-            flow_ban: Duration::from_secs(300),
+            flow_ban: Duration::from_secs(30),
             nat_guard: Duration::from_secs(600),
         }
     }

@@ -83,7 +83,7 @@ fn causes(status: &Status) -> Table {
 }
 
 fn packets(layer: &PacketLayer) -> Table {
-    let mut table = Table::new(&["PACKETS", "FATE", ">COUNT", ">BYTES", ">WATCHED"]).in_report();
+    let mut table = Table::new(&["PACKETS", "FATE", ">COUNT", ">BYTES", ">WOULD-DROP"]).in_report();
     for count in &layer.packets {
         let fate = if count.dropped { "dropped" } else { "passed" };
         table.row([

@@ -91,6 +91,7 @@ impl From<Refusal> for Box<Fault> {
 /// The account of one refusal while its consequences are drawn.
 struct Account<'a, 'r> {
     request: &'a Request<'r>,
+    refusal: Refusal,
     session: Option<SessionId>,
     points: Points,
     effects: Vec<Effect>,
@@ -117,19 +118,25 @@ impl Account<'_, '_> {
     }
 }
 
+/// Whether a score is as good as at its threshold. Points fade from the first millisecond on, so that four times 50 are
+/// never quite 200.
+fn reaches(score: f32, threshold: f32) -> bool {
+    score >= 0.99 * threshold
+}
+
 impl Guard {
     pub(super) fn refuse(&self, request: &Request<'_>, fault: Box<Fault>, now: Now) -> Judgement<Admission> {
         let enforced = self.policy.mode == Mode::Enforce;
         let mut account = Account {
             request,
+            refusal: fault.refusal,
             session: fault.session,
             points: fault.points(self),
             effects: Vec::new(),
-            notes: fault
-                .violation
-                .as_ref()
-                .map(|violation| violation.explanation.clone())
-                .unwrap_or_default(),
+            notes: fault.violation.as_ref().map_or_else(
+                || fault.refusal.explanation().to_owned(),
+                |violation| violation.explanation.clone(),
+            ),
             enforced,
             now,
         };
@@ -162,7 +169,7 @@ impl Guard {
         let mut shard = self.sessions.shard(session);
         let Some(record) = shard.get(session) else { return };
         let score = record.score.add(account.points.session, thresholds.half_life, now.mono);
-        if score < thresholds.session {
+        if !reaches(score, thresholds.session) {
             return account.note(format_args!("session score {score:.0} of {:.0}", thresholds.session));
         }
         let would = if account.enforced { "" } else { "would be " };
@@ -194,7 +201,7 @@ impl Guard {
             .sources
             .add(source, account.points.address, account.session, half_life, guard, mono);
         let score = tally.score;
-        if score < thresholds.address {
+        if !reaches(score, thresholds.address) {
             return account.note(format_args!("address score {score:.0} of {:.0}", thresholds.address));
         }
         if tally.has_clean_neighbour {
@@ -215,7 +222,7 @@ impl Guard {
         let order = BanOrder {
             network,
             ttl,
-            reason: format!("score {score:.0}"),
+            reason: format!("{}, score {score:.0}", account.refusal.cause()),
             origin: Origin::Score,
             reference: Some(account.request.reference),
             force: false,

@@ -86,7 +86,7 @@ impl Guard {
     #[must_use]
     pub fn sessions(&self, now: Now) -> Vec<SessionSummary> {
         let mut sessions = self.sessions.summaries(self.policy.thresholds.half_life, now);
-        sessions.sort_by_key(|session| session.idle);
+        sessions.sort_by(|a, b| a.idle.cmp(&b.idle).then(b.score.total_cmp(&a.score)));
         sessions
     }
 

@@ -83,7 +83,6 @@ impl Record {
     pub fn touch(&mut self, client: ClientAddress, headers: &HeaderMap, connection: ConnectionId, now: Now) {
         self.client = client;
         self.used = now.mono;
-        self.calls += 1;
         if self.user_agent.is_empty() {
             self.user_agent = shown_user_agent(headers);
         }
@@ -93,6 +92,11 @@ impl Record {
             }
             self.connections.push(connection);
         }
+    }
+
+    /// Counts a call that passed.
+    pub fn count_call(&mut self) {
+        self.calls += 1;
     }
 
     /// Moves the session to other surroundings; `false` if it moved more than `per_hour` times within an hour.
