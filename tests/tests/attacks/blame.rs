@@ -172,9 +172,9 @@ fn pictures_on_a_foreign_page() -> Result<()> {
     Ok(())
 }
 
-/// A foreign page's form posts: a text body needs no preflight either.
+/// A refusal is provoked beside a good call, to use up the nonce of the victim.
 #[test]
-fn a_foreign_page_cannot_open_sessions_for_points() -> Result<()> {
+fn a_refused_navigation_spends_no_nonce() -> Result<()> {
     let (_, daemon) = gate(PROTECT)?;
     let session = Session::open(daemon.address())?;
     let signed = session.sign(&Call::default())?;
