@@ -97,10 +97,14 @@ fn make_secret(directory: &Path, path: &Path) -> Result<Zeroizing<[u8; MasterKey
     let secret = random::secret()?;
     let partial = directory.join(format!("{MASTER_KEY_FILE}.new"));
     let write = || -> io::Result<()> {
+        // What a crash left, or somebody put there: its permissions are not ours.
+        match fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&partial)?;
         file.write_all(&*secret)?;

@@ -51,6 +51,8 @@ pub struct Wanted<'a> {
     pub upstream: SocketAddr,
     /// Where to listen; port 0 for any.
     pub listen: SocketAddr,
+    /// Further keys of `[http]`.
+    pub http: &'a str,
     /// Further sections of the configuration.
     pub extra: &'a str,
     /// A program to start the daemon with, like `nsenter`.
@@ -66,6 +68,7 @@ impl<'a> Wanted<'a> {
             mode: "enforce",
             upstream,
             listen,
+            http: "",
             extra,
             wrapper: &[],
         }
@@ -194,6 +197,7 @@ fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
         mode,
         upstream,
         listen,
+        http,
         extra,
         ..
     } = wanted;
@@ -201,7 +205,7 @@ fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
     let (before, sections) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
     format!(
         "mode = \"{mode}\"\n{before}\n\
-         [http]\nlisten = [\"{listen}\"]\nupstream = \"http://{upstream}\"\n\
+         [http]\nlisten = [\"{listen}\"]\nupstream = \"http://{upstream}\"\n{http}\n\
          [control]\nsocket = \"{directory}/control.sock\"\n\
          [state]\ndirectory = \"{directory}/state\"\n\
          [log]\nformat = \"json\"\n\

@@ -53,7 +53,7 @@ fn nobody_locks_himself_out() {
         .cli(&["ban", "add", "127.0.0.1", "--force"])
         .unwrap_err()
         .to_string();
-    assert!(refused.contains("in the never-ban set"), "{refused}");
+    assert!(refused.contains("is never banned (loopback)"), "{refused}");
     let refused = daemon.cli(&["allow", "del", "127.0.0.0/8"]).unwrap_err().to_string();
     assert!(refused.contains("is fixed"), "{refused}");
 }

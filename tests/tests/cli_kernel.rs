@@ -33,6 +33,7 @@ fn the_kernel_is_asked() {
         mode: "enforce",
         upstream: SocketAddr::from(([127, 0, 0, 1], 1)),
         listen: SocketAddr::from(([10, 77, 0, 1], 0)),
+        http: "",
         extra: "[packet]\ninterfaces = [\"gate\"]\n",
         wrapper: &["nsenter", &entered],
     };

@@ -38,6 +38,8 @@ pub struct Incident {
 
 /// How much of a path is kept.
 pub const PATH_KEPT: usize = 256;
+/// How much of a method is kept.
+pub const METHOD_KEPT: usize = 32;
 
 /// The last incidents, bounded: the oldest is forgotten first.
 #[derive(Debug)]
@@ -86,10 +88,10 @@ impl Incidents {
     }
 }
 
-/// Cuts a path for keeping, at a character boundary.
+/// The first `most` bytes of a client's text, cut at a character boundary.
 #[must_use]
-pub fn kept_path(path: &str) -> String {
-    path[..path.floor_char_boundary(PATH_KEPT)].to_owned()
+pub fn kept(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].to_owned()
 }
 
 #[cfg(test)]
@@ -122,7 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_cut_at_a_character() {
+    fn a_text_is_cut_at_a_character() {
+        let kept_path = |path: &str| kept(path, PATH_KEPT);
         assert_eq!(kept_path("/short"), "/short");
         assert_eq!(kept_path(&"ä".repeat(200)).len(), PATH_KEPT);
         assert_eq!(kept_path(&format!("/{}", "ä".repeat(200))).len(), PATH_KEPT - 1);

@@ -164,7 +164,7 @@ impl Default for Thresholds {
             half_life: Duration::from_secs(600),
             session_ban: Duration::from_secs(900),
             address_ban: Duration::from_secs(900),
-            flow_ban: Duration::from_secs(30),
+            flow_ban: Duration::from_secs(10),
             nat_guard: Duration::from_secs(600),
         }
     }

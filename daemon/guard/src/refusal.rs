@@ -74,6 +74,8 @@ pub enum Refusal {
     BodyTooLarge,
     /// The body did not arrive whole or in time.
     BodyIncomplete,
+    /// Too many bodies are being read at once.
+    Overloaded,
     /// A call that a rule requires is missing.
     Sequence,
     /// A call that a rule limits was made too often; more is possible after this time.
@@ -153,6 +155,7 @@ impl Refusal {
             Self::DigestMismatch => "digest-mismatch",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyIncomplete => "body-incomplete",
+            Self::Overloaded => "overloaded",
             Self::Sequence => "sequence",
             Self::Quota(_) => "quota",
             Self::FactsOverflow => "facts-overflow",
@@ -207,6 +210,7 @@ impl Refusal {
             Self::DigestMismatch => "the body was not what was signed",
             Self::BodyTooLarge => "the body was over the limit",
             Self::BodyIncomplete => "the body broke off or took too long",
+            Self::Overloaded => "too many bodies were being read at once",
             Self::Sequence => "a call that a rule requires was missing",
             Self::Quota(_) => "a call that a rule limits was made too often",
             Self::FactsOverflow => "the session did more than rules can remember",
@@ -341,6 +345,7 @@ impl Refusal {
                 "The body did not arrive whole",
                 "Send it again.",
             ),
+            Self::Overloaded => ("overloaded", 503, "Too busy", "Try again in a moment."),
             Self::Sequence | Self::FactsOverflow => (
                 "sequence-violation",
                 403,
@@ -382,6 +387,8 @@ impl Refusal {
             Remedy::SignWithFreshNonce
         } else if let Self::Quota(wait) | Self::AddressBanned(wait) | Self::SessionBanned(wait) = self {
             Remedy::Wait(wait)
+        } else if self == Self::Overloaded {
+            Remedy::Wait(Duration::from_secs(1))
         } else if self.problem().status == 401 {
             Remedy::Sign
         } else {
@@ -401,6 +408,7 @@ impl Refusal {
             | Self::OwnPathUnknown
             | Self::BodyTooLarge
             | Self::BodyIncomplete
+            | Self::Overloaded
             | Self::SessionRequestMalformed
             | Self::UpstreamUnavailable
             | Self::UpstreamTimeout => false,

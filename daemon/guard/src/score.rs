@@ -88,6 +88,7 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::AddressUnsteady
         | Refusal::BodyTooLarge
         | Refusal::BodyIncomplete
+        | Refusal::Overloaded
         | Refusal::Sequence
         | Refusal::Quota(_)
         | Refusal::FactsOverflow

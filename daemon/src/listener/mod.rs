@@ -99,8 +99,9 @@ impl Conversation {
         let Ok(local) = stream.local_addr() else { return };
         let _ = stream.set_nodelay(true);
         let connection = gate.connections().open(Flow { remote, local });
-        self.converse(Socket::new(stream, Arc::clone(&connection)), &connection)
-            .await;
+        let patience = gate.config().http.body_timeout;
+        let socket = Socket::new(stream, Arc::clone(&connection), self.timer.clone(), patience);
+        self.converse(socket, &connection).await;
         gate.connections().close(connection.id);
         // The socket is closed by now, by a reset: what still comes over this flow is not worth a look.
         if let Some(doom) = connection.doom() {

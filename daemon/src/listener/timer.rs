@@ -67,6 +67,11 @@ impl CoarseTimer {
         }
     }
 
+    /// A sleep of this length, rounded up to a tick.
+    pub(super) fn after(&self, duration: Duration) -> CoarseSleep {
+        self.deadline(Instant::now() + duration)
+    }
+
     fn deadline(&self, at: Instant) -> CoarseSleep {
         let deadline = Arc::new(Deadline {
             at: AtomicU64::new(self.millis(at)),

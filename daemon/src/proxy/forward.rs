@@ -1,13 +1,13 @@
 //! The request as the upstream gets it, and the answer as the client gets it.
 
-use http::header::{CONNECTION, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, FORWARDED, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use portcullis_guard::guard::Permit;
 use portcullis_guard::request::ClientAddress;
 
 use super::body::CallBody;
-use super::intake::Head;
+use super::intake::{Head, METHOD_OVERRIDES};
 
 /// Fields between two hops (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -20,15 +20,8 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// Fields that tell the application who the client is. Only the gate may set them.
-const TRUSTED: [HeaderName; 6] = [
-    HeaderName::from_static("forwarded"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("portcullis-session"),
-];
+/// Beginnings of names by which applications learn who the client is and what it asked for. Only the gate may set them.
+const OURS: [&str; 5] = ["portcullis-", "x-forwarded", "x-original-", "x-rewrite-", "x-real-ip"];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -48,7 +41,7 @@ pub(super) fn request(
 ) -> Result<Request<CallBody>, http::Error> {
     let mut headers = parts.headers;
     remove_hop_by_hop(&mut headers);
-    TRUSTED.iter().for_each(|name| _ = headers.remove(name));
+    remove_ours(&mut headers);
     headers.insert(X_FORWARDED_FOR, text(&client.to_string()));
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     if let Some(session) = permit.session() {
@@ -56,11 +49,24 @@ pub(super) fn request(
     }
     debug_assert!(headers.contains_key(HOST), "intake checked it");
     let mut request = Request::builder()
-        .method(parts.method)
+        .method(head.operation.clone())
         .uri(target(head, parts.uri.query())?)
         .body(body)?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Whether only the gate may set a field.
+pub(super) fn is_ours(name: &HeaderName) -> bool {
+    name == FORWARDED || OURS.iter().any(|beginning| name.as_str().starts_with(beginning))
+}
+
+fn remove_ours(headers: &mut HeaderMap) {
+    let theirs: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+    theirs
+        .iter()
+        .chain(&METHOD_OVERRIDES)
+        .for_each(|name| _ = headers.remove(name));
 }
 
 /// The target in origin form, with the path that the rules saw.

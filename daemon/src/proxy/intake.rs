@@ -1,11 +1,13 @@
 //! Reading the head of a request strictly: what two servers could understand differently is refused here, before
 //! anything is decided by it.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::refusal::Refusal;
+
+use super::forward;
 
 /// The head of a request that has one reading.
 #[derive(Debug)]
@@ -21,11 +23,14 @@ pub(super) struct Head {
 }
 
 /// Fields by which frameworks let POST stand for another method.
-static METHOD_OVERRIDES: [HeaderName; 3] = [
+pub(super) static METHOD_OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
 ];
+
+/// The parameter of a query or form by which they do.
+const FORM_OVERRIDE: &str = "_method";
 
 /// Reads a head.
 ///
@@ -41,7 +46,7 @@ pub(super) fn read(parts: &Parts, default_port: u16) -> Result<Head, Refusal> {
     Ok(Head {
         authority,
         path,
-        operation: operation(&parts.method, &parts.headers)?,
+        operation: operation(parts)?,
         has_body,
     })
 }
@@ -52,7 +57,8 @@ fn authority(parts: &Parts, default_port: u16) -> Result<String, Refusal> {
         .map_err(|()| Refusal::HostInvalid)?
         .ok_or(Refusal::HostInvalid)?;
     let host: http::uri::Authority = host.parse().map_err(|_| Refusal::HostInvalid)?;
-    if host.as_str().contains('@') || host.host().is_empty() {
+    let has_strange_port = host.port_u16().is_none() && host.as_str().len() != host.host().len();
+    if host.as_str().contains('@') || host.host().is_empty() || has_strange_port {
         return Err(Refusal::HostInvalid);
     }
     if parts
@@ -76,11 +82,11 @@ fn authority(parts: &Parts, default_port: u16) -> Result<String, Refusal> {
 fn framing(headers: &HeaderMap, version: Version) -> Result<bool, Refusal> {
     let length = single(headers, &CONTENT_LENGTH).map_err(|()| Refusal::FramingInvalid)?;
     let coding = single(headers, &TRANSFER_ENCODING).map_err(|()| Refusal::FramingInvalid)?;
-    if headers
+    let takes_fields_away = headers
         .get_all(CONNECTION)
         .iter()
-        .any(|value| names_our_fields(value.as_bytes()))
-    {
+        .any(|value| names_fields(value.as_bytes()));
+    if takes_fields_away || headers.keys().any(impersonates) {
         return Err(Refusal::FramingInvalid);
     }
     match (length, coding) {
@@ -105,36 +111,94 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     }
 }
 
-/// A `Connection` field that asks a hop to remove what the signature or the framing depends on.
-fn names_our_fields(connection: &[u8]) -> bool {
-    const OURS: [&str; 6] = [
-        "host",
-        "signature",
-        "signature-input",
-        "content-digest",
-        "content-length",
-        "content-type",
+/// A `Connection` field that names more than options of the connection: it would take a field away that was signed, or
+/// that rules have seen.
+fn names_fields(connection: &[u8]) -> bool {
+    const OPTIONS: [&[u8]; 8] = [
+        b"",
+        b"close",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
     ];
-    connection.split(|&byte| byte == b',').any(|token| {
-        let token = token.trim_ascii();
-        OURS.iter().any(|name| token.eq_ignore_ascii_case(name.as_bytes()))
-    })
+    let mut tokens = connection.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    tokens.any(|token| !OPTIONS.iter().any(|option| token.eq_ignore_ascii_case(option)))
 }
 
-/// What a POST stands for. Rules must see the method that the application will act on.
-fn operation(method: &Method, headers: &HeaderMap) -> Result<Method, Refusal> {
-    let mut overrides = METHOD_OVERRIDES.iter().flat_map(|name| headers.get_all(name));
-    let Some(value) = overrides.next() else {
-        return Ok(method.clone());
+/// A name with an underscore that applications behind CGI, WSGI or Rack read as one that only the gate may set, or that
+/// was verified under its true name.
+fn impersonates(name: &HeaderName) -> bool {
+    const VERIFIED: [&str; 7] = [
+        "host",
+        "connection",
+        "content-length",
+        "content-type",
+        "content-digest",
+        "transfer-encoding",
+        "user-agent",
+    ];
+    if !name.as_str().contains('_') {
+        return false;
+    }
+    let Ok(meant) = HeaderName::try_from(name.as_str().replace('_', "-")) else {
+        return true;
     };
-    if overrides.next().is_some() || method != Method::POST {
+    VERIFIED.contains(&meant.as_str())
+        || METHOD_OVERRIDES.contains(&meant)
+        || meant.as_str().starts_with("signature")
+        || forward::is_ours(&meant)
+}
+
+/// What a POST stands for. The application gets this method and no override, so there is one reading.
+fn operation(parts: &Parts) -> Result<Method, Refusal> {
+    let fields = METHOD_OVERRIDES
+        .iter()
+        .flat_map(|name| parts.headers.get_all(name))
+        .map(HeaderValue::as_bytes);
+    let query = parts.uri.query().unwrap_or_default();
+    let parameters = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == FORM_OVERRIDE);
+    let parameters: Vec<_> = parameters.map(|(_, value)| value.into_owned()).collect();
+    let mut overrides = fields.chain(parameters.iter().map(String::as_bytes));
+    let Some(value) = overrides.next() else {
+        return Ok(parts.method.clone());
+    };
+    if overrides.next().is_some() || parts.method != Method::POST {
         return Err(Refusal::FramingInvalid);
     }
-    let meant = value.as_bytes().to_ascii_uppercase();
+    let meant = value.to_ascii_uppercase();
     [Method::PUT, Method::PATCH, Method::DELETE, Method::POST]
         .into_iter()
         .find(|method| method.as_str().as_bytes() == meant)
         .ok_or(Refusal::FramingInvalid)
+}
+
+/// Whether a form carries an override. The method was judged before the body came, so such a form is refused.
+///
+/// # Errors
+/// [`Refusal::FramingInvalid`].
+pub(super) fn check_form(headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .map(|value| value.as_bytes().to_ascii_lowercase())
+        .unwrap_or_default();
+    let is_override = if kind.starts_with(b"application/x-www-form-urlencoded") {
+        form_urlencoded::parse(body).any(|(name, _)| name == FORM_OVERRIDE)
+    } else if kind.starts_with(b"multipart/") {
+        let names: [&[u8]; 2] = [b"name=\"_method\"", b"name=_method"];
+        names
+            .iter()
+            .any(|name| body.windows(name.len()).any(|part| part == *name))
+    } else {
+        false
+    };
+    if is_override {
+        Err(Refusal::FramingInvalid)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -237,6 +301,40 @@ mod tests {
         let two = [("x-http-method", "PUT"), ("x-method-override", "PUT")];
         assert_eq!(operation("POST", &two), Err(Refusal::FramingInvalid));
         assert_eq!(operation("TRACE", &[]), Err(Refusal::MethodRefused));
+        let by_query = |target| read(&parts("POST", target, &[("host", "a")]), 80).map(|head| head.operation);
+        assert_eq!(by_query("/?a=1&%5Fmethod=delete"), Ok(Method::DELETE));
+        assert_eq!(by_query("/?_method=PUT&_method=PUT"), Err(Refusal::FramingInvalid));
+        assert_eq!(by_query("/?x_method=PUT"), Ok(Method::POST));
+    }
+
+    #[test]
+    fn a_form_may_not_change_the_method() {
+        let check = |kind, body: &str| {
+            check_form(
+                &HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]),
+                body.as_bytes(),
+            )
+        };
+        assert!(check("application/x-www-form-urlencoded", "a=1&_method=DELETE").is_err());
+        assert!(check("Multipart/Form-Data; boundary=x", "--x\r\nname=\"_method\"").is_err());
+        assert!(check("application/x-www-form-urlencoded", "a=_method").is_ok());
+        assert!(check("application/json", "{\"_method\":\"DELETE\"}").is_ok());
+    }
+
+    #[test]
+    fn names_with_underscores_stand_for_nothing_of_ours() {
+        for name in [
+            "portcullis_session",
+            "x-forwarded_for",
+            "x_http_method_override",
+            "content_length",
+            "x_real-ip",
+        ] {
+            assert!(impersonates(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["x_custom", "x-forwarded-for", "user-agent"] {
+            assert!(!impersonates(&HeaderName::from_static(name)), "{name}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use portcullis_guard::signature::digest::BodyDigest;
 
 use self::body::{AnswerBody, CallBody};
 use self::intake::Head;
-use self::upstream::Upstream;
+use self::upstream::{Failure, Upstream};
 use crate::gate::Gate;
 use crate::listener::connections::Connection;
 use crate::listener::timer::CoarseTimer;
@@ -138,6 +138,7 @@ impl Proxy {
         };
         let (bytes, digest) = if call.head.has_body {
             let bytes = self.read_body(call, body).await?;
+            intake::check_form(&call.parts.headers, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
             let digest = BodyDigest::of(&bytes);
             (bytes, Some(digest))
         } else {
@@ -193,7 +194,7 @@ impl Proxy {
         let shown = without_fields(&parts);
         let sent = match forward::request(parts, head, &permit, client, self.scheme, body) {
             Ok(request) => self.upstream.send(request).await,
-            Err(_) => Err(Refusal::UpstreamUnavailable),
+            Err(_) => Err(Failure::NotSent),
         };
         match sent {
             Ok(mut response) => {
@@ -201,7 +202,7 @@ impl Proxy {
                 forward::remove_hop_by_hop(response.headers_mut());
                 response.map(Either::Right)
             }
-            Err(refusal) => {
+            Err(failure) => {
                 let call = Call {
                     parts: &shown,
                     head,
@@ -209,8 +210,11 @@ impl Proxy {
                     client,
                     reference: random::reference(),
                 };
-                let answer = self.refuse(&call, refusal);
-                self.complete(receipt, answer.status());
+                let answer = self.refuse(&call, failure.refusal());
+                if failure == Failure::NotSent {
+                    self.complete(receipt, answer.status());
+                }
+                // Otherwise the application may have done what it was asked: the rules go on counting the call.
                 answer.map(Either::Left)
             }
         }

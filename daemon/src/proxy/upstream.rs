@@ -31,6 +31,27 @@ pub(super) struct Upstream {
     idle: Arc<Idle>,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The application cannot have seen the request.
+    NotSent,
+    /// It may have seen it, and broke off.
+    BrokeOff,
+    /// It may be at work still.
+    TimedOut,
+}
+
+impl Failure {
+    /// What the client is told.
+    pub(super) fn refusal(self) -> Refusal {
+        match self {
+            Self::NotSent | Self::BrokeOff => Refusal::UpstreamUnavailable,
+            Self::TimedOut => Refusal::UpstreamTimeout,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Idle(Mutex<VecDeque<Sender>>);
 
@@ -70,28 +91,28 @@ impl Upstream {
     /// over a new one, but only if not a byte of it was sent.
     ///
     /// # Errors
-    /// [`Refusal::UpstreamUnavailable`] or [`Refusal::UpstreamTimeout`].
-    pub(super) async fn send(&self, request: Request<CallBody>) -> Result<Response<Streamed>, Refusal> {
+    /// [`Failure`] tells whether the application may have seen it.
+    pub(super) async fn send(&self, request: Request<CallBody>) -> Result<Response<Streamed>, Failure> {
         let exchange = self.timer.timeout(self.timeout, self.exchange(request));
-        exchange.await.unwrap_or(Err(Refusal::UpstreamTimeout))
+        exchange.await.unwrap_or(Err(Failure::TimedOut))
     }
 
-    async fn exchange(&self, mut request: Request<CallBody>) -> Result<Response<Streamed>, Refusal> {
+    async fn exchange(&self, mut request: Request<CallBody>) -> Result<Response<Streamed>, Failure> {
         while let Some(mut sender) = self.idle.take() {
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(self.stream(response, sender)),
-                Err(mut error) => request = error.take_message().ok_or(Refusal::UpstreamUnavailable)?,
+                Err(mut error) => request = error.take_message().ok_or(Failure::BrokeOff)?,
             }
         }
         let mut sender = self.connect().await.map_err(|error| {
             tracing::warn!(upstream = %self.address, error, "the application cannot be reached");
-            Refusal::UpstreamUnavailable
+            Failure::NotSent
         })?;
         match sender.send_request(request).await {
             Ok(response) => Ok(self.stream(response, sender)),
             Err(error) => {
                 tracing::warn!(upstream = %self.address, %error, "the application broke off");
-                Err(Refusal::UpstreamUnavailable)
+                Err(Failure::BrokeOff)
             }
         }
     }

@@ -151,7 +151,6 @@ fn a_port_that_somebody_else_gets_next() -> Result<()> {
 
 /// A page anywhere shows twenty broken pictures from the API: each visitor's address is banned for it.
 #[test]
-#[ignore = "requests that a foreign page makes a visitor's browser send count against the visitor"]
 fn pictures_on_a_foreign_page() -> Result<()> {
     let world = World::new("")?;
     // What a browser sends for <img src="https://shop.example/api/x%2fy">.

@@ -317,7 +317,6 @@ fn another_host_breaks_the_signature() -> Result<()> {
 
 /// Host with a port that is none: verified as the default port, forwarded as it is.
 #[test]
-#[ignore = "a Host whose port is no number is taken for one without a port"]
 fn a_port_that_is_none() -> Result<()> {
     let (backend, daemon) = gate(PROTECT)?;
     let session = Session::open(daemon.address())?;

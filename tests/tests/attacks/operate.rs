@@ -138,7 +138,6 @@ fn a_key_that_others_can_read_is_refused() -> Result<()> {
 
 /// A leftover beside the key gives the new key its permissions.
 #[test]
-#[ignore = "the new key takes over the permissions of a file that is there already"]
 fn a_file_in_the_place_of_the_new_key() -> Result<()> {
     let (backend, daemon) = gate(PROTECT)?;
     let key = daemon.control().with_file_name("state").join("master.key");

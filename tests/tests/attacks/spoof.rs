@@ -13,11 +13,11 @@ fn fields_that_only_the_gate_may_set() -> Result<()> {
     let lies = "Portcullis-Session: root-session\r\nX-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n\
                 Forwarded: for=6.6.6.6\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Proto: gopher\r\n";
     let named = "Connection: x-forwarded-for, x-forwarded-proto, portcullis-session\r\n";
+    let answer = send(daemon.address(), &plain("GET", "/public", &format!("{named}{lies}")))?;
+    ensure!(answer.status == 400, "{}", answer.body);
     for request in [
         plain("GET", "/public", lies),
-        plain("GET", "/public", &format!("{named}{lies}")),
         with_fields(&client.request("GET", "/api/a", "")?, lies),
-        with_fields(&client.request("GET", "/api/a", "")?, &format!("{named}{lies}")),
     ] {
         let answer = send(daemon.address(), &request)?;
         ensure!(answer.status == 200, "{}", answer.body);
@@ -31,7 +31,6 @@ fn fields_that_only_the_gate_may_set() -> Result<()> {
 
 /// Many frameworks (CGI, WSGI, Rack, PHP) read `Portcullis_Session` and `Portcullis-Session` as one field.
 #[test]
-#[ignore = "fields with an underscore reach the application and pass for those of the gate"]
 fn underscores_for_hyphens() -> Result<()> {
     let (_, daemon) = gate(PROTECT)?;
     let mut client = Client::open(daemon.address())?;
@@ -51,7 +50,6 @@ fn underscores_for_hyphens() -> Result<()> {
 
 /// Symfony, Zend, IIS and others take the path from `X-Original-URL` or `X-Rewrite-URL` if it is there.
 #[test]
-#[ignore = "fields by which applications change the path reach them from public paths"]
 fn a_path_in_a_field() -> Result<()> {
     let (_, daemon) = gate(PROTECT)?;
     for name in [
@@ -72,7 +70,6 @@ fn a_path_in_a_field() -> Result<()> {
 
 /// Somebody on the way names a covered field as hop-by-hop: verified with it, forwarded without.
 #[test]
-#[ignore = "Connection takes covered fields away after the signature was verified"]
 fn connection_takes_a_covered_field_away() -> Result<()> {
     let (_, daemon) = gate(PROTECT)?;
     let session = Session::open(daemon.address())?;

@@ -6,11 +6,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderValue};
+
 use super::permit::Permit;
 use super::{Admission, Guard, Judgement};
 use crate::blacklist::{BanOrder, Origin};
 use crate::effect::{Effect, KernelBan};
-use crate::incident::{Incident, kept_path};
+use crate::incident::{Incident, METHOD_KEPT, PATH_KEPT, kept};
 use crate::policy::Mode;
 use crate::refusal::Refusal;
 use crate::request::{Reference, Request};
@@ -18,6 +20,7 @@ use crate::score::{Points, points};
 use crate::sequence::Violation;
 use crate::session::SessionId;
 use crate::session::record::Record;
+use crate::signature::input::SIGNATURE_INPUT;
 use crate::time::Now;
 
 /// A refused request and how it is answered.
@@ -72,12 +75,17 @@ impl Fault {
         self
     }
 
-    fn points(&self, guard: &Guard) -> Points {
+    fn points(&self, guard: &Guard, request: &Request<'_>) -> Points {
         let by_rule = self.violation.as_ref().map_or(0.0, |violation| violation.score);
         let general = points(self.refusal, &guard.policy.weights);
+        let address = if is_from_a_foreign_page(request.headers) {
+            0.0
+        } else {
+            general.address
+        };
         Points {
             session: general.session + by_rule,
-            ..general
+            address,
         }
     }
 }
@@ -118,6 +126,13 @@ impl Account<'_, '_> {
     }
 }
 
+/// A request that another site makes a visitor's browser send, like a picture: it says so (W3C Fetch Metadata), and no
+/// page can add a signature to it. Visitors must not pay for the pages they look at.
+fn is_from_a_foreign_page(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    matches!(site, Some(b"cross-site" | b"same-site")) && !headers.contains_key(SIGNATURE_INPUT)
+}
+
 /// Whether a score is as good as at its threshold. Points fade from the first millisecond on, so that four times 50 are
 /// never quite 200.
 fn reaches(score: f32, threshold: f32) -> bool {
@@ -131,7 +146,7 @@ impl Guard {
             request,
             refusal: fault.refusal,
             session: fault.session,
-            points: fault.points(self),
+            points: fault.points(self, request),
             effects: Vec::new(),
             notes: fault.violation.as_ref().map_or_else(
                 || fault.refusal.explanation().to_owned(),
@@ -277,8 +292,8 @@ impl Guard {
             refusal,
             client: request.client,
             session,
-            method: request.method.to_string(),
-            path: kept_path(request.raw_path),
+            method: kept(request.method.as_str(), METHOD_KEPT),
+            path: kept(request.raw_path, PATH_KEPT),
             rule: None,
             explanation: String::new(),
             session_points: 0.0,

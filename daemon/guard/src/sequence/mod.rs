@@ -40,8 +40,8 @@ pub use value::BindingKey;
 
 use crate::path::NormalPath;
 use plan::{Compiled, Plan};
-use router::OperationIndex;
-use value::{Binding, Parts};
+use router::{Found, OperationIndex};
+use value::{Binder, Binding, Parts};
 
 /// Compiled rules. A clone is the same rules.
 #[derive(Clone, Debug, Default)]
@@ -90,13 +90,19 @@ impl Rules {
         headers: &HeaderMap,
     ) -> Option<Call> {
         let rules = self.0.as_ref()?;
-        let operation = rules.router.find(method, path)?;
+        let found = rules.router.find(method, path)?;
+        let (Found::Exactly(operation) | Found::Nearly(operation)) = found;
         let plan = rules
             .plans
             .get(usize::from(operation.0))
             .filter(|plan| !plan.is_empty())?;
         let parts = Parts { path, query, headers };
-        let bindings = plan.binders.iter().map(|binder| binder.bind(key, parts)).collect();
+        let bind = |binder: &Binder| match found {
+            Found::Exactly(_) => binder.bind(key, parts),
+            // A value that is not what the template says is as good as missing.
+            Found::Nearly(_) => None,
+        };
+        let bindings = plan.binders.iter().map(bind).collect();
         Some(Call {
             rules: Arc::clone(rules),
             operation,

@@ -10,6 +10,15 @@ use crate::path::{Literal, NormalPath};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OperationIndex(pub(super) u16);
 
+/// How a call meets an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Every value is what the template says.
+    Exactly(OperationIndex),
+    /// A value is not, but the application may think so.
+    Nearly(OperationIndex),
+}
+
 /// The tree.
 #[derive(Debug)]
 pub(super) struct Router {
@@ -83,9 +92,15 @@ impl Router {
     }
 
     /// The operation of a call.
-    pub(super) fn find(&self, method: &Method, path: &NormalPath) -> Option<OperationIndex> {
+    pub(super) fn find(&self, method: &Method, path: &NormalPath) -> Option<Found> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        self.search(0, path.segments(), method)
+        let exact = self
+            .search(0, path.segments(), method, Kind::accepts)
+            .map(Found::Exactly);
+        exact.or_else(|| {
+            self.search(0, path.segments(), method, Kind::resembles)
+                .map(Found::Nearly)
+        })
     }
 
     /// Each node is reached by one way only, so a search visits no node twice.
@@ -94,6 +109,7 @@ impl Router {
         node: usize,
         mut segments: impl Iterator<Item = &'a str> + Clone,
         method: &Method,
+        fits: fn(Kind, &[u8]) -> bool,
     ) -> Option<OperationIndex> {
         let node = self.nodes.get(node)?;
         let Some(segment) = segments.next() else {
@@ -104,7 +120,7 @@ impl Router {
             .binary_search_by(|(literal, _)| literal.order(segment))
             .ok();
         let literal = literal.map(|position| node.literals[position].1);
-        let typed = |child: Option<usize>, kind: Kind| child.filter(|_| kind.accepts(segment.as_bytes()));
+        let typed = |child: Option<usize>, kind: Kind| child.filter(|_| fits(kind, segment.as_bytes()));
         [
             literal,
             typed(node.int, Kind::Int),
@@ -113,7 +129,7 @@ impl Router {
         ]
         .into_iter()
         .flatten()
-        .find_map(|child| self.search(child, segments.clone(), method))
+        .find_map(|child| self.search(child, segments.clone(), method, fits))
         .or_else(|| find_method(&node.rests, method))
     }
 }
@@ -140,6 +156,29 @@ mod tests {
             router.insert(&operation, number).map_err(|other| (index, other.0))?;
         }
         Ok(router)
+    }
+
+    fn exact(found: Found) -> Option<OperationIndex> {
+        match found {
+            Found::Exactly(index) => Some(index),
+            Found::Nearly(_) => None,
+        }
+    }
+
+    #[test]
+    fn what_an_application_may_take_for_a_number_is_nearly_one() {
+        let router = router(&["POST /orders/{id:int}/pay"]).unwrap();
+        let find = |path: &str| router.find(&Method::POST, &NormalPath::parse(path).unwrap());
+        let index = OperationIndex(0);
+        assert_eq!(find("/orders/7/pay"), Some(Found::Exactly(index)));
+        for near in ["7abc", "7.0", "+7", "7e0", "%207", "0x7", "7,0"] {
+            assert_eq!(
+                find(&format!("/orders/{near}/pay")),
+                Some(Found::Nearly(index)),
+                "{near}"
+            );
+        }
+        assert_eq!(find("/orders/new/pay"), None);
     }
 
     #[test]
@@ -185,7 +224,7 @@ mod tests {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let found = router.find(&method, &NormalPath::parse(path).unwrap());
             assert_eq!(
-                found.map(|index| operations[usize::from(index.0)]),
+                found.and_then(exact).map(|index| operations[usize::from(index.0)]),
                 expected,
                 "{method} {path}"
             );

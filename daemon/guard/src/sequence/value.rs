@@ -58,6 +58,19 @@ impl Kind {
         }
     }
 
+    /// Whether an application may take a text for one of this kind although it is none: `7abc`, `+7` and `0x7` are
+    /// numbers to many parsers.
+    pub(super) fn resembles(self, text: &[u8]) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Int => {
+                let begins_with_a_word = text.first().is_some_and(u8::is_ascii_alphabetic);
+                !begins_with_a_word && text.iter().any(u8::is_ascii_digit)
+            }
+            Self::Uuid => text.iter().filter(|byte| byte.is_ascii_hexdigit()).count() == 32,
+        }
+    }
+
     /// The spelling that stands for all spellings of the value.
     fn canonical(self, text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
         if !self.accepts(&text) {
