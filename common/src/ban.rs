@@ -2,7 +2,7 @@
 
 use crate::Plain;
 
-/// The value of the host, prefix and flow tables.
+/// The value of the prefix and flow tables.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BanEntry {
@@ -13,11 +13,13 @@ pub struct BanEntry {
     /// [`PrefixKey::bits`](crate::PrefixKey::bits) of the key in the prefix table, else 0. A trie
     /// answers with the longest prefix it has; this tells which one that is.
     pub prefix_bits: u32,
+    /// The hash that its hits are counted under; 0 if they are not.
+    pub id: u64,
 }
 
-const _: () = assert!(size_of::<BanEntry>() == 16 && align_of::<BanEntry>() == 8);
+const _: () = assert!(size_of::<BanEntry>() == 24 && align_of::<BanEntry>() == 8);
 
-// SAFETY: 8 + 4 + 4 bytes fill the 16, every pattern is a value.
+// SAFETY: 8 + 4 + 4 + 8 bytes fill the 24, every pattern is a value.
 unsafe impl Plain for BanEntry {}
 
 /// Who asked for a ban.

@@ -18,8 +18,15 @@ pub struct DropEvent {
     pub reason: u32,
     /// The [`Origin`](crate::Origin) of the ban that it met.
     pub origin: u32,
-    /// 1 if it was dropped, 0 if monitor mode let it through.
-    pub dropped: u32,
+    /// [`Self::DROPPED`] unless monitor mode let it through, and [`Self::STRIKES`].
+    pub outcome: u32,
+}
+
+impl DropEvent {
+    /// It was dropped.
+    pub const DROPPED: u32 = 1;
+    /// Its source was over its rate limits so often that it should be banned.
+    pub const STRIKES: u32 = 2;
 }
 
 const _: () = assert!(size_of::<DropEvent>() == 48 && align_of::<DropEvent>() == 8);

@@ -11,24 +11,30 @@ extern crate std;
 
 mod address;
 mod ban;
+mod cell;
 mod counter;
 mod event;
+pub mod filter;
 mod flow;
+pub mod hash;
 pub mod maps;
 mod plain;
 mod prefix;
 mod reason;
 mod settings;
+mod slot;
 
 pub use address::Address;
 pub use ban::{BanEntry, Origin};
+pub use cell::{HitCell, RateCell};
 pub use counter::Counter;
 pub use event::DropEvent;
 pub use flow::FlowKey;
 pub use plain::Plain;
 pub use prefix::PrefixKey;
 pub use reason::Reason;
-pub use settings::{MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE_MONITOR, Settings, Tables};
+pub use settings::{Geometry, Limit, Limits, MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE_MONITOR, Settings};
+pub use slot::{Slot, v4_permuted, v4_tag, v6_tag};
 
 /// Changes with every change of a map's name, key, value or meaning.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -70,6 +70,12 @@ impl PrefixKey {
         (network, length)
     }
 
+    /// Whether every address of `other` is one of this prefix.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        self.bits <= other.bits && masked(other.address, self.bits) == self.address
+    }
+
     /// Whether this IPv6 prefix is so short that it holds every v4-mapped address, and thus IPv4.
     #[must_use]
     pub fn swallows_v4(&self) -> bool {

@@ -20,11 +20,15 @@ pub enum Reason {
     BannedPrefix = 6,
     /// It belongs to a banned TCP connection.
     BannedFlow = 7,
+    /// Its source sends more than the rate limits allow.
+    RateLimited = 8,
+    /// It passed without a look at its rate, as all cells for its source were busy with others.
+    RateUnknown = 9,
 }
 
 impl Reason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Passed,
         Self::NeverBan,
         Self::ExemptPort,
@@ -33,10 +37,12 @@ impl Reason {
         Self::BannedHost,
         Self::BannedPrefix,
         Self::BannedFlow,
+        Self::RateLimited,
+        Self::RateUnknown,
     ];
 
     /// How many reasons there are.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 10;
 
     /// How many counters there are: one per reason, and then one per reason for the packets that
     /// monitor mode let through although they would have been dropped.
@@ -47,8 +53,10 @@ impl Reason {
     #[must_use]
     pub const fn is_drop(self) -> bool {
         match self {
-            Self::BannedHost | Self::BannedPrefix | Self::BannedFlow => true,
-            Self::Passed | Self::NeverBan | Self::ExemptPort | Self::Malformed | Self::NotIp => false,
+            Self::BannedHost | Self::BannedPrefix | Self::BannedFlow | Self::RateLimited => true,
+            Self::Passed | Self::NeverBan | Self::ExemptPort | Self::Malformed | Self::NotIp | Self::RateUnknown => {
+                false
+            }
         }
     }
 
@@ -91,6 +99,8 @@ impl Reason {
             Self::BannedHost => "banned_host",
             Self::BannedPrefix => "banned_prefix",
             Self::BannedFlow => "banned_flow",
+            Self::RateLimited => "rate_limited",
+            Self::RateUnknown => "rate_unknown",
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What the daemon may change while the program runs.
+//! What the daemon tells the program: once when it is loaded, and while it runs.
 
-use crate::{ABI_VERSION, Plain};
+use crate::{ABI_VERSION, Plain, hash::Seed};
 
 /// How many ports can be exempt.
 pub const MAX_EXEMPT_PORTS: usize = 8;
@@ -10,49 +10,105 @@ pub const MODE_MONITOR: u32 = 0;
 /// [`Settings::mode`]: drop.
 pub const MODE_ENFORCE: u32 = 1;
 
-/// Which tables may hold something. A clear bit spares the look-up, a set bit promises nothing.
-pub struct Tables;
-
-impl Tables {
-    /// The host table.
-    pub const HOSTS: u32 = 1;
-    /// The prefix table.
-    pub const PREFIXES: u32 = 2;
-    /// The flow table.
-    pub const FLOWS: u32 = 4;
+/// The sizes of the tables and the seed of their hashes: constants of a loaded program, which the
+/// verifier makes part of its code. They are kept with the tables, as they give them their meaning.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Fine words of the filter; a power of two.
+    pub filter_words: u32,
+    /// Lines for IPv4 hosts; a power of two, at least 256.
+    pub v4_lines: u32,
+    /// Lines for IPv6 hosts and /64s; a power of two.
+    pub v6_lines: u32,
+    /// Cells for hit counters; a power of two.
+    pub hit_cells: u32,
+    /// Of the hashes.
+    pub seed: Seed,
 }
 
-/// The one record of settings, a global variable of the program.
+const _: () = assert!(size_of::<Geometry>() == 32 && align_of::<Geometry>() == 8);
+
+// SAFETY: 4 * 4 + 2 * 8 bytes fill the 32, every pattern is a value.
+unsafe impl Plain for Geometry {}
+
+impl Geometry {
+    /// The smallest tables that the program works with.
+    pub const SMALLEST: Self = Self {
+        filter_words: 8192,
+        v4_lines: 256,
+        v6_lines: 256,
+        hit_cells: 1024,
+        seed: Seed([0; 2]),
+    };
+}
+
+/// A limit on what a source may send, as the time that each unit takes of a budget.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// 1/1024 of a nanosecond for each unit; 0 is no limit.
+    pub cost: u64,
+    /// How far a source may be ahead of its rate, in nanoseconds.
+    pub burst_ns: u64,
+}
+
+/// The limits of every source.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// On packets.
+    pub packets: Limit,
+    /// On bytes.
+    pub bytes: Limit,
+    /// On TCP segments that open a connection.
+    pub syns: Limit,
+}
+
+/// The one record of settings.
 ///
 /// The daemon writes the whole record while packets are read, so no field may depend on another
 /// one being written at the same time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// [`ABI_VERSION`] of the program; the daemon compares it before it touches a map.
+    /// [`ABI_VERSION`] of who made the tables; the daemon compares it before it touches one.
     pub abi_version: u32,
-    /// The bits of [`Tables`] that are in use.
-    pub tables: u32,
+    /// A bit for each number of an [`Origin`](crate::Origin) whose bans are only counted.
+    pub monitored_origins: u32,
     /// [`MODE_MONITOR`] or [`MODE_ENFORCE`].
     pub mode: u32,
     /// A processor reports at most one drop in this many nanoseconds.
     pub event_interval_ns: u32,
     /// Destination ports of TCP and UDP that are never dropped, network byte order, 0 for none.
     pub exempt_ports: [u16; MAX_EXEMPT_PORTS],
+    /// Of the tables.
+    pub geometry: Geometry,
+    /// Read only by a program that was loaded with rate limits.
+    pub limits: Limits,
+    /// So many times over its limits, and a source is reported. 0 is never.
+    pub strikes: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 32 && align_of::<Settings>() == 4);
+const _: () = assert!(size_of::<Settings>() == 120 && align_of::<Settings>() == 8);
 
-// SAFETY: 4 * 4 + 8 * 2 bytes fill the 32, every pattern is a value.
+// SAFETY: 4 * 4 + 8 * 2 + 32 + 6 * 8 + 8 bytes fill the 120, every pattern is a value.
 unsafe impl Plain for Settings {}
 
 impl Settings {
     /// What a program starts with: it monitors, and reports a hundred drops a second.
     pub const INITIAL: Self = Self {
         abi_version: ABI_VERSION,
-        tables: 0,
+        monitored_origins: 0,
         mode: MODE_MONITOR,
         event_interval_ns: 10_000_000,
         exempt_ports: [22_u16.to_be(), 0, 0, 0, 0, 0, 0, 0],
+        geometry: Geometry::SMALLEST,
+        limits: Limits {
+            packets: Limit { cost: 0, burst_ns: 0 },
+            bytes: Limit { cost: 0, burst_ns: 0 },
+            syns: Limit { cost: 0, burst_ns: 0 },
+        },
+        strikes: 0,
     };
 }

@@ -1,6 +1,11 @@
 //! The counters.
 
-use crate::maps::COUNTERS;
+use portcullis_common::HitCell;
+
+use crate::{
+    clock,
+    maps::{COUNTERS, HITS, hit_cells},
+};
 
 /// Counts one packet of `bytes` under `index`.
 #[inline(always)]
@@ -11,4 +16,31 @@ pub(crate) fn count(index: u32, bytes: u64) {
         counter.packets += 1;
         counter.bytes += bytes;
     }
+}
+
+/// Counts one packet of `bytes` for the ban of that id.
+///
+/// Processors share the cells and do not wait for each other: of two at the same moment one may be
+/// lost, and a few of another ban may be counted while the cell changes hands.
+#[inline(always)]
+pub(crate) fn hit(id: u64, bytes: u64) {
+    if id == 0 {
+        return;
+    }
+    let (Some(cell), Some(scratch)) = (HITS.get_ptr_mut(HitCell::index(id, hit_cells())), clock::read()) else {
+        return;
+    };
+    // SAFETY: the map outlives the program, and its cells are plain data.
+    let cell = unsafe { &mut *cell };
+    if cell.id != id {
+        if cell.id != 0 && cell.last_boot_ns + HitCell::QUIET_NS > scratch.boot_ns {
+            return;
+        }
+        cell.packets = 0;
+        cell.bytes = 0;
+        cell.id = id;
+    }
+    cell.packets += 1;
+    cell.bytes += bytes;
+    cell.last_boot_ns = scratch.boot_ns;
 }

@@ -4,12 +4,17 @@
 //! matched, which gives the same verdict and costs the packets of honest clients nothing.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
-use portcullis_common::{Address, BanEntry, FlowKey, PrefixKey, Reason, Tables};
+use portcullis_common::{
+    Address, BanEntry, FlowKey, HitCell, PrefixKey, Reason, Slot,
+    filter::{self, Place},
+    hash::Source,
+};
 
 use crate::{
-    clock,
-    maps::{self, FLOWS, HOSTS, NEVER_BAN, PREFIXES},
+    clock, hosts,
+    maps::{self, FLOWS, NEVER_BAN, PREFIXES},
     parse::{Frame, IPPROTO_TCP, Network, Transport},
+    rate,
 };
 
 /// What becomes of a packet.
@@ -23,6 +28,10 @@ pub(crate) struct Hit {
     pub(crate) source: Address,
     pub(crate) reason: Reason,
     pub(crate) origin: u32,
+    /// What its hits are counted under.
+    pub(crate) id: u64,
+    /// Reported even if another was reported a moment ago.
+    pub(crate) report: bool,
 }
 
 #[inline(always)]
@@ -30,56 +39,138 @@ pub(crate) fn judge(frame: &Frame) -> Verdict {
     let Some(network) = frame.network() else {
         return Verdict::Pass(Reason::Malformed);
     };
-    let source = match &network {
-        Network::V4(packet) => packet.source,
+    let address = match &network {
+        Network::V4(packet) => packet.source(),
         Network::V6(packet) => packet.source,
         Network::Other => return Verdict::Pass(Reason::NotIp),
     };
-    match banned(&network, &source) {
-        None => Verdict::Pass(Reason::Passed),
-        Some(hit) => spare(&network, hit),
+    let v4 = v4_of(&network, &address);
+    let source = match v4 {
+        Some(word) => Source::of_v4(word, maps::seed()),
+        None => Source::of_v6(&address, maps::seed()),
+    };
+    if suspicious(&address, v4, &source)
+        && let Some(hit) = banned(&network, &address, v4, &source)
+    {
+        return spare(&network, v4, hit);
+    }
+    if !maps::rate_limits() {
+        return Verdict::Pass(Reason::Passed);
+    }
+    match rate::judge(frame, &network, &source) {
+        rate::Rate::Within => Verdict::Pass(Reason::Passed),
+        rate::Rate::Unknown => Verdict::Pass(Reason::RateUnknown),
+        rate::Rate::Over { report } => {
+            let hit = Hit {
+                source: address,
+                reason: Reason::RateLimited,
+                origin: 0,
+                id: 0,
+                report,
+            };
+            spare(&network, v4, hit)
+        }
     }
 }
 
-/// Host, prefix, flow: the first ban that holds.
+/// The IPv4 address, in the byte order of the machine; also that of a v4-mapped one.
 #[inline(always)]
-fn banned(network: &Network, source: &Address) -> Option<Hit> {
-    let tables = maps::tables();
-    if tables & Tables::HOSTS != 0
-        && let Some(entry) = host(source)
-    {
-        return Some(hit(source, Reason::BannedHost, entry));
+fn v4_of(network: &Network, address: &Address) -> Option<u32> {
+    match network {
+        Network::V6(_) if !address.is_v4() => None,
+        Network::V4(_) | Network::V6(_) | Network::Other => Some(u32::from_be(address.0[3])),
     }
-    if tables & Tables::PREFIXES != 0
-        && let Some(entry) = prefix(source)
-    {
-        return Some(hit(source, Reason::BannedPrefix, entry));
+}
+
+/// Whether the filter cannot tell that nothing is held against a source. Each of the questions is
+/// hardly ever answered with yes, so that a processor guesses them right.
+#[inline(always)]
+fn suspicious(address: &Address, v4: Option<u32>, source: &Source) -> bool {
+    let word = fine(source);
+    filter::has(word, filter::host_bits(source.host))
+        || filter::has(word, filter::network_bits(source))
+        || filter::has(word, filter::flow_bits(source.host))
+        || match v4 {
+            Some(_) => false,
+            None => filter::has(word, filter::host_bits(source.wide)),
+        }
+        || in_coarse_bans(word, address, v4)
+}
+
+#[inline(always)]
+fn fine(source: &Source) -> u64 {
+    maps::filter_word(filter::fine_word(source, maps::filter_mask()))
+}
+
+#[inline(always)]
+fn in_coarse_bans(fine_word: u64, address: &Address, v4: Option<u32>) -> bool {
+    let in_use = match v4 {
+        Some(_) => filter::COARSE_V4_IN_USE,
+        None => filter::COARSE_V6_IN_USE,
+    };
+    fine_word & in_use != 0 && in_coarse(0, address, v4)
+}
+
+#[inline(always)]
+fn in_coarse(at: u32, address: &Address, v4: Option<u32>) -> bool {
+    match v4 {
+        Some(word) => coarse(at, filter::coarse_v4(word)),
+        None => coarse(at, filter::coarse_v6(address)) || coarse(at, filter::coarse_v6_32(address)),
     }
-    if tables & Tables::FLOWS != 0
-        && let Some(entry) = flow(network, source)
+}
+
+#[inline(always)]
+fn coarse(at: u32, place: Place) -> bool {
+    maps::filter_word(at + place.word) & place.bits != 0
+}
+
+/// Host, prefix, flow: the first ban that holds.
+///
+/// Asks the filter again: answers kept from before would be states that the verifier multiplies.
+#[inline(always)]
+fn banned(network: &Network, address: &Address, v4: Option<u32>, source: &Source) -> Option<Hit> {
+    let word = fine(source);
+    if filter::has(word, filter::host_bits(source.host)) {
+        let slot = match v4 {
+            Some(_) => hosts::v4(address, source.host),
+            None => hosts::v6(address, source.host),
+        };
+        if let Some(slot) = slot.filter(|slot| holds_slot(*slot)) {
+            return Some(host(address, Reason::BannedHost, slot, source.host));
+        }
+    }
+    if v4.is_none()
+        && filter::has(word, filter::host_bits(source.wide))
+        && let Some(slot) = hosts::v6_wide(address, source.wide).filter(|slot| holds_slot(*slot))
     {
-        return Some(hit(source, Reason::BannedFlow, entry));
+        return Some(host(address, Reason::BannedPrefix, slot, source.wide));
+    }
+    if (filter::has(word, filter::network_bits(source)) || in_coarse_bans(word, address, v4))
+        && let Some(entry) = prefix(address)
+    {
+        return Some(hit(address, Reason::BannedPrefix, entry));
+    }
+    if filter::has(word, filter::flow_bits(source.host))
+        && let Some(entry) = flow(network, address)
+    {
+        return Some(hit(address, Reason::BannedFlow, entry));
     }
     None
 }
 
 /// The exceptions to a ban.
 #[inline(always)]
-fn spare(network: &Network, hit: Hit) -> Verdict {
-    if NEVER_BAN.get(&trie_key(&hit.source)).is_some() {
+fn spare(network: &Network, v4: Option<u32>, hit: Hit) -> Verdict {
+    // Spares most banned packets the walk through a trie.
+    if in_coarse(filter::NEVER_BAN_AT, &hit.source, v4) && NEVER_BAN.get(&trie_key(&hit.source)).is_some() {
         return Verdict::Pass(Reason::NeverBan);
     }
-    match transport(network) {
-        Some(transport) if maps::is_exempt(transport.destination_port) => Verdict::Pass(Reason::ExemptPort),
+    match (transport(network), maps::settings()) {
+        (Some(transport), Some(settings)) if settings.is_exempt(transport.destination_port) => {
+            Verdict::Pass(Reason::ExemptPort)
+        }
         _ => Verdict::Drop(hit),
     }
-}
-
-#[inline(always)]
-fn host(source: &Address) -> Option<&'static BanEntry> {
-    // SAFETY: only the daemon writes the table. An element that it deletes may be reused under our
-    // eyes, and then we read another ban's entry: a verdict that is a packet late, never a fault.
-    unsafe { HOSTS.get(source) }.filter(|entry| holds(entry))
 }
 
 #[inline(always)]
@@ -99,8 +190,14 @@ fn flow(network: &Network, source: &Address) -> Option<&'static BanEntry> {
         remote_port: transport.source_port,
         local_port: transport.destination_port,
     };
-    // SAFETY: as for hosts.
+    // SAFETY: only the daemon writes the table. An element that it deletes may be reused under our
+    // eyes, and then we read another ban's entry: a verdict that is a packet late, never a fault.
     unsafe { FLOWS.get(key) }.filter(|entry| holds(entry))
+}
+
+#[inline(always)]
+fn holds_slot(slot: Slot) -> bool {
+    clock::is_before(slot.expires_boot_ns())
 }
 
 #[inline(always)]
@@ -109,11 +206,24 @@ fn holds(entry: &BanEntry) -> bool {
 }
 
 #[inline(always)]
+fn host(source: &Address, reason: Reason, slot: Slot, id: u64) -> Hit {
+    Hit {
+        source: *source,
+        reason,
+        origin: slot.origin(),
+        id: HitCell::id_of(id),
+        report: false,
+    }
+}
+
+#[inline(always)]
 fn hit(source: &Address, reason: Reason, entry: &BanEntry) -> Hit {
     Hit {
         source: *source,
         reason,
         origin: entry.origin,
+        id: entry.id,
+        report: false,
     }
 }
 
@@ -123,7 +233,7 @@ fn trie_key(source: &Address) -> Key<Address> {
 }
 
 #[inline(always)]
-fn transport(network: &Network) -> Option<Transport> {
+pub(crate) fn transport(network: &Network) -> Option<Transport> {
     match network {
         Network::V4(packet) => packet.transport(),
         Network::V6(packet) => packet.transport(),

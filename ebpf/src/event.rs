@@ -6,15 +6,15 @@ use portcullis_common::DropEvent;
 use crate::{
     clock,
     decide::Hit,
-    maps::{self, EVENTS},
+    maps::{EVENTS, SharedSettings, setting},
 };
 
 /// Reports a hit, unless this processor reported another one a moment ago.
 #[inline(always)]
-pub(crate) fn sample(context: &XdpContext, hit: &Hit, dropped: bool) {
+pub(crate) fn sample(context: &XdpContext, settings: &SharedSettings, hit: &Hit, dropped: bool) {
     let Some(scratch) = clock::read() else { return };
     let elapsed = scratch.boot_ns.wrapping_sub(scratch.last_event_ns);
-    if elapsed < u64::from(maps::event_interval_ns()) {
+    if !hit.report && elapsed < u64::from(setting!(settings, event_interval_ns)) {
         scratch.unsampled += 1;
         return;
     }
@@ -31,10 +31,17 @@ pub(crate) fn sample(context: &XdpContext, hit: &Hit, dropped: bool) {
         interface: interface(context),
         reason: hit.reason as u32,
         origin: hit.origin,
-        dropped: u32::from(dropped),
+        outcome: outcome(hit, dropped),
     });
     slot.submit(0);
     scratch.unsampled = 0;
+}
+
+#[inline(always)]
+fn outcome(hit: &Hit, dropped: bool) -> u32 {
+    let dropped = if dropped { DropEvent::DROPPED } else { 0 };
+    let report = if hit.report { DropEvent::STRIKES } else { 0 };
+    dropped | report
 }
 
 #[inline(always)]

@@ -9,14 +9,16 @@ mod clock;
 mod count;
 mod decide;
 mod event;
+mod hosts;
 mod maps;
 mod parse;
+mod rate;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use aya_log_ebpf::debug;
 use portcullis_common::{MODE_MONITOR, Reason};
 
-use crate::{decide::Verdict, parse::Frame};
+use crate::{decide::Verdict, maps::setting, parse::Frame};
 
 /// The entry. `frags`, so that it attaches natively where the MTU needs several buffers a frame.
 #[xdp(frags)]
@@ -40,8 +42,13 @@ pub(crate) fn portcullis(context: XdpContext) -> u32 {
 fn refuse(context: &XdpContext, frame: &Frame, hit: &decide::Hit) -> u32 {
     let [a, b, c, d] = hit.source.0;
     debug!(context, "{} {:x} {:x} {:x} {:x}", hit.reason.name(), a, b, c, d);
-    let monitor = maps::mode() == MODE_MONITOR;
-    event::sample(context, hit, !monitor);
+    let Some(settings) = maps::settings() else {
+        return xdp_action::XDP_PASS;
+    };
+    let monitored = setting!(settings, monitored_origins) >> (hit.origin & 31) & 1 != 0;
+    let monitor = monitored || setting!(settings, mode) == MODE_MONITOR;
+    count::hit(hit.id, frame.length());
+    event::sample(context, &settings, hit, !monitor);
     if monitor {
         count::count(Reason::Passed.counter(), frame.length());
         count::count(hit.reason.monitor_counter(), frame.length());

@@ -10,6 +10,8 @@ const ETHERTYPE_8021AD: u16 = 0x88a8_u16.to_be();
 
 pub(crate) const IPPROTO_TCP: u8 = 6;
 pub(crate) const IPPROTO_UDP: u8 = 17;
+const TCP_SYN: u8 = 0x02;
+const TCP_ACK: u8 = 0x10;
 const IPPROTO_HOPOPTS: u8 = 0;
 const IPPROTO_ROUTING: u8 = 43;
 const IPPROTO_FRAGMENT: u8 = 44;
@@ -41,7 +43,6 @@ pub(crate) enum Network {
 
 /// An IPv4 packet, its fixed header read.
 pub(crate) struct Ipv4 {
-    pub(crate) source: Address,
     header: *const Ipv4Header,
     options: Cursor,
 }
@@ -55,6 +56,7 @@ pub(crate) struct Ipv6 {
 
 /// The transport header as far as flows need it.
 pub(crate) struct Transport {
+    header: Cursor,
     pub(crate) protocol: u8,
     pub(crate) source_port: u16,
     pub(crate) destination_port: u16,
@@ -103,6 +105,14 @@ struct ExtensionHeader {
     next_header: u8,
     length: u8,
     fragment: u16,
+}
+
+/// The fourth word of a TCP header: the flags are in its second byte.
+#[repr(C)]
+struct TcpFlags {
+    before: [u32; 3],
+    offset: u8,
+    flags: u8,
 }
 
 #[repr(C)]
@@ -195,10 +205,14 @@ impl Ipv4 {
             return None;
         }
         Some(Self {
-            source: Address::from_v4_word(field!(header, source)),
             header,
             options: cursor,
         })
+    }
+
+    #[inline(always)]
+    pub(crate) fn source(&self) -> Address {
+        Address::from_v4_word(field!(self.header, source))
     }
 
     #[inline(always)]
@@ -297,11 +311,26 @@ impl Transport {
         if protocol != IPPROTO_TCP && protocol != IPPROTO_UDP {
             return None;
         }
+        let header = cursor;
         let ports = cursor.take::<Ports>()?;
         Some(Self {
+            header,
             protocol,
             source_port: field!(ports, source),
             destination_port: field!(ports, destination),
         })
+    }
+
+    /// Whether this opens a TCP connection.
+    #[inline(always)]
+    pub(crate) fn is_syn(&self) -> bool {
+        let mut cursor = self.header;
+        if self.protocol != IPPROTO_TCP {
+            return false;
+        }
+        match cursor.take::<TcpFlags>() {
+            Some(header) => field!(header, flags) & (TCP_SYN | TCP_ACK) == TCP_SYN,
+            None => false,
+        }
     }
 }

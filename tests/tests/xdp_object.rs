@@ -8,7 +8,9 @@
 
 use aya_obj::{Object, ProgramSection};
 use portcullis::enforcer::{EnforcerError, object_bytes};
-use portcullis_common::{Address, BanEntry, Counter, FlowKey, PrefixKey, Reason, Settings, maps};
+use portcullis_common::{
+    Address, BanEntry, Counter, FlowKey, Geometry, HitCell, PrefixKey, RateCell, Reason, Settings, filter, maps,
+};
 
 fn object() -> Object {
     match object_bytes() {
@@ -43,8 +45,15 @@ fn it_carries_btf() {
 fn the_maps_have_the_names_and_sizes_of_the_abi() {
     let object = object();
     let ban = size_of::<BanEntry>();
+    let smallest = Geometry::SMALLEST;
     let expected = [
-        (maps::HOSTS, size_of::<Address>(), ban, maps::HOSTS_CAPACITY),
+        (maps::FILTER, 4, 8, filter::FINE_AT + smallest.filter_words),
+        (maps::HOSTS_V4, 4, 64, smallest.v4_lines),
+        (maps::HOSTS_V6, 4, 64, smallest.v6_lines),
+        (maps::KEYS_V6, 4, size_of::<Address>(), smallest.v6_lines * 8),
+        (maps::OVERFLOW, size_of::<PrefixKey>(), 8, 1024),
+        (maps::HITS, 4, size_of::<HitCell>(), smallest.hit_cells),
+        (maps::RATES, 4, 2 * size_of::<RateCell>(), maps::RATE_LINES),
         (maps::PREFIXES, size_of::<PrefixKey>(), ban, maps::PREFIXES_CAPACITY),
         (maps::FLOWS, size_of::<FlowKey>(), ban, maps::FLOWS_CAPACITY),
         (maps::NEVER_BAN, size_of::<PrefixKey>(), 4, maps::NEVER_BAN_CAPACITY),

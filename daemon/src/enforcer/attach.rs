@@ -9,9 +9,9 @@ use aya::{
     util::KernelVersion,
 };
 use nix::net::if_::{if_nameindex, if_nametoindex};
-use portcullis_common::maps;
+use portcullis_common::{Geometry, Slot, filter::FINE_AT, maps};
 
-use super::{AttachMode, AttachOptions, EnforcerError, InterfaceStatus, netlink, object, privilege};
+use super::{AttachMode, AttachOptions, EnforcerError, InterfaceStatus, geometry, netlink, object, privilege, sys};
 
 /// The name of aya-log's level in the object, and the levels that we set.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
@@ -21,16 +21,27 @@ const LOG_DEBUG: u8 = 4;
 const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 15, 0);
 
 /// Creates the maps and has the program verified.
-pub(super) fn load(options: &AttachOptions) -> Result<Ebpf, EnforcerError> {
+pub(super) fn load(options: &AttachOptions, geometry: &Geometry) -> Result<Ebpf, EnforcerError> {
     let object = object::bytes()?;
     check_kernel()?;
     let level = if options.debug { LOG_DEBUG } else { LOG_OFF };
     let capacities = options.capacities;
+    let constants = sys::bytes(geometry);
+    let constants = constants.as_slice();
+    let rate_limits = u32::from(options.rate_limits.is_some());
     let mut program = EbpfLoader::new()
         // The program has no relocations against the kernel's types, whose parsing takes long.
         .btf(None)
         .override_global(LOG_LEVEL, &level, true)
-        .map_max_entries(maps::HOSTS, capacities.hosts.max(1))
+        .override_global(maps::GEOMETRY, constants, true)
+        .override_global(maps::RATE_LIMITS, &rate_limits, true)
+        .map_max_entries(maps::FILTER, FINE_AT + geometry.filter_words)
+        .map_max_entries(maps::HOSTS_V4, geometry.v4_lines)
+        .map_max_entries(maps::HOSTS_V6, geometry.v6_lines)
+        .map_max_entries(maps::KEYS_V6, geometry.v6_lines * Slot::PER_LINE as u32)
+        .map_max_entries(maps::HITS, geometry.hit_cells)
+        .map_max_entries(maps::OVERFLOW, geometry::overflow_capacity(capacities.hosts))
+        .map_max_entries(maps::RATES, if rate_limits == 0 { 1 } else { maps::RATE_LINES })
         .map_max_entries(maps::PREFIXES, capacities.prefixes.max(1))
         .map_max_entries(maps::FLOWS, capacities.flows.max(1))
         .load(object)

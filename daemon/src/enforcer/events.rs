@@ -34,6 +34,8 @@ pub struct DropReport {
     pub origin: Option<Origin>,
     /// Whether it was really dropped; not so in monitor mode.
     pub dropped: bool,
+    /// Whether its source was over the rate limits so often that it should be banned; told once.
+    pub strikes: bool,
     /// Drops of the same processor since its last event that had none of their own.
     pub unsampled: u64,
 }
@@ -78,7 +80,8 @@ impl DropReport {
             interface: event.interface,
             reason: Reason::from_number(event.reason)?,
             origin: Origin::from_number(event.origin),
-            dropped: event.dropped != 0,
+            dropped: event.outcome & DropEvent::DROPPED != 0,
+            strikes: event.outcome & DropEvent::STRIKES != 0,
             unsampled: event.unsampled,
         })
     }

@@ -1,14 +1,17 @@
 //! All maps of the program, and its settings.
 
+use std::io;
+
 use aya::{Ebpf, util::nr_cpus};
 use ipnet::IpNet;
-use portcullis_common::{
-    ABI_VERSION, Address, BanEntry, Counter, FlowKey, MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE_MONITOR, PrefixKey, Reason,
-    Tables, maps,
-};
+use portcullis_common::{Address, BanEntry, Counter, FlowKey, Geometry, Origin, PrefixKey, Reason, Slot, maps};
 
 use super::{
-    AttachOptions, Counters, EnforcerError, KernelBan, Mode, Target, clock,
+    Capacities, Counters, EnforcerError, KernelBan, Target, clock, filter,
+    filter::Filter,
+    hits::{self, HitCells},
+    hosts::{Hosts, Memory},
+    mapped::Words,
     table::Table,
     target::{self, Key},
 };
@@ -23,211 +26,290 @@ pub(super) enum BanTable {
 
 impl BanTable {
     pub(super) const ALL: [Self; 3] = [Self::Hosts, Self::Prefixes, Self::Flows];
+}
 
-    const fn bit(self) -> u32 {
-        match self {
-            Self::Hosts => Tables::HOSTS,
-            Self::Prefixes => Tables::PREFIXES,
-            Self::Flows => Tables::FLOWS,
+/// The maps that hold verdicts. Who changes them is alone: the filter must not miss what a table has.
+pub(super) struct Maps {
+    hosts: Hosts,
+    prefixes: Table<PrefixKey, BanEntry>,
+    flows: Table<FlowKey, BanEntry>,
+    never_ban: Table<PrefixKey, u32>,
+    /// What `never_ban` holds.
+    exempt: Vec<PrefixKey>,
+    filter: Filter,
+    hits: HitCells,
+    /// Bits of the filter that may stand for nothing any more.
+    stale: u32,
+    /// No ban of the table ends before this.
+    first_expiry: [u64; BanTable::ALL.len()],
+}
+
+/// A ban as the tables have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) expires_boot_ns: u64,
+    pub(super) origin: u32,
+}
+
+impl Maps {
+    pub(super) fn open(program: &Ebpf, geometry: &Geometry, capacities: &Capacities) -> Result<Self, EnforcerError> {
+        let memory = Memory {
+            v4: mapped::<u32, [u64; 8]>(program, maps::HOSTS_V4, geometry.v4_lines as usize * Slot::PER_LINE)?,
+            v6: mapped::<u32, [u64; 8]>(program, maps::HOSTS_V6, geometry.v6_lines as usize * Slot::PER_LINE)?,
+            v6_keys: mapped::<u32, Address>(program, maps::KEYS_V6, geometry.v6_lines as usize * Slot::PER_LINE * 2)?,
+        };
+        let overflow = Table::open(program, maps::OVERFLOW)?;
+        let never_ban: Table<PrefixKey, u32> = Table::open(program, maps::NEVER_BAN)?;
+        let exempt = never_ban.entries()?.into_iter().map(|(key, _)| key).collect();
+        Ok(Self {
+            hosts: Hosts::open(memory, overflow, *geometry, capacities.hosts)?,
+            prefixes: Table::open(program, maps::PREFIXES)?,
+            flows: Table::open(program, maps::FLOWS)?,
+            never_ban,
+            exempt,
+            filter: Filter::new(
+                mapped::<u32, u64>(program, maps::FILTER, filter::words(geometry))?,
+                geometry,
+            ),
+            hits: HitCells::new(
+                mapped::<u32, portcullis_common::HitCell>(program, maps::HITS, hits::words(geometry))?,
+                geometry,
+            ),
+            stale: 0,
+            first_expiry: [0; BanTable::ALL.len()],
+        })
+    }
+
+    /// Writes a ban. The bits first: a table that nobody looks into bans nobody.
+    pub(super) fn insert(&mut self, key: &Key, expires_boot_ns: u64, origin: Origin) -> Result<(), EnforcerError> {
+        self.filter.add(key);
+        let entry = BanEntry {
+            expires_boot_ns,
+            origin: origin as u32,
+            prefix_bits: key.prefix_bits(),
+            id: self.hits.id(key),
+        };
+        match key {
+            Key::Host(address) | Key::Wide(address) => {
+                let slot = |identity| Slot::new(identity, origin, expires_boot_ns);
+                self.hosts.set(address, key.sources().bits, clock::boot_ns(), slot)?;
+            }
+            Key::Prefix(key) => self.prefixes.set(key, &entry)?,
+            Key::Flow(key) => {
+                self.flows.set(key, &entry)?;
+                // The kernel throws the oldest out without a word.
+                self.stale += 1;
+            }
+        }
+        let first = &mut self.first_expiry[key.table() as usize];
+        *first = (*first).min(expires_boot_ns);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Result<bool, EnforcerError> {
+        let removed = match key {
+            Key::Host(address) | Key::Wide(address) => self.hosts.remove(address, key.sources().bits)?,
+            Key::Prefix(key) => self.prefixes.remove(key)?,
+            Key::Flow(key) => self.flows.remove(key)?,
+        };
+        if removed {
+            self.stale += 1;
+            self.hits.forget(key);
+        }
+        Ok(removed)
+    }
+
+    /// The entry of exactly this key, ended or not.
+    pub(super) fn entry(&self, key: &Key) -> Result<Option<Entry>, EnforcerError> {
+        match key {
+            Key::Host(address) | Key::Wide(address) => {
+                Ok(self.hosts.get(address, key.sources().bits)?.map(Entry::from))
+            }
+            Key::Prefix(key) => {
+                let entry = self.prefixes.get(key)?;
+                // A trie answers with the longest prefix that holds the key: a shorter one, maybe.
+                Ok(entry.filter(|entry| entry.prefix_bits == key.bits).map(Entry::from))
+            }
+            Key::Flow(key) => Ok(self.flows.get(key)?.map(Entry::from)),
+        }
+    }
+
+    /// What is left of the ban of exactly this key, and what it kept away.
+    pub(super) fn ban(&self, key: &Key) -> Result<Option<KernelBan>, EnforcerError> {
+        Ok(self.entry(key)?.and_then(|entry| self.holding(key, &entry)))
+    }
+
+    pub(super) fn bans(&self) -> Result<Vec<(Target, KernelBan)>, EnforcerError> {
+        let mut bans = Vec::new();
+        self.walk(|key, entry| {
+            if let Some(ban) = self.holding(&key, &entry) {
+                bans.push((key.into(), ban));
+            }
+        })?;
+        Ok(bans)
+    }
+
+    fn holding(&self, key: &Key, entry: &Entry) -> Option<KernelBan> {
+        let ban = clock::holding(entry.expires_boot_ns, entry.origin)?;
+        Some(KernelBan {
+            hits: self.hits.get(key),
+            ..ban
+        })
+    }
+
+    /// Takes out what has ended, and tells how much.
+    pub(super) fn sweep(&mut self) -> Result<usize, EnforcerError> {
+        let now = clock::boot_ns();
+        let mut swept = 0;
+        for table in BanTable::ALL {
+            if self.first_expiry[table as usize] > now {
+                continue;
+            }
+            let mut ended = Vec::new();
+            let mut first = u64::MAX;
+            self.walk_table(table, |key, entry| {
+                if entry.expires_boot_ns <= now {
+                    ended.push(key);
+                } else {
+                    first = first.min(entry.expires_boot_ns);
+                }
+            })?;
+            for key in ended {
+                swept += usize::from(self.remove(&key)?);
+            }
+            self.first_expiry[table as usize] = first;
+        }
+        if self.stale > self.hosts.len() / 8 {
+            self.rebuild_filter()?;
+        }
+        Ok(swept)
+    }
+
+    /// Frees the filter of bits that stand for nothing any more.
+    pub(super) fn rebuild_filter(&mut self) -> Result<(), EnforcerError> {
+        let mut draft = self.filter.draft();
+        self.walk(|key, _| draft.add(&key))?;
+        self.exempt.iter().for_each(|prefix| draft.add_never_ban(prefix));
+        self.filter.publish(&draft);
+        self.stale = 0;
+        Ok(())
+    }
+
+    pub(super) fn allow(&mut self, key: &PrefixKey) -> Result<(), EnforcerError> {
+        self.filter.add_never_ban(key);
+        self.never_ban.set(key, &key.bits)?;
+        if !self.exempt.contains(key) {
+            self.exempt.push(*key);
+        }
+        Ok(())
+    }
+
+    pub(super) fn disallow(&mut self, key: &PrefixKey) -> Result<bool, EnforcerError> {
+        self.exempt.retain(|exempt| exempt != key);
+        self.stale += 1;
+        self.never_ban.remove(key)
+    }
+
+    pub(super) fn allowed(&self) -> Vec<IpNet> {
+        self.exempt.iter().map(target::network).collect()
+    }
+
+    /// Whether the never-ban set holds every source that this key is about.
+    pub(super) fn is_never_ban(&self, key: &Key) -> bool {
+        let sources = key.sources();
+        self.filter.may_be_never_ban(&sources) && self.exempt.iter().any(|exempt| exempt.holds(&sources))
+    }
+
+    /// How many hosts are banned, how many of them found their line full, how many may be.
+    pub(super) fn hosts(&self) -> (u32, u32, u32) {
+        (self.hosts.len(), self.hosts.overflowed(), self.hosts.capacity())
+    }
+
+    fn walk(&self, mut visit: impl FnMut(Key, Entry)) -> Result<(), EnforcerError> {
+        for table in BanTable::ALL {
+            self.walk_table(table, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    fn walk_table(&self, table: BanTable, mut visit: impl FnMut(Key, Entry)) -> Result<(), EnforcerError> {
+        match table {
+            BanTable::Hosts => self.hosts.walk(|key, slot| visit(key, slot.into()))?,
+            BanTable::Prefixes => {
+                let entries = self.prefixes.entries()?;
+                entries
+                    .into_iter()
+                    .for_each(|(key, entry)| visit(Key::Prefix(key), entry.into()));
+            }
+            BanTable::Flows => {
+                let entries = self.flows.entries()?;
+                entries
+                    .into_iter()
+                    .for_each(|(key, entry)| visit(Key::Flow(key), entry.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Slot> for Entry {
+    fn from(slot: Slot) -> Self {
+        Self {
+            expires_boot_ns: slot.expires_boot_ns(),
+            origin: slot.origin(),
         }
     }
 }
 
-/// The maps.
-pub(super) struct Maps {
-    hosts: Table<Address, BanEntry>,
-    prefixes: Table<PrefixKey, BanEntry>,
-    flows: Table<FlowKey, BanEntry>,
-    never_ban: Table<PrefixKey, u32>,
-    counters: Table<u32, Counter>,
+impl From<BanEntry> for Entry {
+    fn from(entry: BanEntry) -> Self {
+        Self {
+            expires_boot_ns: entry.expires_boot_ns,
+            origin: entry.origin,
+        }
+    }
+}
+
+/// The counters of the outcomes.
+pub(super) struct CounterTable {
+    table: Table<u32, Counter>,
     /// Asked once: the answer is in `/sys`, which the sandbox hides later.
     possible_cpus: usize,
 }
 
-impl Maps {
+impl CounterTable {
     pub(super) fn open(program: &Ebpf) -> Result<Self, EnforcerError> {
         let possible_cpus = nr_cpus().map_err(|(path, error)| EnforcerError::Load {
             reason: format!("failed to read {path}: {error}"),
         })?;
         Ok(Self {
-            hosts: Table::open(program, maps::HOSTS)?,
-            prefixes: Table::open(program, maps::PREFIXES)?,
-            flows: Table::open(program, maps::FLOWS)?,
-            never_ban: Table::open(program, maps::NEVER_BAN)?,
-            counters: Table::open(program, maps::COUNTERS)?,
+            table: Table::open(program, maps::COUNTERS)?,
             possible_cpus,
         })
     }
 
-    pub(super) fn insert(&self, key: &Key, entry: &BanEntry) -> Result<(), EnforcerError> {
-        match key {
-            Key::Host(key) => self.hosts.set(key, entry),
-            Key::Prefix(key) => self.prefixes.set(key, entry),
-            Key::Flow(key) => self.flows.set(key, entry),
-        }
-    }
-
-    pub(super) fn remove(&self, key: &Key) -> Result<bool, EnforcerError> {
-        match key {
-            Key::Host(key) => self.hosts.remove(key),
-            Key::Prefix(key) => self.prefixes.remove(key),
-            Key::Flow(key) => self.flows.remove(key),
-        }
-    }
-
-    /// The entry of exactly this key, ended or not.
-    pub(super) fn entry(&self, key: &Key) -> Result<Option<BanEntry>, EnforcerError> {
-        match key {
-            Key::Host(key) => self.hosts.get(key),
-            // A trie answers with the longest prefix that holds the key: a shorter one, maybe.
-            Key::Prefix(key) => Ok(self.prefixes.get(key)?.filter(|entry| entry.prefix_bits == key.bits)),
-            Key::Flow(key) => self.flows.get(key),
-        }
-    }
-
-    pub(super) fn bans(&self) -> Result<Vec<(Target, KernelBan)>, EnforcerError> {
-        let mut bans = Vec::new();
-        for table in BanTable::ALL {
-            for (key, entry) in self.entries(table)? {
-                if let Some(ban) = clock::holding(&entry) {
-                    bans.push((key.into(), ban));
-                }
-            }
-        }
-        Ok(bans)
-    }
-
-    pub(super) fn expired(&self, table: BanTable) -> Result<Vec<Key>, EnforcerError> {
-        let mut entries = self.entries(table)?;
-        entries.retain(|(_, entry)| clock::holding(entry).is_none());
-        Ok(entries.into_iter().map(|(key, _)| key).collect())
-    }
-
-    pub(super) fn is_empty(&self, table: BanTable) -> Result<bool, EnforcerError> {
-        match table {
-            BanTable::Hosts => self.hosts.is_empty(),
-            BanTable::Prefixes => self.prefixes.is_empty(),
-            BanTable::Flows => self.flows.is_empty(),
-        }
-    }
-
-    pub(super) fn allow(&self, key: &PrefixKey) -> Result<(), EnforcerError> {
-        self.never_ban.set(key, &key.bits)
-    }
-
-    pub(super) fn disallow(&self, key: &PrefixKey) -> Result<bool, EnforcerError> {
-        self.never_ban.remove(key)
-    }
-
-    pub(super) fn allowed(&self) -> Result<Vec<IpNet>, EnforcerError> {
-        let entries = self.never_ban.entries()?;
-        Ok(entries.iter().map(|(key, _)| target::network(key)).collect())
-    }
-
-    /// Whether the never-ban set holds every source that this key is about.
-    pub(super) fn is_never_ban(&self, key: &Key) -> Result<bool, EnforcerError> {
-        Ok(self.never_ban.get(&key.sources())?.is_some())
-    }
-
-    pub(super) fn counters(&self) -> Result<Counters, EnforcerError> {
+    pub(super) fn sums(&self) -> Result<Counters, EnforcerError> {
         let mut sums = Counters::default();
         let mut per_cpu = vec![Counter::default(); self.possible_cpus];
         for index in 0..Reason::COUNTERS {
-            self.counters.get_per_cpu(index, &mut per_cpu)?;
+            self.table.get_per_cpu(index, &mut per_cpu)?;
             for counter in &per_cpu {
                 sums.add(index, counter);
             }
         }
         Ok(sums)
     }
-
-    fn entries(&self, table: BanTable) -> Result<Vec<(Key, BanEntry)>, EnforcerError> {
-        fn keyed<K>(entries: Vec<(K, BanEntry)>, key: fn(K) -> Key) -> Vec<(Key, BanEntry)> {
-            entries.into_iter().map(|(k, entry)| (key(k), entry)).collect()
-        }
-        match table {
-            BanTable::Hosts => self.hosts.entries().map(|all| keyed(all, Key::Host)),
-            BanTable::Prefixes => self.prefixes.entries().map(|all| keyed(all, Key::Prefix)),
-            BanTable::Flows => self.flows.entries().map(|all| keyed(all, Key::Flow)),
-        }
-    }
 }
 
-/// The settings of the running program, and a copy of them.
-pub(super) struct Settings {
-    map: Table<u32, portcullis_common::Settings>,
-    record: portcullis_common::Settings,
-}
-
-impl Settings {
-    /// Checks that the program is of our version, and gives it the settings of `options`.
-    pub(super) fn open(program: &Ebpf, options: &AttachOptions) -> Result<Self, EnforcerError> {
-        let map = Table::<u32, portcullis_common::Settings>::open(program, maps::SETTINGS)?;
-        let record = map.get(&0)?.unwrap_or(portcullis_common::Settings::INITIAL);
-        if record.abi_version != ABI_VERSION {
-            return Err(EnforcerError::WrongAbi {
-                found: record.abi_version,
-                expected: ABI_VERSION,
-            });
-        }
-        let mut settings = Self { map, record };
-        let interval = options.event_interval.as_nanos();
-        settings.record.event_interval_ns = u32::try_from(interval).unwrap_or(u32::MAX);
-        settings.record.mode = mode_number(options.mode);
-        settings.set_exempt_ports(&options.exempt_ports)?;
-        Ok(settings)
-    }
-
-    pub(super) fn mode(&self) -> Mode {
-        if self.record.mode == MODE_ENFORCE {
-            Mode::Enforce
-        } else {
-            Mode::Monitor
-        }
-    }
-
-    pub(super) fn set_mode(&mut self, mode: Mode) -> Result<(), EnforcerError> {
-        self.record.mode = mode_number(mode);
-        self.write()
-    }
-
-    pub(super) fn set_exempt_ports(&mut self, ports: &[u16]) -> Result<(), EnforcerError> {
-        if ports.len() > MAX_EXEMPT_PORTS {
-            return Err(EnforcerError::TooManyExemptPorts { given: ports.len() });
-        }
-        self.record.exempt_ports = [0; MAX_EXEMPT_PORTS];
-        for (slot, port) in self.record.exempt_ports.iter_mut().zip(ports) {
-            *slot = port.to_be();
-        }
-        self.write()
-    }
-
-    /// Makes the program look into a table.
-    pub(super) fn use_table(&mut self, table: BanTable) -> Result<(), EnforcerError> {
-        self.set_tables(self.record.tables | table.bit())
-    }
-
-    /// Spares the program the look at an empty table.
-    pub(super) fn leave_table(&mut self, table: BanTable) -> Result<(), EnforcerError> {
-        self.set_tables(self.record.tables & !table.bit())
-    }
-
-    fn set_tables(&mut self, tables: u32) -> Result<(), EnforcerError> {
-        if self.record.tables == tables {
-            return Ok(());
-        }
-        self.record.tables = tables;
-        self.write()
-    }
-
-    fn write(&self) -> Result<(), EnforcerError> {
-        self.map.set(&0, &self.record)
-    }
-}
-
-const fn mode_number(mode: Mode) -> u32 {
-    match mode {
-        Mode::Monitor => MODE_MONITOR,
-        Mode::Enforce => MODE_ENFORCE,
-    }
+fn mapped<K: portcullis_common::Plain, V: portcullis_common::Plain>(
+    program: &Ebpf,
+    name: &'static str,
+    words: usize,
+) -> Result<Words, EnforcerError> {
+    let table = Table::<K, V>::open(program, name)?;
+    Words::map(table.fd(), words).map_err(|source: io::Error| EnforcerError::Map {
+        map: name,
+        action: "map the memory of",
+        source,
+    })
 }

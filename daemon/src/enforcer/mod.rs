@@ -10,11 +10,17 @@ mod counters;
 mod debug_log;
 mod error;
 mod events;
+mod filter;
+mod geometry;
+mod hits;
+mod hosts;
+mod mapped;
 mod maps;
 mod netlink;
 mod object;
 mod options;
 mod privilege;
+mod settings;
 mod sys;
 mod table;
 mod target;
@@ -28,28 +34,38 @@ use std::{
 use ipnet::IpNet;
 pub use portcullis_common::{Origin, Reason};
 
-use self::{attachment::Attachment, maps::Maps, target::Key};
+use self::{
+    attachment::Attachment,
+    maps::{CounterTable, Maps},
+    settings::Settings,
+    target::Key,
+};
 pub use self::{
     attachment::{InterfaceStatus, TestRun},
     counters::{Count, Counters},
     error::EnforcerError,
     events::{DropReport, Events},
+    hits::Hits,
     object::{bytes as object_bytes, is_embedded},
-    options::{AttachMode, AttachOptions, Capacities, Mode},
+    options::{AttachMode, AttachOptions, Capacities, Mode, Rate, RateLimits},
     target::{Flow, Target},
 };
 
 /// A loaded XDP program with its maps, attached to the interfaces it was told.
 ///
 /// The program leaves the interfaces when this is dropped, or the process ends in whatever way.
-/// All methods may be called from several threads; a ban costs about two system calls.
+/// All methods may be called from several threads; a ban of a host costs no system call.
 pub struct Enforcer {
-    maps: Maps,
-    /// What the program reads as its settings. Whoever changes a table holds this lock, so that
-    /// the sweep cannot remove what was prolonged a moment ago.
-    settings: Mutex<maps::Settings>,
+    tables: Mutex<Tables>,
+    counters: CounterTable,
     events: Mutex<Option<Events>>,
     attachment: Attachment,
+}
+
+/// What one writer at a time may change.
+struct Tables {
+    maps: Maps,
+    settings: Settings,
 }
 
 /// What the kernel knows about a ban.
@@ -59,6 +75,8 @@ pub struct KernelBan {
     pub remaining: Duration,
     /// Who asked for it.
     pub origin: Option<Origin>,
+    /// What it kept away, if that was counted.
+    pub hits: Option<Hits>,
 }
 
 /// What the kernel holds: for reconciling it with what it should hold.
@@ -70,21 +88,34 @@ pub struct KernelContents {
     pub allowed: Vec<IpNet>,
 }
 
+/// How full the table of hosts (and /64s of IPv6) is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bans, ended ones not yet swept among them.
+    pub hosts: u32,
+    /// Those of them that found their line of the table full and take longer to find.
+    pub overflowed: u32,
+    /// How many may be there.
+    pub capacity: u32,
+}
+
 impl Enforcer {
     /// Loads the program and attaches it to every interface of `options`, or to none of them if
     /// one refuses. No interface at all is fine: tests and benches run frames without a network.
     pub fn attach(options: &AttachOptions) -> Result<Self, EnforcerError> {
-        let mut program = attach::load(options)?;
-        let maps = Maps::open(&program)?;
-        let settings = maps::Settings::open(&program, options)?;
+        let geometry = geometry::of(&options.capacities);
+        let mut program = attach::load(options, &geometry)?;
+        let maps = Maps::open(&program, &geometry, &options.capacities)?;
+        let settings = Settings::open(&program, options, &geometry)?;
+        let counters = CounterTable::open(&program)?;
         let events = Events::open(&mut program)?;
         if options.debug {
             debug_log::follow(&mut program)?;
         }
         let interfaces = attach::attach_all(&mut program, options)?;
         Ok(Self {
-            maps,
-            settings: Mutex::new(settings),
+            tables: Mutex::new(Tables { maps, settings }),
+            counters,
             events: Mutex::new(Some(events)),
             attachment: Attachment::new(program, interfaces),
         })
@@ -92,62 +123,84 @@ impl Enforcer {
 
     /// Bans `target` for `ttl` from now, whatever was left of an earlier ban of it.
     pub fn ban(&self, target: Target, ttl: Duration, origin: Origin) -> Result<(), EnforcerError> {
-        let key = Key::try_from(target)?;
-        if self.maps.is_never_ban(&key)? {
-            return Err(EnforcerError::NeverBanned { target });
+        self.tables().ban(target, clock::expiry(ttl), origin)
+    }
+
+    /// Bans many at once, and tells which of them were refused.
+    ///
+    /// Others wait no longer than for a few thousand of them.
+    pub fn ban_all(&self, bans: impl IntoIterator<Item = (Target, Duration, Origin)>) -> Vec<(Target, EnforcerError)> {
+        let mut bans = bans.into_iter().peekable();
+        let mut refused = Vec::new();
+        while bans.peek().is_some() {
+            let mut tables = self.tables();
+            for (target, ttl, origin) in bans.by_ref().take(AT_ONCE) {
+                if let Err(error) = tables.ban(target, clock::expiry(ttl), origin) {
+                    refused.push((target, error));
+                }
+            }
         }
-        let entry = clock::ban_entry(&key, ttl, origin);
-        let mut settings = self.settings();
-        self.maps.insert(&key, &entry)?;
-        settings.use_table(key.table())
+        refused
     }
 
     /// Lifts the ban of exactly this target; `false` if there was none.
     pub fn unban(&self, target: Target) -> Result<bool, EnforcerError> {
-        let key = Key::try_from(target)?;
-        let _writing = self.settings();
-        self.maps.remove(&key)
+        self.tables().maps.remove(&Key::try_from(target)?)
     }
 
     /// The ban of exactly this target, unless it has ended.
     pub fn lookup(&self, target: Target) -> Result<Option<KernelBan>, EnforcerError> {
-        let key = Key::try_from(target)?;
-        Ok(self.maps.entry(&key)?.and_then(|entry| clock::holding(&entry)))
+        self.tables().maps.ban(&Key::try_from(target)?)
     }
 
     /// Puts a network into the never-ban set. Bans inside of it stay, without effect.
     pub fn allow(&self, network: IpNet) -> Result<(), EnforcerError> {
-        self.maps.allow(&target::prefix_key(network)?)
+        self.tables().maps.allow(&target::prefix_key(network)?)
     }
 
     /// Takes a network out of the never-ban set; `false` if it was not in it.
     pub fn disallow(&self, network: IpNet) -> Result<bool, EnforcerError> {
-        self.maps.disallow(&target::prefix_key(network)?)
+        self.tables().maps.disallow(&target::prefix_key(network)?)
     }
 
     /// The never-ban set.
     pub fn allowed(&self) -> Result<Vec<IpNet>, EnforcerError> {
-        self.maps.allowed()
+        Ok(self.tables().maps.allowed())
+    }
+
+    /// How full the table of hosts is.
+    pub fn usage(&self) -> Usage {
+        let (hosts, overflowed, capacity) = self.tables().maps.hosts();
+        Usage {
+            hosts,
+            overflowed,
+            capacity,
+        }
     }
 
     /// Switches between dropping and only counting, at once and for every interface.
     pub fn set_mode(&self, mode: Mode) -> Result<(), EnforcerError> {
-        self.settings().set_mode(mode)
+        self.tables().settings.set_mode(mode)
     }
 
     /// Whether the program drops or only counts.
     pub fn mode(&self) -> Mode {
-        self.settings().mode()
+        self.tables().settings.mode()
+    }
+
+    /// The same for the bans of one origin: they drop if both this and the mode are to enforce.
+    pub fn set_origin_mode(&self, origin: Origin, mode: Mode) -> Result<(), EnforcerError> {
+        self.tables().settings.set_origin_mode(origin, mode)
     }
 
     /// Replaces the exempt ports.
     pub fn set_exempt_ports(&self, ports: &[u16]) -> Result<(), EnforcerError> {
-        self.settings().set_exempt_ports(ports)
+        self.tables().settings.set_exempt_ports(ports)
     }
 
     /// The counters, summed over the processors.
     pub fn counters(&self) -> Result<Counters, EnforcerError> {
-        self.maps.counters()
+        self.counters.sums()
     }
 
     /// Where the program is attached, and how.
@@ -157,26 +210,23 @@ impl Enforcer {
 
     /// Removes bans that have ended, which the program ignores anyway, and tells how many.
     ///
-    /// Walks every table: some microseconds a ban. Call it every few minutes.
+    /// Walks the tables only if one may have ended. Call it every few seconds.
     pub fn sweep_expired(&self) -> Result<usize, EnforcerError> {
-        let mut swept = 0;
-        for table in maps::BanTable::ALL {
-            for key in self.maps.expired(table)? {
-                swept += usize::from(self.remove_if_expired(&key)?);
-            }
-            let mut settings = self.settings();
-            if self.maps.is_empty(table)? {
-                settings.leave_table(table)?;
-            }
-        }
-        Ok(swept)
+        self.tables().maps.sweep()
+    }
+
+    /// Makes the filter anew from what the tables hold. [`sweep_expired`](Self::sweep_expired) does
+    /// so when it is worth it.
+    pub fn rebuild_filter(&self) -> Result<(), EnforcerError> {
+        self.tables().maps.rebuild_filter()
     }
 
     /// Everything that the kernel holds.
     pub fn list(&self) -> Result<KernelContents, EnforcerError> {
+        let tables = self.tables();
         Ok(KernelContents {
-            bans: self.maps.bans()?,
-            allowed: self.maps.allowed()?,
+            bans: tables.maps.bans()?,
+            allowed: tables.maps.allowed(),
         })
     }
 
@@ -195,18 +245,23 @@ impl Enforcer {
         self.attachment.instructions()
     }
 
-    fn remove_if_expired(&self, key: &Key) -> Result<bool, EnforcerError> {
-        let _writing = self.settings();
-        match self.maps.entry(key)? {
-            Some(entry) if clock::holding(&entry).is_none() => self.maps.remove(key),
-            Some(_) | None => Ok(false),
-        }
-    }
-
-    fn settings(&self) -> MutexGuard<'_, maps::Settings> {
-        lock(&self.settings)
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        lock(&self.tables)
     }
 }
+
+impl Tables {
+    fn ban(&mut self, target: Target, expires_boot_ns: u64, origin: Origin) -> Result<(), EnforcerError> {
+        let key = Key::try_from(target)?;
+        if self.maps.is_never_ban(&key) {
+            return Err(EnforcerError::NeverBanned { target });
+        }
+        self.maps.insert(&key, expires_boot_ns, origin)
+    }
+}
+
+/// How many bans of many are written before others get their turn.
+const AT_ONCE: usize = 4096;
 
 /// A panic while one of our locks is held leaves nothing half-done that the kernel would see.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -21,6 +21,30 @@ pub struct AttachOptions {
     pub event_interval: std::time::Duration,
     /// Sizes of the tables.
     pub capacities: Capacities,
+    /// What a source may send; `None` costs nothing.
+    pub rate_limits: Option<RateLimits>,
+}
+
+/// What a source (an IPv4 address, a /64 of IPv6) may send. More is dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Packets a second.
+    pub packets: Option<Rate>,
+    /// Bytes a second.
+    pub bytes: Option<Rate>,
+    /// TCP connections that it tries to open a second.
+    pub syns: Option<Rate>,
+    /// Over a limit so often (at most 65 535 times), it is reported once: see `DropReport::strikes`.
+    pub strikes: Option<u16>,
+}
+
+/// A rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// On average.
+    pub per_second: u64,
+    /// At once.
+    pub burst: u64,
 }
 
 impl Default for AttachOptions {
@@ -33,6 +57,7 @@ impl Default for AttachOptions {
             debug: false,
             event_interval: std::time::Duration::from_millis(10),
             capacities: Capacities::default(),
+            rate_limits: None,
         }
     }
 }
@@ -41,7 +66,7 @@ impl Default for AttachOptions {
 /// connection that was quiet for longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacities {
-    /// Banned hosts; about 100 bytes each, taken at once.
+    /// Banned hosts and /64s of IPv6; about 35 bytes each, taken at once.
     pub hosts: u32,
     /// Banned prefixes; memory is taken as they come.
     pub prefixes: u32,

@@ -7,7 +7,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd},
-    ptr,
+    ptr, slice,
 };
 
 use portcullis_common::Plain;
@@ -17,8 +17,24 @@ enum Command {
     Lookup = 1,
     Update = 2,
     Delete = 3,
-    NextKey = 4,
+    LookupBatch = 24,
 }
+
+/// The part of `union bpf_attr` that the batch commands use.
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// Where a walk by batches stands: the kernel's own mark, of the size of a key or of a word.
+pub(super) struct Mark(Vec<u64>);
 
 /// The part of `union bpf_attr` that the element commands use.
 #[repr(C)]
@@ -64,13 +80,65 @@ pub(super) fn delete<K: Plain>(map: BorrowedFd<'_>, key: &K) -> io::Result<bool>
     present(deleted).map(|deleted| deleted.is_some())
 }
 
-/// The key after `key`, or the first one; also the first one if `key` is no longer there.
-pub(super) fn next_key<K: Plain>(map: BorrowedFd<'_>, key: Option<&K>) -> io::Result<Option<K>> {
-    let mut next = MaybeUninit::<K>::uninit();
-    let key = key.map_or(ptr::null(), ptr::from_ref);
-    let found = element(Command::NextKey, map, key, next.as_mut_ptr().cast());
-    // SAFETY: the kernel filled the key, and every pattern of a `Plain` type is one.
-    present(found).map(|found| found.map(|()| unsafe { next.assume_init() }))
+/// Copies a batch of entries out and appends them; `None` after the last one.
+///
+/// The caller has compared the sizes of `K` and `V` with those of the map.
+pub(super) fn lookup_batch<K: Plain, V: Plain>(
+    map: BorrowedFd<'_>,
+    mark: Option<&Mark>,
+    room: usize,
+    entries: &mut Vec<(K, V)>,
+) -> io::Result<Option<Mark>> {
+    let mut keys: Vec<MaybeUninit<K>> = Vec::with_capacity(room);
+    let mut values: Vec<MaybeUninit<V>> = Vec::with_capacity(room);
+    let mut next = Mark(vec![0; size_of::<K>().div_ceil(8).max(1)]);
+    let mut attr = BatchAttr {
+        in_batch: mark.map_or(0, |mark| mark.0.as_ptr().expose_provenance() as u64),
+        out_batch: next.0.as_mut_ptr().expose_provenance() as u64,
+        keys: keys.as_mut_ptr().expose_provenance() as u64,
+        values: values.as_mut_ptr().expose_provenance() as u64,
+        count: u32::try_from(room).unwrap_or(u32::MAX),
+        map_fd: map.as_raw_fd().cast_unsigned(),
+        element_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: `attr` is the attribute of this command and lives through the call; `keys` and
+    // `values` have room for as many as `count` says, and a mark has room for a key.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            Command::LookupBatch as libc::c_long,
+            &raw mut attr,
+            size_of::<BatchAttr>(),
+        )
+    };
+    let last = match present(if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    })? {
+        Some(()) => false,
+        None => true,
+    };
+    let count = (attr.count as usize).min(room);
+    // SAFETY: the kernel filled that many, for which there is room.
+    unsafe { keys.set_len(count) };
+    // SAFETY: as above.
+    unsafe { values.set_len(count) };
+    entries.extend(keys.into_iter().zip(values).map(|(key, value)| {
+        // SAFETY: filled, and every pattern of a `Plain` type is a value.
+        let key = unsafe { key.assume_init() };
+        // SAFETY: as above.
+        (key, unsafe { value.assume_init() })
+    }));
+    Ok((!last).then_some(next))
+}
+
+/// The bytes of a value.
+pub(super) fn bytes<V: Plain>(value: &V) -> Vec<u8> {
+    // SAFETY: a `Plain` value has as many initialised bytes as it is long.
+    let bytes = unsafe { slice::from_raw_parts(ptr::from_ref(value).cast::<u8>(), size_of::<V>()) };
+    bytes.to_vec()
 }
 
 fn present(result: io::Result<()>) -> io::Result<Option<()>> {

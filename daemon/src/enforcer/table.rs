@@ -3,13 +3,16 @@
 use std::{
     io,
     marker::PhantomData,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use aya::{Ebpf, maps::Map};
 use portcullis_common::Plain;
 
 use super::{EnforcerError, clone_fd, sys};
+
+/// Entries that are read by one system call.
+const BATCH: usize = 4096;
 
 /// A map whose keys and values are known to have the sizes of `K` and `V`.
 pub(super) struct Table<K, V> {
@@ -60,30 +63,24 @@ impl<K: Plain, V: Plain> Table<K, V> {
         sys::delete(self.fd.as_fd(), key).map_err(|source| self.failed("write", source))
     }
 
-    pub(super) fn is_empty(&self) -> Result<bool, EnforcerError> {
-        Ok(self.after(None)?.is_none())
-    }
-
     /// Every entry. What others add or remove meanwhile may be missing or come twice.
     pub(super) fn entries(&self) -> Result<Vec<(K, V)>, EnforcerError> {
         let mut entries = Vec::new();
-        let mut key = self.after(None)?;
-        // When somebody removes the key that we stand at, the kernel starts over.
-        let mut steps = u64::from(self.capacity) * 2;
-        while let Some(current) = key
-            && steps > 0
-        {
-            if let Some(value) = self.get(&current)? {
-                entries.push((current, value));
+        let mut mark = None;
+        let mut room = BATCH;
+        loop {
+            match sys::lookup_batch(self.fd.as_fd(), mark.as_ref(), room, &mut entries) {
+                Ok(None) => return Ok(entries),
+                Ok(next) => mark = next,
+                // One bucket of the hash has more entries than there was room for.
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && room < BATCH << 8 => room *= 2,
+                Err(error) => return Err(self.failed("walk", error)),
             }
-            key = self.after(Some(&current))?;
-            steps -= 1;
         }
-        Ok(entries)
     }
 
-    fn after(&self, key: Option<&K>) -> Result<Option<K>, EnforcerError> {
-        sys::next_key(self.fd.as_fd(), key).map_err(|source| self.failed("walk", source))
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> EnforcerError {

@@ -1,0 +1,102 @@
+//! The settings of the running program.
+
+use aya::Ebpf;
+use portcullis_common::{
+    ABI_VERSION, Geometry, Limit, Limits, MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE_MONITOR, Origin, Settings as Record,
+    maps,
+};
+
+use super::{AttachOptions, EnforcerError, Mode, Rate, RateLimits, table::Table};
+
+/// The settings, and a copy of them.
+pub(super) struct Settings {
+    map: Table<u32, Record>,
+    record: Record,
+}
+
+impl Settings {
+    /// Gives a program that was just loaded the settings of `options`.
+    pub(super) fn open(program: &Ebpf, options: &AttachOptions, geometry: &Geometry) -> Result<Self, EnforcerError> {
+        let map = Table::<u32, Record>::open(program, maps::SETTINGS)?;
+        let interval = options.event_interval.as_nanos();
+        let limits = options.rate_limits.unwrap_or_default();
+        let record = Record {
+            abi_version: ABI_VERSION,
+            geometry: *geometry,
+            event_interval_ns: u32::try_from(interval).unwrap_or(u32::MAX),
+            mode: mode_number(options.mode),
+            limits: limits_of(&limits),
+            strikes: limits.strikes.map_or(0, u64::from),
+            ..Record::INITIAL
+        };
+        let mut settings = Self { map, record };
+        settings.set_exempt_ports(&options.exempt_ports)?;
+        Ok(settings)
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        if self.record.mode == MODE_ENFORCE {
+            Mode::Enforce
+        } else {
+            Mode::Monitor
+        }
+    }
+
+    pub(super) fn set_mode(&mut self, mode: Mode) -> Result<(), EnforcerError> {
+        self.record.mode = mode_number(mode);
+        self.write()
+    }
+
+    pub(super) fn set_origin_mode(&mut self, origin: Origin, mode: Mode) -> Result<(), EnforcerError> {
+        let bit = 1 << origin as u32;
+        match mode {
+            Mode::Monitor => self.record.monitored_origins |= bit,
+            Mode::Enforce => self.record.monitored_origins &= !bit,
+        }
+        self.write()
+    }
+
+    pub(super) fn set_exempt_ports(&mut self, ports: &[u16]) -> Result<(), EnforcerError> {
+        if ports.len() > MAX_EXEMPT_PORTS {
+            return Err(EnforcerError::TooManyExemptPorts { given: ports.len() });
+        }
+        self.record.exempt_ports = [0; MAX_EXEMPT_PORTS];
+        for (slot, port) in self.record.exempt_ports.iter_mut().zip(ports) {
+            *slot = port.to_be();
+        }
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), EnforcerError> {
+        self.map.set(&0, &self.record)
+    }
+}
+
+const fn mode_number(mode: Mode) -> u32 {
+    match mode {
+        Mode::Monitor => MODE_MONITOR,
+        Mode::Enforce => MODE_ENFORCE,
+    }
+}
+
+fn limits_of(limits: &RateLimits) -> Limits {
+    Limits {
+        packets: limit(limits.packets),
+        bytes: limit(limits.bytes),
+        syns: limit(limits.syns),
+    }
+}
+
+/// What each unit takes of the budget, in 1/1024 ns.
+fn limit(rate: Option<Rate>) -> Limit {
+    const SECOND: u128 = 1_000_000_000;
+    let Some(Rate { per_second, burst }) = rate else {
+        return Limit::default();
+    };
+    let per_second = u128::from(per_second.max(1));
+    let clamp = |value: u128| u64::try_from(value).unwrap_or(u64::MAX >> 1);
+    Limit {
+        cost: clamp((SECOND << 10) / per_second).max(1),
+        burst_ns: clamp(u128::from(burst) * SECOND / per_second),
+    }
+}
