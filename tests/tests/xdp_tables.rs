@@ -14,7 +14,8 @@ use std::{
 };
 
 use portcullis::enforcer::{
-    AttachOptions, Capacities, Enforcer, EnforcerError, Flow, Mode, Origin, Rate, RateLimits, Reason, Target,
+    AttachOptions, Capacities, Enforcer, EnforcerError, Flow, Intended, Mode, Origin, Rate, RateLimits, Reason,
+    Reconciled, Target,
 };
 use portcullis_tests::frames::Packet;
 
@@ -374,4 +375,42 @@ fn a_source_over_its_limit_again_and_again_is_reported_once() {
         }
     }
     assert_eq!(reports, ["198.51.100.7"]);
+}
+
+#[test]
+fn reconciling_repairs_what_drifted_and_tells_how_much() {
+    let enforcer = attach(64);
+    let host = |last: u8| Target::Host(IpAddr::from([198, 51, 100, last]));
+    let intended: Vec<Intended> = (1..=10)
+        .map(|last| Intended {
+            target: host(last),
+            remaining: HOUR,
+            origin: Origin::List,
+        })
+        .collect();
+    for last in 1..=6 {
+        enforcer.ban(host(last), HOUR, Origin::List).unwrap();
+    }
+    enforcer.ban(host(7), HOUR * 2, Origin::List).unwrap();
+    enforcer.ban(host(8), HOUR, Origin::Operator).unwrap();
+    enforcer.ban(host(99), HOUR, Origin::List).unwrap();
+    enforcer.allow("198.51.100.10/32".parse().unwrap()).unwrap();
+    let found = enforcer.reconcile(&intended).unwrap();
+    let expected = Reconciled {
+        intended: 10,
+        enforced: 6,
+        missing: 2,
+        wrong: 2,
+        strays: 1,
+        refused: 1,
+    };
+    assert_eq!(found, expected);
+    assert!((found.ratio() - 0.6).abs() < 1e-9);
+    assert!(!drops(&enforcer, "198.51.100.99".parse().unwrap()));
+    let again = enforcer.reconcile(&intended[..9]).unwrap();
+    assert_eq!((again.enforced, again.strays, again.ratio()), (9, 0, 1.0));
+    for ban in &intended[..9] {
+        let held = enforcer.lookup(ban.target).unwrap().unwrap();
+        assert!(held.remaining <= HOUR && held.origin == Some(Origin::List));
+    }
 }

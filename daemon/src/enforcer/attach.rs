@@ -1,17 +1,29 @@
 //! Loads the program and attaches it.
 
-use std::{error::Error, io};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
-    programs::{ProgramError, Xdp, XdpMode},
+    programs::{
+        ProgramError, Xdp, XdpMode,
+        links::{FdLink, PinnedLink},
+        xdp::{XdpLink, XdpLinkId},
+    },
     util::KernelVersion,
 };
 use nix::net::if_::{if_nameindex, if_nametoindex};
 use portcullis_common::{Geometry, Slot, filter::FINE_AT, maps};
 
-use super::{AttachMode, AttachOptions, EnforcerError, InterfaceStatus, geometry, netlink, object, privilege, sys};
+use super::{
+    AttachMode, AttachOptions, EnforcerError, InterfaceStatus, geometry, netlink, object,
+    pins::{self, Pins},
+    privilege, sys,
+};
 
 /// The name of aya-log's level in the object, and the levels that we set.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
@@ -21,7 +33,9 @@ const LOG_DEBUG: u8 = 4;
 const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 15, 0);
 
 /// Creates the maps and has the program verified.
-pub(super) fn load(options: &AttachOptions, geometry: &Geometry) -> Result<Ebpf, EnforcerError> {
+///
+/// With `pinned`, the maps that are pinned there are taken, and the others are pinned there.
+pub(super) fn load(options: &AttachOptions, geometry: &Geometry, pinned: Option<&Path>) -> Result<Ebpf, EnforcerError> {
     let object = object::bytes()?;
     check_kernel()?;
     let level = if options.debug { LOG_DEBUG } else { LOG_OFF };
@@ -29,7 +43,13 @@ pub(super) fn load(options: &AttachOptions, geometry: &Geometry) -> Result<Ebpf,
     let constants = sys::bytes(geometry);
     let constants = constants.as_slice();
     let rate_limits = u32::from(options.rate_limits.is_some());
-    let mut program = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    if let Some(path) = pinned {
+        for name in pins::MAPS {
+            loader.map_pin_path(name, path.join(name));
+        }
+    }
+    let mut program = loader
         // The program has no relocations against the kernel's types, whose parsing takes long.
         .btf(None)
         .override_global(LOG_LEVEL, &level, true)
@@ -50,26 +70,123 @@ pub(super) fn load(options: &AttachOptions, geometry: &Geometry) -> Result<Ebpf,
     Ok(program)
 }
 
-/// Attaches to every interface. When one refuses, dropping the program detaches the others.
-pub(super) fn attach_all(program: &mut Ebpf, options: &AttachOptions) -> Result<Vec<InterfaceStatus>, EnforcerError> {
+/// Attaches to every interface. When one refuses, the others are detached again, but for those
+/// that an earlier process had attached.
+pub(super) fn attach_all(
+    program: &mut Ebpf,
+    options: &AttachOptions,
+    pins: Option<&Pins>,
+) -> Result<Vec<InterfaceStatus>, EnforcerError> {
     let xdp = xdp(program)?;
     let mut attached: Vec<InterfaceStatus> = Vec::new();
+    let mut made = Vec::new();
     for name in &options.interfaces {
-        let index = index_of(name)?;
-        if attached.iter().any(|other| other.index == index) {
-            continue;
-        }
-        attach_one(xdp, name, index, options.attach_mode)?;
-        attached.push(InterfaceStatus {
-            name: name.clone(),
-            index,
-            attach_mode: mode_in_use(name, index)?,
+        let outcome = index_of(name).and_then(|index| {
+            if attached.iter().any(|other| other.index == index) {
+                return Ok(None);
+            }
+            made.extend(attach_one(xdp, name, index, options.attach_mode, pins)?);
+            let attach_mode = mode_in_use(name, index)?;
+            let name = name.clone();
+            Ok(Some(InterfaceStatus {
+                name,
+                index,
+                attach_mode,
+            }))
         });
+        match outcome {
+            Ok(status) => attached.extend(status),
+            Err(error) => {
+                for path in made {
+                    pins::remove_file(&path)?;
+                }
+                return Err(error);
+            }
+        }
     }
     Ok(attached)
 }
 
-fn attach_one(xdp: &mut Xdp, name: &str, index: u32, mode: AttachMode) -> Result<(), EnforcerError> {
+/// Attaches again where an interface went and came back, which has another index then; tells
+/// where the program is now.
+pub(super) fn attach_again(
+    program: &mut Ebpf,
+    options: &AttachOptions,
+    pins: Option<&Pins>,
+    before: &[InterfaceStatus],
+) -> Result<Vec<InterfaceStatus>, EnforcerError> {
+    let xdp = xdp(program)?;
+    let mut attached: Vec<InterfaceStatus> = Vec::new();
+    for name in &options.interfaces {
+        let known = before.iter().find(|status| status.name == *name);
+        let now = if_nametoindex(name.as_str()).ok();
+        let renamed = known.filter(|status| now.is_none() && netlink::xdp_of(status.index).is_ok());
+        let status = match (now, known) {
+            (Some(index), Some(status)) if status.index == index && is_ours(xdp, index) => status.clone(),
+            (Some(index), _) => {
+                if let Some(pins) = pins {
+                    pins::remove_file(&pins.link(index))?;
+                }
+                attach_one(xdp, name, index, options.attach_mode, pins)?;
+                let attach_mode = mode_in_use(name, index)?;
+                tracing::info!(interface = name, mode = %attach_mode, "attached again");
+                InterfaceStatus {
+                    name: name.clone(),
+                    index,
+                    attach_mode,
+                }
+            }
+            (None, _) => match renamed {
+                Some(status) => status.clone(),
+                None => continue,
+            },
+        };
+        if attached.iter().all(|other| other.index != status.index) {
+            attached.push(status);
+        }
+    }
+    Ok(attached)
+}
+
+/// The id of a loaded program.
+fn program_id(xdp: &Xdp) -> Option<u32> {
+    xdp.info().ok().map(|info| info.id())
+}
+
+fn is_ours(xdp: &Xdp, index: u32) -> bool {
+    let attached = netlink::xdp_of(index).ok().flatten();
+    attached.is_some_and(|attached| Some(attached.program_id) == program_id(xdp))
+}
+
+/// Puts the program in the place of that of an earlier process, between two packets.
+fn take_over(xdp: &mut Xdp, index: u32, path: &Path) -> Result<bool, EnforcerError> {
+    let swapped = PinnedLink::from_pin(path)
+        .ok()
+        .and_then(|link| XdpLink::try_from(FdLink::from(link)).ok())
+        .is_some_and(|link| xdp.attach_to_link(link).is_ok());
+    if swapped && is_ours(xdp, index) {
+        return Ok(true);
+    }
+    // Of an interface that is gone, maybe one that had the same index.
+    pins::remove_file(path)?;
+    Ok(false)
+}
+
+/// Returns the pin that was made.
+fn attach_one(
+    xdp: &mut Xdp,
+    name: &str,
+    index: u32,
+    mode: AttachMode,
+    pins: Option<&Pins>,
+) -> Result<Option<PathBuf>, EnforcerError> {
+    let path = pins.map(|pins| pins.link(index));
+    if let Some(path) = &path
+        && path.exists()
+        && take_over(xdp, index, path)?
+    {
+        return Ok(None);
+    }
     // The kernel would refuse later anyway, but not tell whose program it is.
     if let Some(other) = netlink::xdp_of(index).map_err(|error| attach_failed(name, &error))? {
         return Err(EnforcerError::OtherProgram {
@@ -77,24 +194,33 @@ fn attach_one(xdp: &mut Xdp, name: &str, index: u32, mode: AttachMode) -> Result
             program: other.describe(),
         });
     }
+    let link = attach_in_mode(xdp, name, index, mode)?;
+    if let Some(path) = &path {
+        let link = xdp.take_link(link).map_err(|error| attach_failed(name, &error))?;
+        let link = FdLink::try_from(link).map_err(|error| attach_failed(name, &error))?;
+        link.pin(path).map_err(|error| attach_failed(name, &error))?;
+    }
+    Ok(path)
+}
+
+fn attach_in_mode(xdp: &mut Xdp, name: &str, index: u32, mode: AttachMode) -> Result<XdpLinkId, EnforcerError> {
     let generic = |xdp: &mut Xdp| xdp.attach_to_if_index(index, XdpMode::Skb);
     let native = |xdp: &mut Xdp| xdp.attach_to_if_index(index, XdpMode::Driver);
     match mode {
-        AttachMode::Generic => generic(xdp).map_err(|error| attach_failed(name, &error))?,
-        AttachMode::Native => native(xdp).map_err(|error| native_failed(name, &error))?,
+        AttachMode::Generic => generic(xdp).map_err(|error| attach_failed(name, &error)),
+        AttachMode::Native => native(xdp).map_err(|error| native_failed(name, &error)),
         AttachMode::Auto => match native(xdp) {
-            Ok(link) => link,
+            Ok(link) => Ok(link),
             Err(error) => {
                 tracing::info!(
                     interface = name,
                     reason = chain(&error),
                     "no native XDP, falling back to generic"
                 );
-                generic(xdp).map_err(|error| attach_failed(name, &error))?
+                generic(xdp).map_err(|error| attach_failed(name, &error))
             }
         },
-    };
-    Ok(())
+    }
 }
 
 fn mode_in_use(name: &str, index: u32) -> Result<AttachMode, EnforcerError> {

@@ -1,6 +1,4 @@
 //! What is attached: the owner of the program and its links.
-//!
-//! The seam for pinning: what outlives the process later belongs here.
 
 use aya::{
     Ebpf,
@@ -8,7 +6,7 @@ use aya::{
 };
 use portcullis_common::maps;
 
-use super::{AttachMode, EnforcerError};
+use super::{AttachMode, AttachOptions, EnforcerError, attach, pins::Pins};
 
 /// Where the program runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +43,12 @@ impl Attachment {
         &self.interfaces
     }
 
+    /// Follows interfaces that went and came back.
+    pub(super) fn refresh(&mut self, options: &AttachOptions, pins: Option<&Pins>) -> Result<(), EnforcerError> {
+        self.interfaces = attach::attach_again(&mut self.program, options, pins, &self.interfaces)?;
+        Ok(())
+    }
+
     pub(super) fn test_run(&self, frame: &[u8], repeat: u32) -> Result<TestRun, EnforcerError> {
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -78,6 +82,6 @@ const INSTRUCTION_BYTES: u32 = 8;
 
 fn failed(error: &ProgramError) -> EnforcerError {
     EnforcerError::Load {
-        reason: super::attach::chain(error),
+        reason: attach::chain(error),
     }
 }

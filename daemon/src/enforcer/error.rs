@@ -1,6 +1,6 @@
 //! What can go wrong between the daemon and the kernel, each with its remedy.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use portcullis_common::MAX_EXEMPT_PORTS;
@@ -91,6 +91,24 @@ pub enum EnforcerError {
         name: String,
         /// The names that exist.
         available: String,
+    },
+
+    /// The place for what outlives the process cannot be used.
+    #[error("failed to {action} {}: {source}; it must be a bpffs, or a place where one may be mounted", path.display())]
+    Pins {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+
+    /// Another process has the pins.
+    #[error("another portcullis uses {}; stop it first", path.display())]
+    PinsInUse {
+        /// The directory.
+        path: PathBuf,
     },
 
     /// The interface has another XDP program.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aya::{Ebpf, util::nr_cpus};
+use aya::util::nr_cpus;
 use ipnet::IpNet;
 use portcullis_common::{Address, BanEntry, Counter, FlowKey, Geometry, Origin, PrefixKey, Reason, Slot, maps};
 
@@ -12,7 +12,7 @@ use super::{
     hits::{self, HitCells},
     hosts::{Hosts, Memory},
     mapped::Words,
-    table::Table,
+    table::{Source, Table},
     target::{self, Key},
 };
 
@@ -52,7 +52,11 @@ pub(super) struct Entry {
 }
 
 impl Maps {
-    pub(super) fn open(program: &Ebpf, geometry: &Geometry, capacities: &Capacities) -> Result<Self, EnforcerError> {
+    pub(super) fn open(
+        program: &Source<'_>,
+        geometry: &Geometry,
+        capacities: &Capacities,
+    ) -> Result<Self, EnforcerError> {
         let memory = Memory {
             v4: mapped::<u32, [u64; 8]>(program, maps::HOSTS_V4, geometry.v4_lines as usize * Slot::PER_LINE)?,
             v6: mapped::<u32, [u64; 8]>(program, maps::HOSTS_V6, geometry.v6_lines as usize * Slot::PER_LINE)?,
@@ -225,7 +229,25 @@ impl Maps {
         (self.hosts.len(), self.hosts.overflowed(), self.hosts.capacity())
     }
 
-    fn walk(&self, mut visit: impl FnMut(Key, Entry)) -> Result<(), EnforcerError> {
+    /// Copies every ban that holds and the never-ban set from tables of another size.
+    pub(super) fn take_over(&mut self, earlier: &Self) -> Result<(), EnforcerError> {
+        for prefix in &earlier.exempt {
+            self.allow(prefix)?;
+        }
+        let mut bans = Vec::new();
+        earlier.walk(|key, entry| bans.push((key, entry)))?;
+        for (key, entry) in bans {
+            if let (Some(origin), Some(_)) = (
+                Origin::from_number(entry.origin),
+                clock::holding(entry.expires_boot_ns, entry.origin),
+            ) {
+                self.insert(&key, entry.expires_boot_ns, origin)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn walk(&self, mut visit: impl FnMut(Key, Entry)) -> Result<(), EnforcerError> {
         for table in BanTable::ALL {
             self.walk_table(table, &mut visit)?;
         }
@@ -278,7 +300,7 @@ pub(super) struct CounterTable {
 }
 
 impl CounterTable {
-    pub(super) fn open(program: &Ebpf) -> Result<Self, EnforcerError> {
+    pub(super) fn open(program: &Source<'_>) -> Result<Self, EnforcerError> {
         let possible_cpus = nr_cpus().map_err(|(path, error)| EnforcerError::Load {
             reason: format!("failed to read {path}: {error}"),
         })?;
@@ -302,7 +324,7 @@ impl CounterTable {
 }
 
 fn mapped<K: portcullis_common::Plain, V: portcullis_common::Plain>(
-    program: &Ebpf,
+    program: &Source<'_>,
     name: &'static str,
     words: usize,
 ) -> Result<Words, EnforcerError> {

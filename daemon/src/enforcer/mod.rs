@@ -19,7 +19,9 @@ mod maps;
 mod netlink;
 mod object;
 mod options;
+mod pins;
 mod privilege;
+mod reconcile;
 mod settings;
 mod sys;
 mod table;
@@ -27,6 +29,7 @@ mod target;
 
 use std::{
     os::fd::AsFd,
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -37,7 +40,9 @@ pub use portcullis_common::{Origin, Reason};
 use self::{
     attachment::Attachment,
     maps::{CounterTable, Maps},
+    pins::{Found, Pins},
     settings::Settings,
+    table::Source,
     target::Key,
 };
 pub use self::{
@@ -47,19 +52,24 @@ pub use self::{
     events::{DropReport, Events},
     hits::Hits,
     object::{bytes as object_bytes, is_embedded},
+    reconcile::{Intended, Reconciled},
     options::{AttachMode, AttachOptions, Capacities, Mode, Rate, RateLimits},
     target::{Flow, Target},
 };
 
 /// A loaded XDP program with its maps, attached to the interfaces it was told.
 ///
-/// The program leaves the interfaces when this is dropped, or the process ends in whatever way.
+/// The program leaves the interfaces when this is dropped, or the process ends in whatever way;
+/// unless it is pinned: then it stays with every ban until another process takes it over.
 /// All methods may be called from several threads; a ban of a host costs no system call.
 pub struct Enforcer {
     tables: Mutex<Tables>,
     counters: CounterTable,
     events: Mutex<Option<Events>>,
-    attachment: Attachment,
+    attachment: Mutex<Attachment>,
+    interfaces: Vec<InterfaceStatus>,
+    options: AttachOptions,
+    pins: Option<Pins>,
 }
 
 /// What one writer at a time may change.
@@ -103,22 +113,74 @@ impl Enforcer {
     /// Loads the program and attaches it to every interface of `options`, or to none of them if
     /// one refuses. No interface at all is fine: tests and benches run frames without a network.
     pub fn attach(options: &AttachOptions) -> Result<Self, EnforcerError> {
-        let geometry = geometry::of(&options.capacities);
-        let mut program = attach::load(options, &geometry)?;
-        let maps = Maps::open(&program, &geometry, &options.capacities)?;
-        let settings = Settings::open(&program, options, &geometry)?;
-        let counters = CounterTable::open(&program)?;
+        let pins = options.pins.as_deref().map(Pins::open).transpose()?;
+        let found = pins.as_ref().map_or(Ok(Found::Nothing), |pins| pins.find(options))?;
+        let (geometry, earlier) = match found {
+            Found::Same(geometry) => (geometry, None),
+            Found::Nothing => (geometry::of(&options.capacities), None),
+            Found::Resized(earlier) => (geometry::of(&options.capacities), Some(earlier)),
+        };
+        let directory = pins.as_ref().map(|pins| match earlier {
+            Some(_) => pins.next_maps(),
+            None => pins.maps(),
+        });
+        if let (Some(pins), Some(directory)) = (&pins, &directory) {
+            pins.create(directory)?;
+        }
+        let mut program = attach::load(options, &geometry, directory.as_deref())?;
+        let source = Source::Program(&program);
+        let mut maps = Maps::open(&source, &geometry, &options.capacities)?;
+        if let (Some(pins), Some(earlier)) = (&pins, &earlier) {
+            maps.take_over(&Maps::open(&Source::Pins(&pins.maps()), earlier, &options.capacities)?)?;
+        }
+        maps.rebuild_filter()?;
+        let settings = Settings::open(&source, options, &geometry)?;
+        let counters = CounterTable::open(&source)?;
         let events = Events::open(&mut program)?;
         if options.debug {
             debug_log::follow(&mut program)?;
         }
-        let interfaces = attach::attach_all(&mut program, options)?;
+        let interfaces = attach::attach_all(&mut program, options, pins.as_ref())?;
+        if let Some(pins) = &pins {
+            if earlier.is_some() {
+                pins.promote_next()?;
+            }
+            let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
+            pins.tidy(&indices)?;
+        }
         Ok(Self {
             tables: Mutex::new(Tables { maps, settings }),
             counters,
             events: Mutex::new(Some(events)),
-            attachment: Attachment::new(program, interfaces),
+            attachment: Mutex::new(Attachment::new(program, interfaces.clone())),
+            interfaces,
+            options: options.clone(),
+            pins,
         })
+    }
+
+    /// Detaches the program everywhere and leaves nothing behind, pinned or not.
+    pub fn detach(self) -> Result<(), EnforcerError> {
+        drop(self.attachment);
+        self.pins.map_or(Ok(()), Pins::remove)
+    }
+
+    /// The same for what an earlier process pinned there.
+    pub fn detach_pinned(pins: &Path) -> Result<(), EnforcerError> {
+        Pins::open(pins)?.remove()
+    }
+
+    /// Attaches the program again where an interface was removed and came back under its name.
+    /// Returns where it is attached now. Cheap: call it every second, or when the kernel tells.
+    pub fn refresh_interfaces(&self) -> Result<Vec<InterfaceStatus>, EnforcerError> {
+        let mut attachment = lock(&self.attachment);
+        attachment.refresh(&self.options, self.pins.as_ref())?;
+        Ok(attachment.interfaces().to_vec())
+    }
+
+    /// Compares what the kernel holds with what it should hold, and repairs it.
+    pub fn reconcile(&self, intended: &[Intended]) -> Result<Reconciled, EnforcerError> {
+        reconcile::run(&mut self.tables().maps, intended)
     }
 
     /// Bans `target` for `ttl` from now, whatever was left of an earlier ban of it.
@@ -203,9 +265,9 @@ impl Enforcer {
         self.counters.sums()
     }
 
-    /// Where the program is attached, and how.
+    /// Where the program was attached at first, and how.
     pub fn interfaces(&self) -> &[InterfaceStatus] {
-        self.attachment.interfaces()
+        &self.interfaces
     }
 
     /// Removes bans that have ended, which the program ignores anyway, and tells how many.
@@ -237,12 +299,12 @@ impl Enforcer {
 
     /// Runs one frame through the program, `repeat` times, without any network.
     pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<TestRun, EnforcerError> {
-        self.attachment.test_run(frame, repeat)
+        lock(&self.attachment).test_run(frame, repeat)
     }
 
     /// How many instructions the program has after the verifier removed what cannot run.
     pub fn instructions(&self) -> Result<u32, EnforcerError> {
-        self.attachment.instructions()
+        lock(&self.attachment).instructions()
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

@@ -1,6 +1,6 @@
 //! What the daemon may choose when it attaches.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use portcullis_common::maps;
 
@@ -23,6 +23,9 @@ pub struct AttachOptions {
     pub capacities: Capacities,
     /// What a source may send; `None` costs nothing.
     pub rate_limits: Option<RateLimits>,
+    /// A directory for what shall outlive the process, on a bpffs or where one may be mounted.
+    /// Without it the program leaves the interfaces with the process.
+    pub pins: Option<PathBuf>,
 }
 
 /// What a source (an IPv4 address, a /64 of IPv6) may send. More is dropped.
@@ -58,6 +61,7 @@ impl Default for AttachOptions {
             event_interval: std::time::Duration::from_millis(10),
             capacities: Capacities::default(),
             rate_limits: None,
+            pins: None,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The settings of the running program.
 
-use aya::Ebpf;
 use portcullis_common::{
     ABI_VERSION, Geometry, Limit, Limits, MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE_MONITOR, Origin, Settings as Record,
     maps,
 };
 
-use super::{AttachOptions, EnforcerError, Mode, Rate, RateLimits, table::Table};
+use super::{
+    AttachOptions, EnforcerError, Mode, Rate, RateLimits,
+    table::{Source, Table},
+};
 
 /// The settings, and a copy of them.
 pub(super) struct Settings {
@@ -16,7 +18,11 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Gives a program that was just loaded the settings of `options`.
-    pub(super) fn open(program: &Ebpf, options: &AttachOptions, geometry: &Geometry) -> Result<Self, EnforcerError> {
+    pub(super) fn open(
+        program: &Source<'_>,
+        options: &AttachOptions,
+        geometry: &Geometry,
+    ) -> Result<Self, EnforcerError> {
         let map = Table::<u32, Record>::open(program, maps::SETTINGS)?;
         let interval = options.event_interval.as_nanos();
         let limits = options.rate_limits.unwrap_or_default();

@@ -4,12 +4,24 @@ use std::{
     io,
     marker::PhantomData,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
-use aya::{Ebpf, maps::Map};
+use aya::{
+    Ebpf,
+    maps::{Map, MapData},
+};
 use portcullis_common::Plain;
 
 use super::{EnforcerError, clone_fd, sys};
+
+/// Where maps are.
+pub(super) enum Source<'a> {
+    /// In a loaded object.
+    Program(&'a Ebpf),
+    /// In a directory of a bpffs.
+    Pins(&'a Path),
+}
 
 /// Entries that are read by one system call.
 const BATCH: usize = 4096;
@@ -23,10 +35,22 @@ pub(super) struct Table<K, V> {
 }
 
 impl<K: Plain, V: Plain> Table<K, V> {
-    /// The map of that name in a loaded object.
-    pub(super) fn open(program: &Ebpf, name: &'static str) -> Result<Self, EnforcerError> {
-        let map = program.map(name).ok_or_else(|| bad(format!("it has no map {name}")))?;
-        let data = map_data(map).ok_or_else(|| bad(format!("map {name} is of another type")))?;
+    /// The map of that name.
+    pub(super) fn open(source: &Source<'_>, name: &'static str) -> Result<Self, EnforcerError> {
+        match source {
+            Source::Program(program) => {
+                let map = program.map(name).ok_or_else(|| bad(format!("it has no map {name}")))?;
+                let data = map_data(map).ok_or_else(|| bad(format!("map {name} is of another type")))?;
+                Self::of(data, name)
+            }
+            Source::Pins(path) => {
+                let data = MapData::from_pin(path.join(name)).map_err(|error| bad(error.to_string()))?;
+                Self::of(&data, name)
+            }
+        }
+    }
+
+    fn of(data: &MapData, name: &'static str) -> Result<Self, EnforcerError> {
         let info = data.info().map_err(|error| bad(error.to_string()))?;
         let sizes = (info.key_size() as usize, info.value_size() as usize);
         if sizes != (size_of::<K>(), size_of::<V>()) {
@@ -99,7 +123,7 @@ impl<V: Plain> Table<u32, V> {
     }
 }
 
-fn map_data(map: &Map) -> Option<&aya::maps::MapData> {
+fn map_data(map: &Map) -> Option<&MapData> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "aya knows dozens of types, we use these")]
     match map {
         Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::LruHashMap(data) | Map::LpmTrie(data) => {

@@ -44,7 +44,7 @@ impl fmt::Display for Target {
 const WIDE_BITS: u32 = 64;
 
 /// The key of a target in its table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Host(Address),
     /// The /64 of an IPv6 address: as common as the hosts of IPv4, and as fast.
