@@ -38,6 +38,8 @@ pub const PROGRAM: &str = "portcullis";
 pub const GEOMETRY: &str = "GEOMETRY";
 /// The constant that tells whether the program looks at rates: 0 or 1.
 pub const RATE_LIMITS: &str = "RATE_LIMITS";
+/// The constant that tells whether sources are replaced by random ones, for benches: 0 or 1.
+pub const SHUFFLE: &str = "SHUFFLE";
 
 /// Default capacity for hosts; the daemon may choose another one when it loads the program.
 pub const HOSTS_CAPACITY: u32 = 1_000_000;

@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::control;
-use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events};
+use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits};
 use crate::gate::Gate;
 use crate::listener::timer::CoarseTimer;
 use crate::{clock, listener, random, safety, state, telemetry};
@@ -120,6 +120,8 @@ fn attach(config: &Config) -> Result<Option<Enforcer>> {
         mode: kernel_mode(config.mode),
         exempt_ports: packet.exempt_ports.clone(),
         debug: packet.debug,
+        pins: packet.pins.clone(),
+        rate_limits: rate_limits(packet),
         capacities: Capacities {
             hosts: packet.max_bans,
             prefixes: packet.max_bans,
@@ -132,6 +134,23 @@ fn attach(config: &Config) -> Result<Option<Enforcer>> {
         tracing::info!(interface = interface.name, mode = %interface.attach_mode, "attached");
     }
     Ok(Some(enforcer))
+}
+
+/// A source may send a second's worth at once.
+fn rate_limits(packet: &config::Packet) -> Option<RateLimits> {
+    let rate = |per_second: Option<u64>| {
+        per_second.map(|per_second| Rate {
+            per_second,
+            burst: per_second,
+        })
+    };
+    let limits = RateLimits {
+        packets: rate(packet.packets_per_second),
+        bytes: rate(packet.bytes_per_second),
+        syns: rate(packet.syns_per_second),
+        strikes: packet.rate_strikes,
+    };
+    (limits.packets.is_some() || limits.bytes.is_some() || limits.syns.is_some()).then_some(limits)
 }
 
 fn kernel_mode(mode: Mode) -> enforcer::Mode {
@@ -214,6 +233,9 @@ async fn keep_house(gate: Arc<Gate>) {
         interval.tick().await;
         let over = gate.guard().expire_bans(clock::now());
         tracing::trace!(over, "bans ended");
+        if let Some(Err(error)) = gate.kernel().map(Enforcer::refresh_interfaces) {
+            tracing::error!(%error, "an interface is not guarded");
+        }
         if let Some(Err(error)) = gate.kernel().map(Enforcer::sweep_expired) {
             tracing::error!(%error, "the kernel tables cannot be swept");
         }
@@ -225,6 +247,9 @@ async fn report_drops(mut events: Events) {
     loop {
         interval.tick().await;
         while let Some(report) = events.next_report() {
+            if report.strikes {
+                tracing::warn!(source = %report.source, "a source keeps sending more than its limits allow");
+            }
             tracing::debug!(
                 source = %report.source,
                 reason = report.reason.name(),

@@ -3,7 +3,7 @@
 //! Never-ban and the exempt ports come before every ban. They are asked only once a ban has
 //! matched, which gives the same verdict and costs the packets of honest clients nothing.
 
-use aya_ebpf::btf_maps::lpm_trie::Key;
+use aya_ebpf::{btf_maps::lpm_trie::Key, helpers::generated::bpf_get_prandom_u32};
 use portcullis_common::{
     Address, BanEntry, FlowKey, HitCell, PrefixKey, Reason, Slot,
     filter::{self, Place},
@@ -40,6 +40,7 @@ pub(crate) fn judge(frame: &Frame) -> Verdict {
         return Verdict::Pass(Reason::Malformed);
     };
     let address = match &network {
+        Network::V4(_) if maps::shuffle() => shuffled(),
         Network::V4(packet) => packet.source(),
         Network::V6(packet) => packet.source,
         Network::Other => return Verdict::Pass(Reason::NotIp),
@@ -71,6 +72,14 @@ pub(crate) fn judge(frame: &Frame) -> Verdict {
             spare(&network, v4, hit)
         }
     }
+}
+
+/// An address that nobody has.
+#[inline(always)]
+fn shuffled() -> Address {
+    // SAFETY: the helper takes no argument.
+    let random = unsafe { bpf_get_prandom_u32() };
+    Address::from_v4_word((random | 0xf000_0000).to_be())
 }
 
 /// The IPv4 address, in the byte order of the machine; also that of a v4-mapped one.

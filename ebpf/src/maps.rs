@@ -55,6 +55,8 @@ pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 static GEOMETRY: Geometry = SMALLEST;
 #[unsafe(no_mangle)]
 static RATE_LIMITS: u32 = 0;
+#[unsafe(no_mangle)]
+static SHUFFLE: u32 = 0;
 
 macro_rules! constant {
     ($($place:tt)+) => {{
@@ -93,6 +95,12 @@ pub(crate) fn seed() -> Seed {
 #[inline(always)]
 pub(crate) fn rate_limits() -> bool {
     constant!(RATE_LIMITS) != 0
+}
+
+/// Whether this is a bench with random sources.
+#[inline(always)]
+pub(crate) fn shuffle() -> bool {
+    constant!(SHUFFLE) != 0
 }
 
 /// The settings, which the daemon writes while the program runs.

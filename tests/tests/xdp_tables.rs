@@ -27,6 +27,7 @@ fn attach(hosts: u32) -> Enforcer {
     attach_with(AttachOptions {
         capacities: Capacities {
             hosts,
+            hosts_v6: 0,
             prefixes: 4096,
             flows: 1024,
         },

@@ -39,6 +39,7 @@ fn options() -> AttachOptions {
         event_interval: Duration::ZERO,
         capacities: Capacities {
             hosts: 16,
+            hosts_v6: 0,
             prefixes: 16,
             flows: 1024,
         },

@@ -1,12 +1,14 @@
 //! `[packet]`: the XDP program and the ban list that it enforces.
 
+use std::path::PathBuf;
+
 use portcullis_common::MAX_EXEMPT_PORTS;
 use portcullis_common::maps::HOSTS_CAPACITY;
 use toml::de::DeValue;
 
 use super::error::Mistake;
 use super::section::{Parsed, Section};
-use super::value::{boolean, describe, integer, word};
+use super::value::{absolute_path, boolean, describe, integer, word};
 use crate::enforcer::AttachMode;
 
 /// The packet layer.
@@ -20,9 +22,22 @@ pub struct Packet {
     pub exempt_ports: Vec<u16>,
     /// Bans that fit, in memory and in the kernel.
     pub max_bans: u32,
+    /// Where the program and its bans stay while no daemon runs.
+    pub pins: Option<PathBuf>,
+    /// Packets a second that a source may send.
+    pub packets_per_second: Option<u64>,
+    /// Bytes a second that a source may send.
+    pub bytes_per_second: Option<u64>,
+    /// TCP connections a second that a source may try to open.
+    pub syns_per_second: Option<u64>,
+    /// Over a limit so often, a source is reported.
+    pub rate_strikes: Option<u16>,
     /// Whether the program logs each packet that meets a ban.
     pub debug: bool,
 }
+
+/// More than any network card takes.
+const MOST_PER_SECOND: u64 = 1_000_000_000_000;
 
 const ATTACH_MODES: &[(&str, AttachMode)] = &[
     (AttachMode::Auto.name(), AttachMode::Auto),
@@ -38,6 +53,11 @@ pub(super) fn read(section: &Section<'_>) -> Packet {
         attach: section.read("attach", AttachMode::Auto, word(ATTACH_MODES)),
         exempt_ports: section.list("exempt_ports", || vec![22], integer(1..=u16::MAX)),
         max_bans: section.read("max_bans", HOSTS_CAPACITY, integer(1..=10_000_000)),
+        pins: section.read("pins", None, absolute_path_or_none),
+        packets_per_second: limit(section, "packets_per_second"),
+        bytes_per_second: limit(section, "bytes_per_second"),
+        syns_per_second: limit(section, "syns_per_second"),
+        rate_strikes: Some(section.read("rate_strikes", 0, integer(0..=u16::MAX))).filter(|strikes| *strikes != 0),
         debug: section.read("debug", false, boolean),
     };
     if packet.exempt_ports.len() > MAX_EXEMPT_PORTS {
@@ -47,6 +67,19 @@ pub(super) fn read(section: &Section<'_>) -> Packet {
         );
     }
     packet
+}
+
+/// A limit; 0 is none.
+fn limit(section: &Section<'_>, key: &'static str) -> Option<u64> {
+    Some(section.read(key, 0, integer(0..=MOST_PER_SECOND))).filter(|limit| *limit != 0)
+}
+
+/// A path; an empty one is none.
+fn absolute_path_or_none(value: &DeValue<'_>) -> Parsed<Option<PathBuf>> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        Some(_) | None => absolute_path(value).map(Some),
+    }
 }
 
 /// The kernel's rules for names of interfaces: 1 to 15 bytes, no slash, no space, not `.` or `..`.

@@ -43,6 +43,7 @@ pub(super) fn load(options: &AttachOptions, geometry: &Geometry, pinned: Option<
     let constants = sys::bytes(geometry);
     let constants = constants.as_slice();
     let rate_limits = u32::from(options.rate_limits.is_some());
+    let shuffle = u32::from(options.shuffle);
     let mut loader = EbpfLoader::new();
     if let Some(path) = pinned {
         for name in pins::MAPS {
@@ -55,6 +56,7 @@ pub(super) fn load(options: &AttachOptions, geometry: &Geometry, pinned: Option<
         .override_global(LOG_LEVEL, &level, true)
         .override_global(maps::GEOMETRY, constants, true)
         .override_global(maps::RATE_LIMITS, &rate_limits, true)
+        .override_global(maps::SHUFFLE, &shuffle, true)
         .map_max_entries(maps::FILTER, FINE_AT + geometry.filter_words)
         .map_max_entries(maps::HOSTS_V4, geometry.v4_lines)
         .map_max_entries(maps::HOSTS_V6, geometry.v6_lines)

@@ -1,7 +1,13 @@
 //! What is attached: the owner of the program and its links.
 
+use std::{
+    fs,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
+
 use aya::{
     Ebpf,
+    maps::MapInfo,
     programs::{Program, ProgramError, TestRun as _, TestRunOptions, Xdp},
 };
 use portcullis_common::maps;
@@ -67,6 +73,13 @@ impl Attachment {
         Ok(info.size_translated().unwrap_or(0) / INSTRUCTION_BYTES)
     }
 
+    /// The memory of the maps that the program uses.
+    pub(super) fn memory(&self) -> Result<u64, EnforcerError> {
+        let info = self.xdp()?.info().map_err(|error| failed(&error))?;
+        let ids = info.map_ids().map_err(|error| failed(&error))?.unwrap_or_default();
+        Ok(ids.into_iter().filter_map(memory_of).sum())
+    }
+
     fn xdp(&self) -> Result<&Xdp, EnforcerError> {
         match self.program.program(maps::PROGRAM) {
             Some(Program::Xdp(xdp)) => Ok(xdp),
@@ -79,6 +92,14 @@ impl Attachment {
 
 const XDP_DROP: u32 = 1;
 const INSTRUCTION_BYTES: u32 = 8;
+
+fn memory_of(map: u32) -> Option<u64> {
+    let info = MapInfo::from_id(map).ok()?;
+    let fd = info.fd().ok()?;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"))?;
+    line.trim().parse().ok()
+}
 
 fn failed(error: &ProgramError) -> EnforcerError {
     EnforcerError::Load {

@@ -23,12 +23,13 @@ pub(super) fn holding(expires_boot_ns: u64, origin: u32) -> Option<KernelBan> {
 }
 
 /// `CLOCK_BOOTTIME`: goes on while the machine sleeps, and nobody can set it.
-fn boot_time() -> Duration {
+pub(super) fn boot_time() -> Duration {
     // The clock exists since Linux 2.6.39; without it every ban would have ended.
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::MAX, Duration::from)
 }
 
-fn expiry_at(now: Duration, ttl: Duration) -> u64 {
+/// When a ban ends that starts at `now`.
+pub(super) fn expiry_at(now: Duration, ttl: Duration) -> u64 {
     nanos(now.saturating_add(ttl))
 }
 

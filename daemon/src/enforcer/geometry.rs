@@ -20,10 +20,14 @@ const LARGEST_HITS: u32 = 65_536;
 pub(super) fn of(capacities: &Capacities) -> Geometry {
     let lines = |hosts: u32| hosts.div_ceil(LOAD).next_power_of_two();
     let v4_lines = lines(capacities.hosts).max(Geometry::SMALLEST.v4_lines);
+    let v6 = match capacities.hosts_v6 {
+        0 => capacities.hosts / V6_SHARE,
+        hosts => hosts,
+    };
     Geometry {
         filter_words: v4_lines.max(Geometry::SMALLEST.filter_words),
         v4_lines,
-        v6_lines: lines(capacities.hosts / V6_SHARE).max(Geometry::SMALLEST.v6_lines),
+        v6_lines: lines(v6).max(Geometry::SMALLEST.v6_lines),
         hit_cells: (v4_lines * Slot::PER_LINE as u32).min(LARGEST_HITS),
         seed: Seed([random(), random()]),
     }

@@ -109,7 +109,7 @@ impl Hosts {
         &mut self,
         address: &Address,
         bits: u32,
-        now: u64,
+        now: impl Fn() -> u64,
         slot: impl FnOnce(u64) -> Slot,
     ) -> Result<(), EnforcerError> {
         let place = self.place(address, bits);
@@ -124,16 +124,19 @@ impl Hosts {
         }
     }
 
-    fn insert(&mut self, place: &Place, slot: Slot, now: u64) -> Result<(), EnforcerError> {
+    fn insert(&mut self, place: &Place, slot: Slot, now: impl Fn() -> u64) -> Result<(), EnforcerError> {
         let line = self.line(place.line);
         // Two IPv6 hosts with one tag would hide each other.
         let hidden = !place.line.v4 && line.iter().any(|other| load(other).is(place.identity));
-        let ended = |slot: Slot| !slot.is_free() && slot.expires_boot_ns() <= now;
+        let ended = |slot: Slot, now: u64| !slot.is_free() && slot.expires_boot_ns() <= now;
         let position = |free: fn(Slot) -> bool| line.iter().position(|slot| free(load(slot)));
         let room = if hidden {
             None
         } else {
-            position(Slot::is_free).or_else(|| line.iter().position(|slot| ended(load(slot))))
+            position(Slot::is_free).or_else(|| {
+                let now = now();
+                line.iter().position(|slot| ended(load(slot), now))
+            })
         };
         let replaces = room.is_some_and(|number| !load(&line[number]).is_free());
         if self.count >= self.capacity && !replaces {

@@ -87,7 +87,7 @@ impl Maps {
     /// Writes a ban. The bits first: a table that nobody looks into bans nobody.
     pub(super) fn insert(&mut self, key: &Key, expires_boot_ns: u64, origin: Origin) -> Result<(), EnforcerError> {
         self.filter.add(key);
-        let entry = BanEntry {
+        let entry = || BanEntry {
             expires_boot_ns,
             origin: origin as u32,
             prefix_bits: key.prefix_bits(),
@@ -96,11 +96,11 @@ impl Maps {
         match key {
             Key::Host(address) | Key::Wide(address) => {
                 let slot = |identity| Slot::new(identity, origin, expires_boot_ns);
-                self.hosts.set(address, key.sources().bits, clock::boot_ns(), slot)?;
+                self.hosts.set(address, key.sources().bits, clock::boot_ns, slot)?;
             }
-            Key::Prefix(key) => self.prefixes.set(key, &entry)?,
+            Key::Prefix(key) => self.prefixes.set(key, &entry())?,
             Key::Flow(key) => {
-                self.flows.set(key, &entry)?;
+                self.flows.set(key, &entry())?;
                 // The kernel throws the oldest out without a word.
                 self.stale += 1;
             }

@@ -52,8 +52,8 @@ pub use self::{
     events::{DropReport, Events},
     hits::Hits,
     object::{bytes as object_bytes, is_embedded},
-    reconcile::{Intended, Reconciled},
     options::{AttachMode, AttachOptions, Capacities, Mode, Rate, RateLimits},
+    reconcile::{Intended, Reconciled},
     target::{Flow, Target},
 };
 
@@ -196,8 +196,9 @@ impl Enforcer {
         let mut refused = Vec::new();
         while bans.peek().is_some() {
             let mut tables = self.tables();
+            let start = clock::boot_time();
             for (target, ttl, origin) in bans.by_ref().take(AT_ONCE) {
-                if let Err(error) = tables.ban(target, clock::expiry(ttl), origin) {
+                if let Err(error) = tables.ban(target, clock::expiry_at(start, ttl), origin) {
                     refused.push((target, error));
                 }
             }
@@ -295,6 +296,11 @@ impl Enforcer {
     /// The source of drop events; `None` from the second call on, as there is one ring buffer.
     pub fn take_events(&self) -> Option<Events> {
         lock(&self.events).take()
+    }
+
+    /// The memory of all maps, by the kernel's own account.
+    pub fn kernel_memory(&self) -> Result<u64, EnforcerError> {
+        lock(&self.attachment).memory()
     }
 
     /// Runs one frame through the program, `repeat` times, without any network.

@@ -26,6 +26,8 @@ pub struct AttachOptions {
     /// A directory for what shall outlive the process, on a bpffs or where one may be mounted.
     /// Without it the program leaves the interfaces with the process.
     pub pins: Option<PathBuf>,
+    /// For benches: judges each IPv4 packet as if it came from another, random address of 240.0.0.0/4.
+    pub shuffle: bool,
 }
 
 /// What a source (an IPv4 address, a /64 of IPv6) may send. More is dropped.
@@ -62,6 +64,7 @@ impl Default for AttachOptions {
             capacities: Capacities::default(),
             rate_limits: None,
             pins: None,
+            shuffle: false,
         }
     }
 }
@@ -72,6 +75,9 @@ impl Default for AttachOptions {
 pub struct Capacities {
     /// Banned hosts and /64s of IPv6; about 35 bytes each, taken at once.
     pub hosts: u32,
+    /// How many of these may be IPv6 before finding them gets slow and then fails; 0 for a quarter.
+    /// About 75 bytes each, taken at once.
+    pub hosts_v6: u32,
     /// Banned prefixes; memory is taken as they come.
     pub prefixes: u32,
     /// Banned connections; about 120 bytes each, taken at once.
@@ -82,6 +88,7 @@ impl Default for Capacities {
     fn default() -> Self {
         Self {
             hosts: maps::HOSTS_CAPACITY,
+            hosts_v6: 0,
             prefixes: maps::PREFIXES_CAPACITY,
             flows: maps::FLOWS_CAPACITY,
         }

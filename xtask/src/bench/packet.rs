@@ -12,7 +12,7 @@ use aya::{
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use nix::time::{ClockId, clock_gettime};
-use portcullis::enforcer::{AttachOptions, Capacities, Enforcer, Flow, Mode, Origin, Target};
+use portcullis::enforcer::{AttachOptions, Capacities, Enforcer, Flow, Mode, Origin, Rate, RateLimits, Target};
 
 use super::report::{Report, Rounds, Row};
 use crate::paths;
@@ -21,11 +21,17 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 const PASS: &str = "floor/pass";
 const DROP: &str = "floor/drop";
+const RANDOM: &str = "floor/random";
 
 /// What is at most accepted, as a ratio to the floor.
 const CLEAN_V4: Option<f64> = Some(1.5);
 const CLEAN_V6: Option<f64> = Some(1.6);
 const BANNED_HOST: Option<f64> = Some(2.6);
+const CLEAN_RANDOM: Option<f64> = Some(4.0);
+
+/// Tables of more hosts take too much memory to keep several of them at once.
+const MOST_RANDOM: u32 = 1_000_000;
+const MOST_V6: u32 = 1_000_000;
 
 /// How long and how often each row is measured.
 struct Effort {
@@ -37,7 +43,7 @@ struct Effort {
 const FULL: Effort = Effort {
     rounds: 9,
     repeat: 4_000_000,
-    bans: &[0, 1_000, 100_000, 1_000_000],
+    bans: &[0, 1_000, 100_000, 1_000_000, 10_000_000],
 };
 const QUICK: Effort = Effort {
     rounds: 3,
@@ -73,12 +79,15 @@ pub(super) fn measure(quick: bool) -> Result<Report> {
     let mut plan = Plan::default();
     plan.floor("floor_pass", PASS, false)?;
     plan.floor("floor_drop", DROP, true)?;
+    plan.floor("floor_random", RANDOM, false)?;
     for bans in effort.bans {
         plan.hosts(*bans)?;
     }
     plan.tags()?;
     plan.prefixes(1_000)?;
     plan.flows(1_000)?;
+    plan.rates()?;
+    plan.load(if quick { 100_000 } else { 1_000_000 }, effort.rounds)?;
     plan.check()?;
     for round in 0..effort.rounds {
         eprintln!("round {} of {}", round + 1, effort.rounds);
@@ -110,6 +119,21 @@ impl Plan {
             self.writes.push(Row::new(format!("write/v4/{bans}"), "ns", &write));
         }
 
+        if bans <= MOST_RANDOM {
+            let v4_hosts = (0..bans).map(|number| Target::Host(v4_host(number)));
+            self.loaded(
+                v4_hosts,
+                AttachOptions {
+                    shuffle: true,
+                    ..AttachOptions::default()
+                },
+            )?;
+            let clean = v4(CLEAN_ADDRESS);
+            self.case(&format!("clean/v4/random/{bans}"), &clean, false, CLEAN_RANDOM);
+        }
+        if bans > MOST_V6 {
+            return Ok(());
+        }
         let v6_hosts = (0..bans).map(|number| Target::Host(v6_host(number)));
         self.ours(v6_hosts)?;
         self.case(&format!("clean/v6/warm/{bans}"), &v6(u32::MAX), false, CLEAN_V6);
@@ -157,16 +181,74 @@ impl Plan {
         Ok(())
     }
 
+    /// What the rate limits cost a source that keeps them.
+    fn rates(&mut self) -> Result<()> {
+        let plenty = Rate {
+            per_second: 1_000_000_000,
+            burst: 1_000_000_000,
+        };
+        let limits = RateLimits {
+            packets: Some(plenty),
+            bytes: Some(Rate {
+                per_second: 1 << 40,
+                burst: 1 << 40,
+            }),
+            syns: Some(plenty),
+            strikes: None,
+        };
+        let options = AttachOptions {
+            rate_limits: Some(limits),
+            ..AttachOptions::default()
+        };
+        self.loaded(std::iter::empty(), options)?;
+        self.case("clean-rated/v4/warm/0", &v4(CLEAN_ADDRESS), false, None);
+        Ok(())
+    }
+
+    /// Loading a million bans, and what they take.
+    fn load(&mut self, bans: u32, rounds: usize) -> Result<()> {
+        let mut time = Rounds::default();
+        let mut memory = Rounds::default();
+        for _ in 0..rounds {
+            let options = AttachOptions {
+                capacities: Capacities {
+                    hosts: bans,
+                    ..Capacities::default()
+                },
+                ..AttachOptions::default()
+            };
+            let enforcer = Enforcer::attach(&options)?;
+            let hosts = (0..bans).map(|number| (Target::Host(v4_host(number)), HOUR, Origin::List));
+            let start = thread_time()?;
+            let refused = enforcer.ban_all(hosts);
+            time.push((thread_time()? - start).as_secs_f64() * 1e3);
+            if !refused.is_empty() {
+                bail!("{} of {bans} bans were refused", refused.len());
+            }
+            memory.push(enforcer.kernel_memory()? as f64 / 1e6);
+        }
+        let (load, memory_name) = (format!("load/v4/{bans}"), format!("memory/v4/{bans}"));
+        self.writes.push(Row::new(&load, "ms", &time));
+        self.writes.push(Row::new(&memory_name, "MB", &memory));
+        Ok(())
+    }
+
     /// Loads our program with these bans; returns what writing one took.
     fn ours(&mut self, targets: impl ExactSizeIterator<Item = Target>) -> Result<Rounds> {
+        self.loaded(targets, AttachOptions::default())
+    }
+
+    fn loaded(&mut self, targets: impl ExactSizeIterator<Item = Target>, options: AttachOptions) -> Result<Rounds> {
         let count = targets.len();
+        let hosts = u32::try_from(count)?.max(1);
         let options = AttachOptions {
             mode: Mode::Enforce,
             capacities: Capacities {
-                hosts: u32::try_from(count)?.max(1),
+                hosts,
+                hosts_v6: if hosts > MOST_V6 { 0 } else { hosts },
                 ..Capacities::default()
             },
-            ..AttachOptions::default()
+            ..options
         };
         let enforcer = Enforcer::attach(&options)?;
         for network in NEVER_BAN {
