@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use portcullis_guard::blacklist::{self, BanOrder};
 use portcullis_guard::effect::Effect;
 use portcullis_guard::guard::{Guard, Secrets};
 use portcullis_guard::policy::Mode;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::config::{self, Config};
 use crate::control;
-use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits};
+use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, Target};
 use crate::gate::Gate;
 use crate::listener::timer::CoarseTimer;
 use crate::{clock, listener, random, safety, state, telemetry};
@@ -105,7 +106,56 @@ fn open_gate(config: Config) -> Result<Gate> {
     let enforcer = attach(&config)?;
     let gate = Gate::new(guard, enforcer, config);
     exempt(&gate)?;
+    adopt(&gate)?;
     Ok(gate)
+}
+
+/// Takes over the bans that the kernel kept while no daemon ran, so that the operator sees them and can lift them.
+fn adopt(gate: &Gate) -> Result<()> {
+    let Some(kernel) = gate.kernel() else { return Ok(()) };
+    let now = clock::now();
+    for (target, kept) in kernel
+        .list()
+        .context("failed to read the bans that the kernel kept")?
+        .bans
+    {
+        let network = match target {
+            Target::Host(address) => address.into(),
+            Target::Prefix(network) => network,
+            // A connection belongs to a session, and ends soon.
+            Target::Flow(_) => continue,
+        };
+        let order = BanOrder {
+            network,
+            ttl: kept.remaining,
+            reason: "kept by the kernel over a restart".into(),
+            origin: kept.origin.map_or(blacklist::Origin::Operator, guard_origin),
+            reference: None,
+            force: true,
+        };
+        if let Err(refused) = gate.guard().ban(order, now) {
+            tracing::warn!(%network, %refused, "a ban of the last run is lifted");
+            kernel.unban(target).context("failed to lift a ban of the last run")?;
+        }
+    }
+    Ok(())
+}
+
+fn guard_origin(origin: enforcer::Origin) -> blacklist::Origin {
+    match origin {
+        enforcer::Origin::Verdict => blacklist::Origin::Score,
+        enforcer::Origin::Operator | enforcer::Origin::List | enforcer::Origin::Fleet => blacklist::Origin::Operator,
+    }
+}
+
+/// Takes the program off the interfaces and forgets its bans, after a daemon that pinned them.
+///
+/// # Errors
+/// If nothing is pinned, a daemon runs, or the kernel refuses.
+pub fn detach(config: &Config) -> Result<()> {
+    let pins = config.packet.pins.as_deref();
+    let pins = pins.context("packet.pins is empty: the program leaves with the daemon")?;
+    Enforcer::detach_pinned(pins).with_context(|| format!("failed to detach what is pinned at {}", pins.display()))
 }
 
 fn attach(config: &Config) -> Result<Option<Enforcer>> {

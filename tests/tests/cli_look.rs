@@ -33,9 +33,9 @@ fn status() {
         signature-missing     40
         replay                 2
 
-        PACKETS      FATE      COUNT     BYTES  WATCHED
-        passed       passed   120431  98765432        0
-        banned_host  dropped     512     30720        3
+        PACKETS      FATE      COUNT     BYTES  WOULD-DROP
+        passed       passed   120431  98765432           0
+        banned_host  dropped     512     30720           3
         ----- stderr
         warning: the kernel lacks 1 of 12 bans
     "#]]
@@ -223,6 +223,7 @@ fn help() {
         Commands:
           run      Run the gate in the foreground
           check    Check a configuration and tell what it would run
+          detach   Take a pinned packet layer off the interfaces, after the daemon has ended
           status   Tell what the running gate does
           ban      Ban addresses and networks
           allow    Exempt addresses and networks from every ban

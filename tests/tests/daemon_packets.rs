@@ -1,9 +1,13 @@
 //! Verdicts of the daemon as drops in the kernel: real sockets in network namespaces of our own. Needs root.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use portcullis::enforcer::Enforcer;
 use portcullis_tests::backend::Backend;
 use portcullis_tests::client::{Client, Wire};
 use portcullis_tests::daemon::{Daemon, Wanted};
@@ -36,10 +40,42 @@ struct World {
     clients: Namespace,
     daemon: Daemon,
     server: Namespace,
+    pins: Pins,
+}
+
+/// A place for what outlives the daemon; nothing is left there when this is dropped.
+struct Pins(String);
+
+impl Pins {
+    fn new() -> Self {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        Self(format!("/run/pc-packets-{}-{number}", std::process::id()))
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let _ = Enforcer::detach_pinned(Path::new(&self.0));
+    }
+}
+
+/// The rules of this suite, with a place for pins or an empty one.
+fn configuration(pins: &str) -> String {
+    CONFIG.replace("[op]", &format!("pins = \"{pins}\"\n[op]"))
 }
 
 impl World {
     fn new() -> Result<Self> {
+        Self::with(CONFIG, Pins::new())
+    }
+
+    fn pinned() -> Result<Self> {
+        let pins = Pins::new();
+        Self::with(&configuration(&pins.0), pins)
+    }
+
+    fn with(config: &str, pins: Pins) -> Result<Self> {
         let (server, clients) = (Namespace::new("server"), Namespace::new("clients"));
         veth((&server, "pcs"), (&clients, "pcc"));
         server.address("pcs", &format!("{SERVER}/24"));
@@ -50,13 +86,14 @@ impl World {
         let wanted = Wanted {
             listen: format!("{SERVER}:0").parse()?,
             wrapper: &["nsenter", &enter],
-            ..Wanted::enforcing(backend.address(), CONFIG)
+            ..Wanted::enforcing(backend.address(), config)
         };
         let daemon = Daemon::start(&wanted)?;
         Ok(Self {
             clients,
             daemon,
             server,
+            pins,
         })
     }
 
@@ -164,6 +201,39 @@ fn an_address_is_banned_unbanned_and_never_ban_wins() -> Result<()> {
     ensure!(world.connect(ALONE).is_err());
     world.until("the end of the ban", || Ok(world.connect(ALONE).is_ok()))?;
     drop(world.server);
+    Ok(())
+}
+
+#[test]
+fn bans_outlive_a_kill_and_come_back_to_the_operator() -> Result<()> {
+    let world = World::pinned()?;
+    world.daemon.cli(&["ban", "add", ALONE, "--for", "1h"])?;
+    ensure!(world.connect(ALONE).is_err());
+    let World {
+        clients,
+        daemon,
+        server,
+        pins,
+    } = world;
+    let (home, listen) = (daemon.kill()?, SocketAddr::from_str(&format!("{SERVER}:0"))?);
+    ensure!(!clients.pings(ALONE, SERVER), "without a daemon a ping was answered");
+    ensure!(clients.pings(SHARED, SERVER), "without a daemon everybody is dropped");
+
+    let enter = format!("--net=/run/netns/{}", server.name());
+    let config = configuration(&pins.0);
+    let wrapper = ["nsenter", &enter];
+    let upstream = SocketAddr::from(([127, 0, 0, 1], 1));
+    let wanted = Wanted {
+        listen,
+        wrapper: &wrapper,
+        ..Wanted::enforcing(upstream, &config)
+    };
+    let daemon = Daemon::start_in(home, &wanted)?;
+    ensure!(!clients.pings(ALONE, SERVER), "the restart lifted the ban");
+    let list = daemon.cli(&["ban", "list"])?;
+    ensure!(list.contains(ALONE) && list.contains("kept by the kernel"), "{list}");
+    daemon.cli(&["ban", "del", ALONE])?;
+    ensure!(clients.pings(ALONE, SERVER), "still banned");
     Ok(())
 }
 

@@ -50,6 +50,8 @@ pub(super) enum Command {
     Run(ConfigArgs),
     /// Check a configuration and tell what it would run
     Check(ConfigArgs),
+    /// Take a pinned packet layer off the interfaces, after the daemon has ended
+    Detach(ConfigArgs),
     /// Tell what the running gate does
     Status,
     /// Ban addresses and networks

@@ -9,6 +9,7 @@ mod answer;
 mod args;
 mod ban;
 mod check;
+mod detach;
 mod exit;
 mod failure;
 mod page;
@@ -62,6 +63,7 @@ fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
     match &args.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
+        Command::Detach(args) => detach::run(args),
         Command::Status => status::run(&client),
         Command::Ban(verb) => ban::run(verb, &client),
         Command::Allow(verb) => allow::run(verb, &client),
