@@ -1,9 +1,8 @@
 //! `cargo xtask build`: the daemon with the XDP program embedded.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result};
@@ -30,12 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<PathBuf> {
     if arguments.ebpf {
         return Ok(objects);
     }
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo
-        .current_dir(paths::root())
-        .env("CARGO_TARGET_DIR", paths::target())
-        .args(["build", "--release", "--package", "portcullis"]);
-    process::run(&mut cargo)?;
+    process::run(process::cargo().args(["build", "--release", "--package", "portcullis"]))?;
     Ok(paths::target().join("release/portcullis"))
 }
 

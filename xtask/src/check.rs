@@ -2,13 +2,10 @@
 
 mod tidy;
 
-use std::env;
-use std::process::Command;
-
 use anyhow::Result;
 use clap::Args;
 
-use crate::{paths, process};
+use crate::process;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -67,12 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     for step in STEPS {
         eprintln!("check: cargo {}", step.join(" "));
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-        cargo
-            .current_dir(paths::root())
-            .env("CARGO_TARGET_DIR", paths::target())
-            .env("RUSTDOCFLAGS", "-D warnings");
-        process::run(cargo.args(step))?;
+        process::run(process::cargo().env("RUSTDOCFLAGS", "-D warnings").args(step))?;
     }
     eprintln!("check: all is well");
     Ok(())

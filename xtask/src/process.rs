@@ -8,6 +8,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::paths;
+
+/// Cargo, in the checkout and with its target directory, wherever it is called from.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .current_dir(paths::root())
+        .env("CARGO_TARGET_DIR", paths::target());
+    cargo
+}
+
 /// Runs to the end, its output going to the terminal.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command

@@ -1,6 +1,5 @@
 //! `cargo xtask test`: everything that can be tested, with what it needs.
 
-use std::env;
 use std::path::Path;
 use std::process::Command;
 
@@ -35,8 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         )?;
     }
     // The black-box suites start the daemon of the same profile, with the XDP program inside.
-    process::run(cargo().args(["build", "--package", "portcullis"]))?;
-    let mut tests = cargo();
+    process::run(process::cargo().args(["build", "--package", "portcullis"]))?;
+    let mut tests = process::cargo();
     tests.args(["test", "--workspace", "--exclude", "portcullis-ebpf"]);
     if arguments.rust {
         tests.args(["--", "--skip", "a_backbone_page"]);
@@ -62,12 +61,4 @@ pub(crate) fn install(package: &str) -> Result<()> {
             .current_dir(folder)
             .args(["ci", "--no-audit", "--no-fund"]),
     )
-}
-
-fn cargo() -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo
-        .current_dir(paths::root())
-        .env("CARGO_TARGET_DIR", paths::target());
-    cargo
 }

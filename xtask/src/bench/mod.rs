@@ -46,17 +46,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 #[cfg(not(feature = "bench"))]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    use std::process::Command;
-
     use crate::{build, paths, process, setup};
 
     setup::ready(setup::Purpose::Bench)?;
     build::run(&build::Arguments::default())?;
     let name = arguments.name.to_possible_value();
     let name = name.as_ref().map_or("", |name| name.get_name());
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    let mut cargo = process::cargo();
     cargo
-        .env("CARGO_TARGET_DIR", paths::target())
         .env("PORTCULLIS_BIN", paths::target().join("release/portcullis"))
         .args([
             "run",

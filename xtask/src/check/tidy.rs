@@ -119,7 +119,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 fn crate_edges() -> Result<Vec<String>> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    let mut cargo = process::cargo();
     let metadata =
         process::output(
             cargo

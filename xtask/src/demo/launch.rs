@@ -4,13 +4,13 @@ use std::{
     env,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{Arguments, BINARY};
-use crate::{build, paths, process, setup};
+use crate::{build, paths, process, setup, test};
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     );
     setup::ready(setup::Purpose::Demo)?;
     let daemon = daemon()?;
-    install_application()?;
+    test::install("tests/browser")?;
     let show = build_the_show()?;
     become_the_show(arguments, &show, &daemon)
 }
@@ -35,27 +35,9 @@ fn daemon() -> Result<PathBuf> {
     }
 }
 
-fn install_application() -> Result<()> {
-    let folder = paths::root().join("tests/browser");
-    if folder.join("node_modules/express").is_dir() {
-        return Ok(());
-    }
-    eprintln!("demo: installing Express, for the application behind the gate");
-    let mut npm = Command::new("npm");
-    npm.current_dir(folder)
-        .args(["ci", "--no-audit", "--no-fund"])
-        .stdout(Stdio::null());
-    process::run(&mut npm)
-}
-
 /// xtask again, with what the show needs.
 fn build_the_show() -> Result<PathBuf> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo
-        .current_dir(paths::root())
-        .env("CARGO_TARGET_DIR", paths::target())
-        .args(["build", "--release", "--package", "xtask", "--features", "demo"]);
-    process::run(&mut cargo)?;
+    process::run(process::cargo().args(["build", "--release", "--package", "xtask", "--features", "demo"]))?;
     Ok(paths::target().join("release/xtask"))
 }
 
