@@ -1,5 +1,7 @@
 //! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
 
+use ipnet::IpNet;
+use portcullis_guard::blacklist::Ban;
 use portcullis_guard::effect::{Effect, KernelBan};
 use portcullis_guard::guard::Guard;
 use portcullis_guard::incident::Incident;
@@ -7,7 +9,7 @@ use portcullis_guard::time::{Now, WallMillis};
 
 use crate::clock;
 use crate::config::Config;
-use crate::enforcer::{Enforcer, EnforcerError, Flow, Origin, Target};
+use crate::enforcer::{Enforcer, EnforcerError, Flow, Intended, Origin, Reconciled, Target};
 use crate::listener::connections::{Connections, Doom};
 use crate::throttle::{Leave, Throttle};
 
@@ -128,6 +130,32 @@ impl Gate {
         self.in_kernel(|kernel| kernel.ban(Target::Prefix(network), ttl, kernel_origin(origin)))
     }
 
+    /// Compares the kernel with the intention, repairs it, and says so (invariant I5). `None` without a packet layer.
+    pub fn reconcile(&self) -> Option<Result<Reconciled, EnforcerError>> {
+        let kernel = self.enforcer.as_ref()?;
+        let now = clock::now();
+        let bans: Vec<_> = self.guard.bans(now).iter().map(|ban| intended(ban, now)).collect();
+        let current = |target| {
+            let now = clock::now();
+            let ban = self.guard.ban_of(network_of(target)?, now)?;
+            Some(intended(&ban, now))
+        };
+        let outcome = kernel.reconcile(&bans, &current);
+        if let Ok(found) = &outcome
+            && (found.missing, found.wrong, found.strays) != (0, 0, 0)
+        {
+            tracing::warn!(
+                ratio = found.ratio(),
+                missing = found.missing,
+                wrong = found.wrong,
+                strays = found.strays,
+                refused = found.refused,
+                "the kernel had drifted and was repaired"
+            );
+        }
+        Some(outcome)
+    }
+
     /// Drops what still comes over a connection that was just closed.
     pub(crate) fn drop_flow(&self, flow: Flow, doom: Doom) {
         let outcome = self.in_kernel(|kernel| kernel.ban(Target::Flow(flow), doom.ttl, Origin::Verdict));
@@ -147,6 +175,22 @@ impl Gate {
 
     fn in_kernel(&self, act: impl FnOnce(&Enforcer) -> Result<(), EnforcerError>) -> Result<(), KernelError> {
         self.enforcer.as_ref().map_or(Ok(()), act).map_err(KernelError)
+    }
+}
+
+fn intended(ban: &Ban, now: Now) -> Intended {
+    Intended {
+        target: Target::Prefix(ban.network),
+        remaining: ban.remaining(now),
+        origin: kernel_origin(ban.origin),
+    }
+}
+
+fn network_of(target: Target) -> Option<IpNet> {
+    match target {
+        Target::Host(address) => Some(address.into()),
+        Target::Prefix(network) => Some(network),
+        Target::Flow(_) => None,
     }
 }
 

@@ -23,6 +23,8 @@ use crate::{clock, listener, random, safety, state, telemetry};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often the kernel's bans are compared with the intended ones.
+const RECONCILE: Duration = Duration::from_secs(30);
 /// How often sampled drops are read.
 const DROP_REPORTS: Duration = Duration::from_millis(500);
 /// How long open requests may take when the daemon stops.
@@ -51,6 +53,7 @@ pub fn run(config: Config) -> Result<()> {
     control_runtime.block_on(async {
         tokio::spawn(control::serve(Arc::clone(&gate), control_socket, stopped));
         tokio::spawn(keep_house(Arc::clone(&gate)));
+        tokio::spawn(reconcile(Arc::clone(&gate)));
         if let Some(events) = gate.kernel().and_then(Enforcer::take_events) {
             tokio::spawn(report_drops(events));
         }
@@ -288,6 +291,18 @@ async fn keep_house(gate: Arc<Gate>) {
         }
         if let Some(Err(error)) = gate.kernel().map(Enforcer::sweep_expired) {
             tracing::error!(%error, "the kernel tables cannot be swept");
+        }
+    }
+}
+
+/// The kernel is compared with the intention, off this thread: a million bans take a while.
+async fn reconcile(gate: Arc<Gate>) {
+    let mut interval = tokio::time::interval(RECONCILE);
+    loop {
+        interval.tick().await;
+        let gate = Arc::clone(&gate);
+        if let Ok(Some(Err(error))) = tokio::task::spawn_blocking(move || gate.reconcile()).await {
+            tracing::error!(%error, "the kernel tables cannot be reconciled");
         }
     }
 }

@@ -396,7 +396,10 @@ fn reconciling_repairs_what_drifted_and_tells_how_much() {
     enforcer.ban(host(8), HOUR, Origin::Operator).unwrap();
     enforcer.ban(host(99), HOUR, Origin::List).unwrap();
     enforcer.allow("198.51.100.10/32".parse().unwrap()).unwrap();
-    let found = enforcer.reconcile(&intended).unwrap();
+    let among = |bans: &[Intended], target| bans.iter().find(|ban| ban.target == target).copied();
+    let found = enforcer
+        .reconcile(&intended, &|target| among(&intended, target))
+        .unwrap();
     let expected = Reconciled {
         intended: 10,
         enforced: 6,
@@ -408,10 +411,31 @@ fn reconciling_repairs_what_drifted_and_tells_how_much() {
     assert_eq!(found, expected);
     assert!((found.ratio() - 0.6).abs() < 1e-9);
     assert!(!drops(&enforcer, "198.51.100.99".parse().unwrap()));
-    let again = enforcer.reconcile(&intended[..9]).unwrap();
+    let again = enforcer
+        .reconcile(&intended[..9], &|target| among(&intended[..9], target))
+        .unwrap();
     assert_eq!((again.enforced, again.strays, again.ratio()), (9, 0, 1.0));
     for ban in &intended[..9] {
         let held = enforcer.lookup(ban.target).unwrap().unwrap();
         assert!(held.remaining <= HOUR && held.origin == Some(Origin::List));
     }
+}
+
+/// Between the moment at which the intention was read and the comparison, one ban is made and another is lifted.
+#[test]
+fn what_changes_meanwhile_is_no_drift() {
+    let enforcer = attach(64);
+    let host = |last: u8| Target::Host(IpAddr::from([198, 51, 100, last]));
+    let ban = |last| Intended {
+        target: host(last),
+        remaining: HOUR,
+        origin: Origin::List,
+    };
+    let (lifted, made) = (ban(1), ban(2));
+    enforcer.ban(made.target, HOUR, Origin::List).unwrap();
+    let current = |target| (target == made.target).then_some(made);
+    let found = enforcer.reconcile(&[lifted], &current).unwrap();
+    assert_eq!((found.missing, found.strays), (0, 0));
+    assert!(enforcer.lookup(made.target).unwrap().is_some(), "taken for a stray");
+    assert!(enforcer.lookup(lifted.target).unwrap().is_none(), "brought back");
 }

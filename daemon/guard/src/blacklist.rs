@@ -284,6 +284,12 @@ impl Blacklist {
         self.bans.values().filter(move |ban| !ban.remaining(now).is_zero())
     }
 
+    /// The ban of exactly this network, if it is in force.
+    #[must_use]
+    pub fn ban_of(&self, network: IpNet, now: Now) -> Option<&Ban> {
+        self.in_force(canonical(network), now)
+    }
+
     /// How many bans are held, with those that are just over.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -179,8 +179,15 @@ impl Enforcer {
     }
 
     /// Compares what the kernel holds with what it should hold, and repairs it.
-    pub fn reconcile(&self, intended: &[Intended]) -> Result<Reconciled, EnforcerError> {
-        reconcile::run(&mut self.tables().maps, intended)
+    ///
+    /// `current` is asked again about each difference, so that a ban which is made or lifted meanwhile is not taken for
+    /// drift. It must not call the enforcer.
+    pub fn reconcile(
+        &self,
+        intended: &[Intended],
+        current: &dyn Fn(Target) -> Option<Intended>,
+    ) -> Result<Reconciled, EnforcerError> {
+        reconcile::run(&mut self.tables().maps, intended, current)
     }
 
     /// Bans `target` for `ttl` from now, whatever was left of an earlier ban of it.

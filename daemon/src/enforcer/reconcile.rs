@@ -4,7 +4,11 @@ use std::{collections::HashMap, time::Duration};
 
 use portcullis_common::Origin;
 
-use super::{EnforcerError, Target, clock, maps::Maps, target::Key};
+use super::{
+    EnforcerError, Target, clock,
+    maps::{Entry, Maps},
+    target::Key,
+};
 
 /// Expiries closer than this are the same: the tables round them, and clocks are read twice.
 const TOLERANCE_NS: u64 = 100_000_000;
@@ -48,49 +52,67 @@ impl Reconciled {
     }
 }
 
-pub(super) fn run(maps: &mut Maps, intended: &[Intended]) -> Result<Reconciled, EnforcerError> {
+/// Asked about each difference while the tables are held: what a ban should be at this moment.
+pub(super) type Current<'a> = &'a dyn Fn(Target) -> Option<Intended>;
+
+/// Whoever changes a ban changes the intention first and the tables then. So a difference that `current` does not
+/// confirm is a change on its way, and is left to whoever makes it.
+pub(super) fn run(maps: &mut Maps, intended: &[Intended], current: Current<'_>) -> Result<Reconciled, EnforcerError> {
     let mut outcome = Reconciled {
         intended: intended.len(),
         ..Reconciled::default()
     };
-    let mut held: HashMap<Key, _> = HashMap::new();
+    let mut held: HashMap<Key, Entry> = HashMap::new();
     maps.walk(|key, entry| {
         if !matches!(key, Key::Flow(_)) {
             held.insert(key, entry);
         }
     })?;
-    let mut write = Vec::new();
+    let (mut missing, mut wrong) = (Vec::new(), Vec::new());
     for ban in intended {
-        let key = Key::try_from(ban.target)?;
-        let expires = clock::expiry(ban.remaining);
-        match held.remove(&key) {
-            Some(entry)
-                if entry.expires_boot_ns.abs_diff(expires) <= TOLERANCE_NS && entry.origin == ban.origin as u32 =>
-            {
-                outcome.enforced += 1;
-            }
-            Some(_) => {
-                outcome.wrong += 1;
-                write.push((key, expires, ban.origin));
-            }
-            None => {
-                outcome.missing += 1;
-                write.push((key, expires, ban.origin));
-            }
+        match held.remove(&Key::try_from(ban.target)?) {
+            Some(entry) if holds(&entry, ban) => outcome.enforced += 1,
+            Some(_) => wrong.push(ban.target),
+            None => missing.push(ban.target),
         }
     }
+    lift_strays(maps, held, current, &mut outcome)?;
+    // After the strays, which may have taken the room.
+    for ban in missing.into_iter().filter_map(current) {
+        outcome.missing += 1;
+        outcome.refused += usize::from(!write(maps, &ban)?);
+    }
+    for ban in wrong.into_iter().filter_map(current) {
+        outcome.wrong += 1;
+        outcome.refused += usize::from(!write(maps, &ban)?);
+    }
+    Ok(outcome)
+}
+
+/// Whether the kernel honours a ban as long as it should, and knows by whose word.
+fn holds(entry: &Entry, ban: &Intended) -> bool {
+    let expires = clock::expiry(ban.remaining);
+    entry.expires_boot_ns.abs_diff(expires) <= TOLERANCE_NS && entry.origin == ban.origin as u32
+}
+
+fn lift_strays(
+    maps: &mut Maps,
+    held: HashMap<Key, Entry>,
+    current: Current<'_>,
+    outcome: &mut Reconciled,
+) -> Result<(), EnforcerError> {
     let now = clock::boot_ns();
     for (key, entry) in held {
-        if entry.expires_boot_ns > now {
+        if entry.expires_boot_ns > now && current(key.into()).is_none() {
             outcome.strays += 1;
             maps.remove(&key)?;
         }
     }
-    // After the strays, which may have taken the room.
-    for (key, expires, origin) in write {
-        if maps.is_never_ban(&key) || maps.insert(&key, expires, origin).is_err() {
-            outcome.refused += 1;
-        }
-    }
-    Ok(outcome)
+    Ok(())
+}
+
+/// `false` if the kernel does not take it.
+fn write(maps: &mut Maps, ban: &Intended) -> Result<bool, EnforcerError> {
+    let key = Key::try_from(ban.target)?;
+    Ok(!maps.is_never_ban(&key) && maps.insert(&key, clock::expiry(ban.remaining), ban.origin).is_ok())
 }

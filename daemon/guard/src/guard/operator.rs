@@ -43,6 +43,12 @@ impl Guard {
         self.blacklist().bans(now).cloned().collect()
     }
 
+    /// The ban of exactly this network, if it is in force.
+    #[must_use]
+    pub fn ban_of(&self, network: IpNet, now: Now) -> Option<Ban> {
+        self.blacklist().ban_of(network, now).cloned()
+    }
+
     /// Forgets the bans that are over and returns how many. The kernel ends them by itself: telling it again could lift
     /// a ban that was made a moment ago.
     pub fn expire_bans(&self, now: Now) -> usize {
