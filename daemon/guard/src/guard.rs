@@ -15,6 +15,7 @@ mod permit;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -154,7 +155,7 @@ impl Guard {
             .iter()
             .any(|pattern| pattern.matches(request.path))
         {
-            return Judgement::clean(Admission::Forward(Permit::public()));
+            return Judgement::clean(Admission::Forward(Permit::unsigned()));
         }
         if is_navigation(request.headers) {
             return self.refuse(request, Fault::of(Refusal::Navigation), now);
@@ -177,14 +178,14 @@ impl Guard {
                     effects,
                 }
             }
-            Err(fault) => self.refuse(request, fault, now).map_waived(),
+            Err(fault) => self.refuse(request, fault, now),
         }
     }
 
     /// Refuses a request for something that the shell found: a framing error, a body that is too large, an upstream
     /// that does not answer.
-    pub fn refuse_for(&self, request: &Request<'_>, refusal: Refusal, now: Now) -> Judgement<Permit> {
-        self.refuse(request, Fault::of(refusal), now).map_waived()
+    pub fn refuse_for(&self, request: &Request<'_>, refusal: Refusal, now: Now) -> Judgement<Infallible> {
+        self.refuse(request, Fault::of(refusal), now)
     }
 
     /// Tells the rules what became of a call.
@@ -294,21 +295,6 @@ impl<T> Judgement<T> {
         Self {
             outcome: Ok(outcome),
             effects: Vec::new(),
-        }
-    }
-}
-
-impl Judgement<Admission> {
-    /// A refusal has no admission, so only its permit (when waived) differs in type.
-    fn map_waived(self) -> Judgement<Permit> {
-        let outcome = match self.outcome {
-            Ok(Admission::Forward(permit)) => Ok(permit),
-            Ok(Admission::Bound(bound)) => Ok(Permit::signed(bound.session, None)),
-            Err(refused) => Err(refused),
-        };
-        Judgement {
-            outcome,
-            effects: self.effects,
         }
     }
 }

@@ -171,10 +171,8 @@ impl Proxy {
     fn refuse(&self, call: &Call<'_>, refusal: Refusal) -> Response<Full<Bytes>> {
         let judgement = self.gate.guard().refuse_for(&call.view(), refusal, clock::now());
         let _ = self.gate.perform(judgement.effects);
-        match judgement.outcome {
-            Ok(_) => Response::new(Full::default()),
-            Err(refused) => self.answer_refused(call, &refused),
-        }
+        let Err(refused) = judgement.outcome;
+        self.answer_refused(call, &refused)
     }
 
     fn answer_refused(&self, call: &Call<'_>, refused: &Refused) -> Response<Full<Bytes>> {

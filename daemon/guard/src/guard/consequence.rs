@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 use super::permit::Permit;
-use super::{Admission, Guard, Judgement};
+use super::{Guard, Judgement};
 use crate::blacklist::{BanOrder, Origin};
 use crate::effect::{Effect, KernelBan};
 use crate::incident::{Incident, METHOD_KEPT, PATH_KEPT, kept};
@@ -140,7 +140,8 @@ fn reaches(score: f32, threshold: f32) -> bool {
 }
 
 impl Guard {
-    pub(super) fn refuse(&self, request: &Request<'_>, fault: Box<Fault>, now: Now) -> Judgement<Admission> {
+    /// Never anything but a refusal, whatever it would have led to.
+    pub(super) fn refuse<T>(&self, request: &Request<'_>, fault: Box<Fault>, now: Now) -> Judgement<T> {
         let enforced = self.policy.mode == Mode::Enforce;
         let mut account = Account {
             request,
@@ -166,7 +167,7 @@ impl Guard {
             refusal: fault.refusal,
             reference: request.reference,
             fresh: fault.fresh,
-            waived: waived.then(Permit::waived),
+            waived: waived.then(Permit::unsigned),
         };
         Judgement {
             outcome: Err(Box::new(refused)),

@@ -54,10 +54,9 @@ impl Guard {
             let grant = self.master.open(&presented.keyid).map_err(|_| Refusal::SessionForged)?;
             shard.check_horizon(grant.opened)?;
             let mut record = Record::new(&grant, self.epoch, claim.binding, request.client, now);
-            let proved = self.prove(&claim, &mut record, now).map(|_| ());
-            record.touch(request.client, request.headers, request.connection, now);
             // A wrong MAC leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
-            proved?;
+            self.prove(&claim, &mut record, now)?;
+            record.touch(request.client, request.headers, request.connection, now);
             shard.insert(record, now);
         }
         Ok(Bound {

@@ -20,7 +20,8 @@ pub struct Receipt {
 }
 
 impl Permit {
-    pub(super) fn public() -> Self {
+    /// For public paths, and for what monitor mode lets through.
+    pub(super) fn unsigned() -> Self {
         Self {
             session: None,
             receipt: None,
@@ -34,15 +35,7 @@ impl Permit {
         }
     }
 
-    /// Lets a refused request through, in monitor mode.
-    pub(super) fn waived() -> Self {
-        Self {
-            session: None,
-            receipt: None,
-        }
-    }
-
-    /// The session that signed; `None` on public paths.
+    /// The session that signed; `None` on public paths and in monitor mode.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         self.session
