@@ -1,10 +1,14 @@
 //! What the operator decided, compiled: the typed form of the configuration that decisions are made by.
 
+mod route;
+
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::path::PathPattern;
+pub use route::{BodyMode, Route, RoutePolicy, Routes};
+
+use crate::path::{NormalPath, PathPattern};
 use crate::sequence::Rules;
 
 /// Whether verdicts have consequences. New installations start by watching.
@@ -20,10 +24,12 @@ pub enum Mode {
 /// What happens when a session is used from another address or by another User-Agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindingPolicy {
+    /// As much as the change is worth: from nothing over a fresh nonce to re-authentication.
+    Ladder,
+    /// Any change needs re-authentication.
+    Strict,
     /// Nothing.
     Off,
-    /// Re-authentication: a fresh nonce for another network, a new session for another User-Agent.
-    Reauthenticate,
 }
 
 /// How long sessions live and how many fit.
@@ -98,6 +104,8 @@ pub struct Policy {
     pub mode: Mode,
     /// Paths that need a signature. Everything else passes unsigned.
     pub protected: Vec<PathPattern>,
+    /// What holds for some paths only.
+    pub routes: Routes,
     /// The port that the scheme implies, removed from `@authority` (80 or 443).
     pub default_port: u16,
     /// Session limits.
@@ -118,6 +126,14 @@ pub struct Policy {
     pub rules: Rules,
     /// Networks that are never banned.
     pub never_ban: Vec<IpNet>,
+}
+
+impl Policy {
+    /// What holds for a path.
+    #[must_use]
+    pub fn route(&self, path: &NormalPath) -> RoutePolicy {
+        self.routes.of(path)
+    }
 }
 
 impl Default for SessionLimits {
@@ -175,11 +191,12 @@ impl Default for Policy {
         Self {
             mode: Mode::Monitor,
             protected: vec![PathPattern::everything()],
+            routes: Routes::default(),
             default_port: 80,
             sessions: SessionLimits::default(),
             freshness: Freshness::default(),
-            bind_address: BindingPolicy::Reauthenticate,
-            bind_user_agent: BindingPolicy::Reauthenticate,
+            bind_address: BindingPolicy::Ladder,
+            bind_user_agent: BindingPolicy::Ladder,
             networks_per_hour: 4,
             weights: Weights::default(),
             thresholds: Thresholds::default(),

@@ -8,6 +8,7 @@ mod error;
 mod http;
 mod packet;
 mod policy;
+mod route;
 mod rules;
 mod section;
 mod service;
@@ -104,13 +105,12 @@ fn syntax(text: &str, errors: Vec<toml::de::Error>) -> Vec<Located> {
 fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Option<Config> {
     let mode = root.read("mode", Mode::default(), value::word(rules::MODES));
     let http = root.section("http", http::read);
-    let scheme = http.as_ref().map_or(Scheme::Http, |http| http.public_scheme);
     let packet = root.section("packet", packet::read);
     let control = root.section("control", service::read_control);
     let state = root.section("state", service::read_state);
     let log = root.section("log", service::read_log);
     let rules = rules::read(root, document);
-    let policy = policy::read(root, mode, scheme, rules);
+    let policy = policy::read(root, mode, http.as_ref(), rules);
     Some(Config {
         mode,
         http: http?,

@@ -1,4 +1,4 @@
-//! What decisions are made by: `[protect]`, `[session]`, `[binding]`, `[score]` and `never_ban`.
+//! What decisions are made by: `[protect]`, `[[route]]`, `[session]`, `[binding]`, `[score]` and `never_ban`.
 
 use portcullis_guard::blacklist::NEVER_BAN_CAPACITY;
 use portcullis_guard::path::PathPattern;
@@ -6,7 +6,8 @@ use portcullis_guard::policy::{BindingPolicy, Freshness, Mode, Policy, SessionLi
 use portcullis_guard::sequence::Rules;
 
 use super::error::Mistake;
-use super::http::Scheme;
+use super::http::{Http, Scheme};
+use super::route;
 use super::section::Section;
 use super::value::{duration, integer, network, pattern, points, word};
 
@@ -16,12 +17,14 @@ const MOST_NEVER_BAN: usize = NEVER_BAN_CAPACITY / 2;
 /// The largest number of points that any key takes.
 const MOST_POINTS: f32 = 1_000_000.0;
 
-const BINDINGS: &[(&str, BindingPolicy)] = &[
-    ("reauthenticate", BindingPolicy::Reauthenticate),
+pub(super) const BINDINGS: &[(&str, BindingPolicy)] = &[
+    ("ladder", BindingPolicy::Ladder),
+    ("strict", BindingPolicy::Strict),
     ("off", BindingPolicy::Off),
 ];
 
-pub(super) fn read(root: &Section<'_>, mode: Mode, scheme: Scheme, rules: Rules) -> Policy {
+/// Reads what the guard decides by. What `[http]` says matters to it too; `None` if that could not be read.
+pub(super) fn read(root: &Section<'_>, mode: Mode, http: Option<&Http>, rules: Rules) -> Policy {
     let defaults = Policy::default();
     let never_ban = root.list("never_ban", Vec::new, network);
     if never_ban.len() > MOST_NEVER_BAN {
@@ -42,7 +45,8 @@ pub(super) fn read(root: &Section<'_>, mode: Mode, scheme: Scheme, rules: Rules)
     Policy {
         mode,
         protected: root.section("protect", read_protect),
-        default_port: scheme.default_port(),
+        routes: route::read(root, http.map(|http| http.max_body)),
+        default_port: http.map_or(Scheme::Http, |http| http.public_scheme).default_port(),
         sessions,
         freshness,
         bind_address,

@@ -132,6 +132,11 @@ fn every_section_arrives() {
         policy.protected.iter().any(|pattern| pattern.matches(&path))
     };
     assert!(protects("/api/orders") && protects("/cart/7/items") && !protects("/index.html"));
+    let route = |path: &str| policy.route(&NormalPath::parse(path).unwrap());
+    assert_eq!(
+        (route("/api/upload/7").max_body, route("/api").max_body),
+        (16 << 20, 256 << 10)
+    );
     assert_eq!(policy.sessions.lifetime, Duration::from_secs(5400));
     assert_eq!(
         (policy.sessions.capacity, policy.sessions.source_capacity),
@@ -143,7 +148,7 @@ fn every_section_arrives() {
     );
     assert_eq!(
         (policy.bind_address, policy.bind_user_agent),
-        (BindingPolicy::Reauthenticate, BindingPolicy::Off)
+        (BindingPolicy::Ladder, BindingPolicy::Off)
     );
     assert_eq!(policy.networks_per_hour, 10);
     assert_eq!((policy.thresholds.session, policy.thresholds.address), (50.0, 150.5));
@@ -204,7 +209,10 @@ fn known_keys() -> Vec<String> {
 fn every_key_is_packaged_and_documented() {
     let packaged = packaged(true);
     let guide = fs::read_to_string(repository().join("docs/configuration.md")).unwrap();
-    for key in known_keys().iter().filter(|key| !matches!(key.as_str(), "op" | "rule")) {
+    for key in known_keys()
+        .iter()
+        .filter(|key| !matches!(key.as_str(), "op" | "route" | "rule"))
+    {
         let name = key.rsplit('.').next().unwrap();
         let (is_section, is_key) = (format!("\n[{key}]\n"), format!("\n{name} = "));
         let inside = key.starts_with("op.") || packaged.contains(&is_section) || packaged.contains(&is_key);

@@ -153,8 +153,9 @@ impl Proxy {
     }
 
     async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Box<Response<Full<Bytes>>>> {
-        let http = &self.gate.config().http;
-        let read = body::read(body, http.max_body, http.body_timeout, &self.timer).await;
+        let limit = self.gate.guard().policy().route(&call.head.path).max_body;
+        let patience = self.gate.config().http.body_timeout;
+        let read = body::read(body, limit, patience, &self.timer).await;
         read.map_err(|refusal| Box::new(self.refuse(call, refusal)))
     }
 

@@ -124,8 +124,11 @@ impl Guard {
         let per_hour = self.policy.networks_per_hour;
         match record.binding.change_to(&claim.binding) {
             Change::None => Ok(()),
-            Change::UserAgent if self.policy.bind_user_agent == BindingPolicy::Reauthenticate => {
+            Change::UserAgent if self.policy.bind_user_agent != BindingPolicy::Off => {
                 Err(Fault::by(Refusal::UserAgentChanged, claim.session))
+            }
+            Change::Address if self.policy.bind_address == BindingPolicy::Strict => {
+                Err(Fault::by(Refusal::AddressUnsteady, claim.session))
             }
             Change::Address | Change::UserAgent if self.policy.bind_address == BindingPolicy::Off => {
                 record.binding = claim.binding;
