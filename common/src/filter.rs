@@ -42,31 +42,34 @@ pub const fn fine_word(source: &Source, mask: u32) -> u32 {
     FINE_AT + ((source.network >> 40) as u32 & mask)
 }
 
-/// Set in the fine word of a banned host, and of a banned /64 of IPv6 when given its hash.
+/// Set in the fine word of a banned host, of a source that has banned flows, and of a banned /64 of IPv6 when given its
+/// hash.
 #[inline(always)]
 #[must_use]
 pub const fn host_bits(hash: u64) -> u64 {
-    bit(hash >> 2) | bit(hash >> 8) | bit(hash >> 14)
+    low(hash >> 17) | middle(hash >> 22) | high(hash >> 27)
 }
 
-/// Set in the fine word of a source that has banned flows.
+/// Also set in the fine word of a source that has banned flows.
 #[inline(always)]
 #[must_use]
 pub const fn flow_bits(hash: u64) -> u64 {
-    bit(hash >> 20) | bit(hash >> 26)
+    low(hash >> 7) | high(hash >> 12)
 }
 
-/// Set in the fine word of a network that holds a banned prefix.
+/// Set in the fine word of a network that holds a banned prefix, beside [`PREFIXES_HERE`].
 #[inline(always)]
 #[must_use]
 pub const fn network_bits(source: &Source) -> u64 {
-    bit(source.network >> 22) | bit(source.network >> 28) | bit(source.network >> 34)
+    low(source.network >> 22) | middle(source.network >> 28) | high(source.network >> 34)
 }
 
 /// Set in every fine word once a coarse bit of IPv4 is: spares the look at them until then.
 pub const COARSE_V4_IN_USE: u64 = 1 << 63;
 /// The same for IPv6.
 pub const COARSE_V6_IN_USE: u64 = 1 << 62;
+/// Set in a fine word that has the bits of some network: spares the others' words the look.
+pub const PREFIXES_HERE: u64 = 1 << 61;
 
 /// Whether all of `bits` are set.
 #[inline(always)]
@@ -155,4 +158,22 @@ const fn place(table: u32, number: u32) -> Place {
 #[inline(always)]
 const fn bit(number: u64) -> u64 {
     1 << (number & 63)
+}
+
+/// One of the bits 0 to 31.
+#[inline(always)]
+const fn low(number: u64) -> u64 {
+    1 << (number & 31)
+}
+
+/// One of the bits 14 to 45.
+#[inline(always)]
+const fn middle(number: u64) -> u64 {
+    (1 << 14) << (number & 31)
+}
+
+/// One of the bits 29 to 60.
+#[inline(always)]
+const fn high(number: u64) -> u64 {
+    (1 << 29) << (number & 31)
 }

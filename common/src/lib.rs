@@ -37,4 +37,4 @@ pub use settings::{Geometry, Limit, Limits, MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE
 pub use slot::{Slot, v4_permuted, v4_tag, v6_tag};
 
 /// Changes with every change of a map's name, key, value or meaning.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

@@ -23,17 +23,18 @@ pub(crate) struct Scratch {
 /// No kernel has a longer timer tick than this (`HZ` is at least 100).
 const LONGEST_TICK_NS: u64 = 10_000_000;
 
-/// Whether that moment is still to come.
-#[inline(always)]
-pub(crate) fn is_before(boot_ns: u64) -> bool {
-    let Some(scratch) = read() else { return false };
-    // What was read in this tick is late by less than a tick: only near the end it is too little.
-    if scratch.boot_ns + LONGEST_TICK_NS < boot_ns {
-        return true;
+impl Scratch {
+    /// Whether that moment is still to come.
+    #[inline(always)]
+    pub(crate) fn is_before(&self, boot_ns: u64) -> bool {
+        // What was read in this tick is late by less than a tick: only near the end it is too little.
+        if self.boot_ns + LONGEST_TICK_NS < boot_ns {
+            return true;
+        }
+        // SAFETY: the helper takes no argument and reads a clock.
+        let now = unsafe { bpf_ktime_get_boot_ns() };
+        now < boot_ns
     }
-    // SAFETY: the helper takes no argument and reads a clock.
-    let now = unsafe { bpf_ktime_get_boot_ns() };
-    now < boot_ns
 }
 
 /// This processor's memory with the clock in it brought up to this tick.
@@ -41,7 +42,7 @@ pub(crate) fn is_before(boot_ns: u64) -> bool {
 pub(crate) fn read() -> Option<&'static mut Scratch> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
     // SAFETY: the slot belongs to this processor, XDP programs of one processor do not interrupt
-    // each other, and one packet asks for it once at a time.
+    // each other, and each packet asks for it once.
     let scratch = unsafe { &mut *scratch };
     // SAFETY: the helper takes no argument and reads a kernel variable.
     let tick = unsafe { bpf_jiffies64() };

@@ -2,10 +2,7 @@
 
 use portcullis_common::HitCell;
 
-use crate::{
-    clock,
-    maps::{COUNTERS, HITS, hit_cells},
-};
+use crate::maps::{COUNTERS, HITS, hit_cells};
 
 /// Counts one packet of `bytes` under `index`.
 #[inline(always)]
@@ -23,17 +20,17 @@ pub(crate) fn count(index: u32, bytes: u64) {
 /// Processors share the cells and do not wait for each other: of two at the same moment one may be
 /// lost, and a few of another ban may be counted while the cell changes hands.
 #[inline(always)]
-pub(crate) fn hit(id: u64, bytes: u64) {
+pub(crate) fn hit(id: u64, bytes: u64, now: u64) {
     if id == 0 {
         return;
     }
-    let (Some(cell), Some(scratch)) = (HITS.get_ptr_mut(HitCell::index(id, hit_cells())), clock::read()) else {
+    let Some(cell) = HITS.get_ptr_mut(HitCell::index(id, hit_cells())) else {
         return;
     };
     // SAFETY: the map outlives the program, and its cells are plain data.
     let cell = unsafe { &mut *cell };
     if cell.id != id {
-        if cell.id != 0 && cell.last_boot_ns + HitCell::QUIET_NS > scratch.boot_ns {
+        if cell.id != 0 && cell.last_boot_ns + HitCell::QUIET_NS > now {
             return;
         }
         cell.packets = 0;
@@ -42,5 +39,5 @@ pub(crate) fn hit(id: u64, bytes: u64) {
     }
     cell.packets += 1;
     cell.bytes += bytes;
-    cell.last_boot_ns = scratch.boot_ns;
+    cell.last_boot_ns = now;
 }

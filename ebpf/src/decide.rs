@@ -11,11 +11,27 @@ use portcullis_common::{
 };
 
 use crate::{
-    clock, hosts,
-    maps::{self, FLOWS, NEVER_BAN, PREFIXES},
+    clock::Scratch,
+    hosts,
+    maps::{self, FLOWS, NEVER_BAN, PREFIXES, SharedSettings},
     parse::{Frame, IPPROTO_TCP, Network, Transport},
     rate,
 };
+
+/// What a first look at a packet tells.
+pub(crate) enum Glance {
+    /// It passes.
+    Pass(Reason),
+    /// Only [`judge`] can tell.
+    Suspicious(Suspect),
+}
+
+/// What the first look found out about a packet that needs another.
+pub(crate) struct Suspect {
+    hashes: Source,
+    /// Of the filter.
+    word: u64,
+}
 
 /// What becomes of a packet.
 pub(crate) enum Verdict {
@@ -34,31 +50,49 @@ pub(crate) struct Hit {
     pub(crate) report: bool,
 }
 
+/// The way of nearly all packets. It ends here unless the filter has marks of the source.
 #[inline(always)]
-pub(crate) fn judge(frame: &Frame) -> Verdict {
+pub(crate) fn glance(frame: &Frame) -> Glance {
     let Some(network) = frame.network() else {
-        return Verdict::Pass(Reason::Malformed);
+        return Glance::Pass(Reason::Malformed);
     };
     let address = match &network {
         Network::V4(_) if maps::shuffle() => shuffled(),
         Network::V4(packet) => packet.source(),
         Network::V6(packet) => packet.source,
-        Network::Other => return Verdict::Pass(Reason::NotIp),
+        Network::Other => return Glance::Pass(Reason::NotIp),
     };
     let v4 = v4_of(&network, &address);
-    let source = match v4 {
+    let hashes = match v4 {
         Some(word) => Source::of_v4(word, maps::seed()),
         None => Source::of_v6(&address, maps::seed()),
     };
-    if suspicious(&address, v4, &source)
-        && let Some(hit) = banned(&network, &address, v4, &source)
-    {
-        return spare(&network, v4, hit);
+    let word = maps::filter_word(filter::fine_word(&hashes, maps::filter_mask()));
+    if maps::rate_limits() || is_marked(&address, v4, &hashes, word) {
+        return Glance::Suspicious(Suspect { hashes, word });
+    }
+    Glance::Pass(Reason::Passed)
+}
+
+/// The verdict on a packet that [`glance`] found suspicious.
+#[inline(always)]
+pub(crate) fn judge(frame: &Frame, suspect: &Suspect, settings: &SharedSettings, scratch: &Scratch) -> Verdict {
+    let Some(network) = frame.network() else {
+        return Verdict::Pass(Reason::Malformed);
+    };
+    let address = match &network {
+        Network::V4(packet) => packet.source(),
+        Network::V6(packet) => packet.source,
+        Network::Other => return Verdict::Pass(Reason::NotIp),
+    };
+    let v4 = v4_of(&network, &address);
+    if let Some(hit) = banned(&network, &address, v4, suspect, scratch) {
+        return spare(&network, v4, hit, settings);
     }
     if !maps::rate_limits() {
         return Verdict::Pass(Reason::Passed);
     }
-    match rate::judge(frame, &network, &source) {
+    match rate::judge(frame, &network, &suspect.hashes, settings, scratch.boot_ns) {
         rate::Rate::Within => Verdict::Pass(Reason::Passed),
         rate::Rate::Unknown => Verdict::Pass(Reason::RateUnknown),
         rate::Rate::Over { report } => {
@@ -69,7 +103,7 @@ pub(crate) fn judge(frame: &Frame) -> Verdict {
                 id: 0,
                 report,
             };
-            spare(&network, v4, hit)
+            spare(&network, v4, hit, settings)
         }
     }
 }
@@ -94,30 +128,24 @@ fn v4_of(network: &Network, address: &Address) -> Option<u32> {
 /// Whether the filter cannot tell that nothing is held against a source. Each of the questions is
 /// hardly ever answered with yes, so that a processor guesses them right.
 #[inline(always)]
-fn suspicious(address: &Address, v4: Option<u32>, source: &Source) -> bool {
-    let word = fine(source);
-    filter::has(word, filter::host_bits(source.host))
-        || filter::has(word, filter::network_bits(source))
-        || filter::has(word, filter::flow_bits(source.host))
+fn is_marked(address: &Address, v4: Option<u32>, hashes: &Source, word: u64) -> bool {
+    filter::has(word, filter::host_bits(hashes.host))
         || match v4 {
             Some(_) => false,
-            None => filter::has(word, filter::host_bits(source.wide)),
+            None => filter::has(word, filter::host_bits(hashes.wide)),
         }
-        || in_coarse_bans(word, address, v4)
+        || in_prefixes(address, v4, hashes, word)
 }
 
+/// Whether the address may be in a banned prefix.
 #[inline(always)]
-fn fine(source: &Source) -> u64 {
-    maps::filter_word(filter::fine_word(source, maps::filter_mask()))
-}
-
-#[inline(always)]
-fn in_coarse_bans(fine_word: u64, address: &Address, v4: Option<u32>) -> bool {
-    let in_use = match v4 {
+fn in_prefixes(address: &Address, v4: Option<u32>, hashes: &Source, word: u64) -> bool {
+    let coarse = match v4 {
         Some(_) => filter::COARSE_V4_IN_USE,
         None => filter::COARSE_V6_IN_USE,
     };
-    fine_word & in_use != 0 && in_coarse(0, address, v4)
+    word & (filter::PREFIXES_HERE | coarse) != 0
+        && (filter::has(word, filter::network_bits(hashes)) || (word & coarse != 0 && in_coarse(0, address, v4)))
 }
 
 #[inline(always)]
@@ -134,33 +162,33 @@ fn coarse(at: u32, place: Place) -> bool {
 }
 
 /// Host, prefix, flow: the first ban that holds.
-///
-/// Asks the filter again: answers kept from before would be states that the verifier multiplies.
 #[inline(always)]
-fn banned(network: &Network, address: &Address, v4: Option<u32>, source: &Source) -> Option<Hit> {
-    let word = fine(source);
-    if filter::has(word, filter::host_bits(source.host)) {
+fn banned(network: &Network, address: &Address, v4: Option<u32>, suspect: &Suspect, scratch: &Scratch) -> Option<Hit> {
+    let Suspect { hashes, word } = suspect;
+    let word = *word;
+    if filter::has(word, filter::host_bits(hashes.host)) {
         let slot = match v4 {
-            Some(_) => hosts::v4(address, source.host),
-            None => hosts::v6(address, source.host),
+            Some(_) => hosts::v4(address, hashes.host),
+            None => hosts::v6(address, hashes.host),
         };
-        if let Some(slot) = slot.filter(|slot| holds_slot(*slot)) {
-            return Some(host(address, Reason::BannedHost, slot, source.host));
+        if let Some(slot) = slot.filter(|slot| scratch.is_before(slot.expires_boot_ns())) {
+            return Some(host(address, Reason::BannedHost, slot, hashes.host));
         }
     }
     if v4.is_none()
-        && filter::has(word, filter::host_bits(source.wide))
-        && let Some(slot) = hosts::v6_wide(address, source.wide).filter(|slot| holds_slot(*slot))
+        && filter::has(word, filter::host_bits(hashes.wide))
+        && let Some(slot) =
+            hosts::v6_wide(address, hashes.wide).filter(|slot| scratch.is_before(slot.expires_boot_ns()))
     {
-        return Some(host(address, Reason::BannedPrefix, slot, source.wide));
+        return Some(host(address, Reason::BannedPrefix, slot, hashes.wide));
     }
-    if (filter::has(word, filter::network_bits(source)) || in_coarse_bans(word, address, v4))
-        && let Some(entry) = prefix(address)
+    if in_prefixes(address, v4, hashes, word)
+        && let Some(entry) = prefix(address).filter(|entry| scratch.is_before(entry.expires_boot_ns))
     {
         return Some(hit(address, Reason::BannedPrefix, entry));
     }
-    if filter::has(word, filter::flow_bits(source.host))
-        && let Some(entry) = flow(network, address)
+    if filter::has(word, filter::host_bits(hashes.host) | filter::flow_bits(hashes.host))
+        && let Some(entry) = flow(network, address).filter(|entry| scratch.is_before(entry.expires_boot_ns))
     {
         return Some(hit(address, Reason::BannedFlow, entry));
     }
@@ -169,22 +197,20 @@ fn banned(network: &Network, address: &Address, v4: Option<u32>, source: &Source
 
 /// The exceptions to a ban.
 #[inline(always)]
-fn spare(network: &Network, v4: Option<u32>, hit: Hit) -> Verdict {
+fn spare(network: &Network, v4: Option<u32>, hit: Hit, settings: &SharedSettings) -> Verdict {
     // Spares most banned packets the walk through a trie.
     if in_coarse(filter::NEVER_BAN_AT, &hit.source, v4) && NEVER_BAN.get(&trie_key(&hit.source)).is_some() {
         return Verdict::Pass(Reason::NeverBan);
     }
-    match (transport(network), maps::settings()) {
-        (Some(transport), Some(settings)) if settings.is_exempt(transport.destination_port) => {
-            Verdict::Pass(Reason::ExemptPort)
-        }
-        _ => Verdict::Drop(hit),
+    match transport(network) {
+        Some(transport) if settings.is_exempt(transport.destination_port) => Verdict::Pass(Reason::ExemptPort),
+        Some(_) | None => Verdict::Drop(hit),
     }
 }
 
 #[inline(always)]
 fn prefix(source: &Address) -> Option<&BanEntry> {
-    PREFIXES.get(&trie_key(source)).filter(|entry| holds(entry))
+    PREFIXES.get(&trie_key(source))
 }
 
 #[inline(always)]
@@ -201,17 +227,7 @@ fn flow(network: &Network, source: &Address) -> Option<&'static BanEntry> {
     };
     // SAFETY: only the daemon writes the table. An element that it deletes may be reused under our
     // eyes, and then we read another ban's entry: a verdict that is a packet late, never a fault.
-    unsafe { FLOWS.get(key) }.filter(|entry| holds(entry))
-}
-
-#[inline(always)]
-fn holds_slot(slot: Slot) -> bool {
-    clock::is_before(slot.expires_boot_ns())
-}
-
-#[inline(always)]
-fn holds(entry: &BanEntry) -> bool {
-    clock::is_before(entry.expires_boot_ns)
+    unsafe { FLOWS.get(key) }
 }
 
 #[inline(always)]

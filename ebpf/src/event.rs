@@ -4,15 +4,14 @@ use aya_ebpf::programs::XdpContext;
 use portcullis_common::DropEvent;
 
 use crate::{
-    clock,
+    clock::Scratch,
     decide::Hit,
     maps::{EVENTS, SharedSettings, setting},
 };
 
 /// Reports a hit, unless this processor reported another one a moment ago.
 #[inline(always)]
-pub(crate) fn sample(context: &XdpContext, settings: &SharedSettings, hit: &Hit, dropped: bool) {
-    let Some(scratch) = clock::read() else { return };
+pub(crate) fn sample(context: &XdpContext, settings: &SharedSettings, hit: &Hit, dropped: bool, scratch: &mut Scratch) {
     let elapsed = scratch.boot_ns.wrapping_sub(scratch.last_event_ns);
     if !hit.report && elapsed < u64::from(setting!(settings, event_interval_ns)) {
         scratch.unsampled += 1;

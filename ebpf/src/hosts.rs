@@ -46,9 +46,7 @@ fn found(slot: u64) -> Option<Slot> {
 }
 
 /// A tag of 24 bits does not tell all addresses apart: the address beside it does.
-///
-/// A function of its own, as the verifier would walk it for hosts and /64s.
-#[inline(never)]
+#[inline(always)]
 fn exact(key: &Address, bits: u32, hash: u64, identity: u64) -> u64 {
     let index = hash as u32 & v6_mask();
     let Some(line) = HOSTS_V6.get_ptr(index) else { return 0 };

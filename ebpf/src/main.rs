@@ -14,11 +14,20 @@ mod maps;
 mod parse;
 mod rate;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    macros::xdp,
+    programs::XdpContext,
+};
 use aya_log_ebpf::debug;
 use portcullis_common::{MODE_MONITOR, Reason};
 
-use crate::{decide::Verdict, maps::setting, parse::Frame};
+use crate::{
+    clock::Scratch,
+    decide::{Glance, Hit, Suspect, Verdict},
+    maps::{SharedSettings, setting},
+    parse::Frame,
+};
 
 /// The entry. `frags`, so that it attaches natively where the MTU needs several buffers a frame.
 #[xdp(frags)]
@@ -28,27 +37,42 @@ use crate::{decide::Verdict, maps::setting, parse::Frame};
 )]
 pub(crate) fn portcullis(context: XdpContext) -> u32 {
     let frame = Frame::new(&context);
-    match decide::judge(&frame) {
+    match decide::glance(&frame) {
+        Glance::Pass(reason) => {
+            count::count(reason.counter(), frame.length());
+            xdp_action::XDP_PASS
+        }
+        Glance::Suspicious(suspect) => look_closer(context.ctx, &suspect),
+    }
+}
+
+/// What a glance did not decide. A function of its own, so that the way of the others keeps the registers for itself.
+#[inline(always)]
+fn look_closer(context: *mut xdp_md, suspect: &Suspect) -> u32 {
+    let context = XdpContext::new(context);
+    let frame = Frame::again(&context);
+    // Both are there; the verifier wants to see that asked.
+    let (Some(settings), Some(scratch)) = (maps::settings(), clock::read()) else {
+        return xdp_action::XDP_PASS;
+    };
+    match decide::judge(&frame, suspect, &settings, scratch) {
         Verdict::Pass(reason) => {
             count::count(reason.counter(), frame.length());
             xdp_action::XDP_PASS
         }
-        Verdict::Drop(hit) => refuse(&context, &frame, &hit),
+        Verdict::Drop(hit) => refuse(&context, &frame, &hit, &settings, scratch),
     }
 }
 
 /// The path of packets that a ban matched; everything costly happens here.
 #[inline(always)]
-fn refuse(context: &XdpContext, frame: &Frame, hit: &decide::Hit) -> u32 {
+fn refuse(context: &XdpContext, frame: &Frame, hit: &Hit, settings: &SharedSettings, scratch: &mut Scratch) -> u32 {
     let [a, b, c, d] = hit.source.0;
     debug!(context, "{} {:x} {:x} {:x} {:x}", hit.reason.name(), a, b, c, d);
-    let Some(settings) = maps::settings() else {
-        return xdp_action::XDP_PASS;
-    };
     let monitored = setting!(settings, monitored_origins) >> (hit.origin & 31) & 1 != 0;
     let monitor = monitored || setting!(settings, mode) == MODE_MONITOR;
-    count::hit(hit.id, frame.length());
-    event::sample(context, &settings, hit, !monitor);
+    count::hit(hit.id, frame.length(), scratch.boot_ns);
+    event::sample(context, settings, hit, !monitor, scratch);
     if monitor {
         count::count(Reason::Passed.counter(), frame.length());
         count::count(hit.reason.monitor_counter(), frame.length());

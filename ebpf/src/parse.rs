@@ -170,6 +170,23 @@ impl Frame {
         }
     }
 
+    /// The same frame, so that the compiler keeps nothing of what it read of it before.
+    #[inline(always)]
+    pub(crate) fn again(context: &XdpContext) -> Self {
+        // SAFETY: the context is valid while the program runs.
+        let start = unsafe { &raw const (*context.ctx).data };
+        // SAFETY: as above.
+        let end = unsafe { &raw const (*context.ctx).data_end };
+        // SAFETY: as above; volatile for the sake of the compiler.
+        let start = unsafe { start.read_volatile() };
+        // SAFETY: as above.
+        let end = unsafe { end.read_volatile() };
+        Self {
+            start: start as usize,
+            end: end as usize,
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn length(&self) -> u64 {
         (self.end - self.start) as u64

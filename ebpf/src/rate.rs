@@ -8,9 +8,8 @@
 use portcullis_common::{Limit, RateCell, hash::Source, maps::RATE_LINES};
 
 use crate::{
-    clock,
     decide::transport,
-    maps::{self, RATES, RateLine, SharedSettings, setting},
+    maps::{RATES, RateLine, SharedSettings, setting},
     parse::{Frame, Network},
 };
 
@@ -26,11 +25,7 @@ pub(crate) enum Rate {
 }
 
 #[inline(always)]
-pub(crate) fn judge(frame: &Frame, network: &Network, source: &Source) -> Rate {
-    let (Some(settings), Some(scratch)) = (maps::settings(), clock::read()) else {
-        return Rate::Unknown;
-    };
-    let now = scratch.boot_ns;
+pub(crate) fn judge(frame: &Frame, network: &Network, source: &Source, settings: &SharedSettings, now: u64) -> Rate {
     // IPv4 by address, IPv6 by /64: there, everybody has as many addresses as he likes.
     let hash = if source.wide == 0 { source.host } else { source.wide };
     let id = portcullis_common::hash::mix(hash) & !RateCell::STRIKES | (RateCell::STRIKES + 1);
@@ -44,9 +39,9 @@ pub(crate) fn judge(frame: &Frame, network: &Network, source: &Source) -> Rate {
     // same source at the same moment may lose one packet of it.
     let cell = unsafe { &mut *cell };
     let syn = setting!(settings, limits.syns.cost) != 0 && transport(network).is_some_and(|header| header.is_syn());
-    let packets = charge(cell.packets, &limit(&settings, Which::Packets), 1, now);
-    let bytes = charge(cell.bytes, &limit(&settings, Which::Bytes), frame.length(), now);
-    let syns = charge(cell.syns, &limit(&settings, Which::Syns), u64::from(syn), now);
+    let packets = charge(cell.packets, &limit(settings, Which::Packets), 1, now);
+    let bytes = charge(cell.bytes, &limit(settings, Which::Bytes), frame.length(), now);
+    let syns = charge(cell.syns, &limit(settings, Which::Syns), u64::from(syn), now);
     match (packets, bytes, syns) {
         (Some(packets), Some(bytes), Some(syns)) => {
             cell.packets = packets;

@@ -1,6 +1,6 @@
 //! Keeps the filter of the program: every ban has its bits in it before it is one.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_common::{
     FlowKey, Geometry, PrefixKey,
@@ -47,24 +47,31 @@ impl Filter {
     pub(super) fn add(&mut self, key: &Key) {
         let words = self.words.get();
         marks(key, self.seed, self.mask, |word, bits| {
-            words[word as usize].fetch_or(bits, Ordering::Release);
+            set(&words[word as usize], bits);
         });
         let in_use = coarse_in_use(key);
         let fine = &words[FINE_AT as usize..];
         // The bit of a single word may be there for another reason.
         if self.in_use & in_use != in_use {
             self.in_use |= in_use;
-            fine.iter().for_each(|word| {
-                word.fetch_or(in_use, Ordering::Release);
-            });
+            fine.iter().for_each(|word| set(word, in_use));
         }
+    }
+
+    /// Reads what [`add`](Self::add) will: before many of these, so that the processor waits for their words at once.
+    pub(super) fn touch(&self, key: &Key) -> u64 {
+        let mut seen = 0;
+        marks(key, self.seed, self.mask, |word, _| {
+            seen ^= self.words.get()[word as usize].load(Ordering::Relaxed);
+        });
+        seen
     }
 
     /// Makes the program look into the never-ban set for that prefix.
     pub(super) fn add_never_ban(&self, prefix: &PrefixKey) {
         let words = self.words.get();
         never_ban_marks(prefix, |word, bits| {
-            words[word as usize].fetch_or(bits, Ordering::Release);
+            set(&words[word as usize], bits);
         });
     }
 
@@ -126,6 +133,14 @@ impl Draft {
     }
 }
 
+/// There is one writer, so that no bit is lost between the two steps.
+fn set(word: &AtomicU64, bits: u64) {
+    let before = word.load(Ordering::Relaxed);
+    if before & bits != bits {
+        word.store(before | bits, Ordering::Release);
+    }
+}
+
 fn marks(key: &Key, seed: Seed, mask: u32, mut mark: impl FnMut(u32, u64)) {
     match key {
         Key::Host(address) => {
@@ -139,13 +154,19 @@ fn marks(key: &Key, seed: Seed, mask: u32, mut mark: impl FnMut(u32, u64)) {
         Key::Prefix(prefix) => match filter::mark(prefix) {
             Mark::Fine => {
                 let source = Source::of(&prefix.address, seed);
-                mark(filter::fine_word(&source, mask), filter::network_bits(&source));
+                mark(
+                    filter::fine_word(&source, mask),
+                    filter::network_bits(&source) | filter::PREFIXES_HERE,
+                );
             }
             Mark::Coarse { table, first, count } => coarse_marks(table, first, count, mark),
         },
         Key::Flow(FlowKey { remote, .. }) => {
             let source = Source::of(remote, seed);
-            mark(filter::fine_word(&source, mask), filter::flow_bits(source.host));
+            mark(
+                filter::fine_word(&source, mask),
+                filter::host_bits(source.host) | filter::flow_bits(source.host),
+            );
         }
     }
 }

@@ -104,6 +104,11 @@ impl Hosts {
         }
     }
 
+    /// Reads what [`set`](Self::set) will: before many of these, so that the processor waits for their lines at once.
+    pub(super) fn touch(&self, address: &Address, bits: u32) -> u64 {
+        load(&self.line(self.place(address, bits).line)[0]).0
+    }
+
     /// Writes a ban, which makes `slot` of an identity.
     pub(super) fn set(
         &mut self,
@@ -128,14 +133,12 @@ impl Hosts {
         let line = self.line(place.line);
         // Two IPv6 hosts with one tag would hide each other.
         let hidden = !place.line.v4 && line.iter().any(|other| load(other).is(place.identity));
-        let ended = |slot: Slot, now: u64| !slot.is_free() && slot.expires_boot_ns() <= now;
-        let position = |free: fn(Slot) -> bool| line.iter().position(|slot| free(load(slot)));
         let room = if hidden {
             None
         } else {
-            position(Slot::is_free).or_else(|| {
+            line.iter().position(|slot| load(slot).is_free()).or_else(|| {
                 let now = now();
-                line.iter().position(|slot| ended(load(slot), now))
+                line.iter().position(|slot| load(slot).expires_boot_ns() <= now)
             })
         };
         let replaces = room.is_some_and(|number| !load(&line[number]).is_free());
@@ -255,7 +258,7 @@ impl Hosts {
         {
             return Ok(Some(Found::Slot(number)));
         }
-        if !self.overflowing.contains_key(&place.line) {
+        if load(&line[Slot::LAST]).is_empty() || !self.overflowing.contains_key(&place.line) {
             return Ok(None);
         }
         Ok(self.overflow.get(&place.key)?.map(|_| Found::Overflow))

@@ -110,6 +110,19 @@ impl Maps {
         Ok(())
     }
 
+    /// Fetches what the bans of these keys will touch into the caches, all at once: what [`insert`](Self::insert) takes
+    /// longest for is waiting for memory.
+    pub(super) fn touch<'k>(&self, keys: impl Iterator<Item = &'k Key>) {
+        let mut seen = 0;
+        for key in keys {
+            seen ^= self.filter.touch(key);
+            if let Key::Host(address) | Key::Wide(address) = key {
+                seen ^= self.hosts.touch(address, key.sources().bits);
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
     pub(super) fn remove(&mut self, key: &Key) -> Result<bool, EnforcerError> {
         let removed = match key {
             Key::Host(address) | Key::Wide(address) => self.hosts.remove(address, key.sources().bits)?,

@@ -192,7 +192,7 @@ impl Enforcer {
 
     /// Bans `target` for `ttl` from now, whatever was left of an earlier ban of it.
     pub fn ban(&self, target: Target, ttl: Duration, origin: Origin) -> Result<(), EnforcerError> {
-        self.tables().ban(target, clock::expiry(ttl), origin)
+        self.tables().ban(&Key::try_from(target)?, clock::expiry(ttl), origin)
     }
 
     /// Bans many at once, and tells which of them were refused.
@@ -201,12 +201,23 @@ impl Enforcer {
     pub fn ban_all(&self, bans: impl IntoIterator<Item = (Target, Duration, Origin)>) -> Vec<(Target, EnforcerError)> {
         let mut bans = bans.into_iter().peekable();
         let mut refused = Vec::new();
+        let mut some = Vec::with_capacity(AT_ONCE);
         while bans.peek().is_some() {
             let mut tables = self.tables();
             let start = clock::boot_time();
-            for (target, ttl, origin) in bans.by_ref().take(AT_ONCE) {
-                if let Err(error) = tables.ban(target, clock::expiry_at(start, ttl), origin) {
-                    refused.push((target, error));
+            for _ in 0..TURN / AT_ONCE {
+                some.clear();
+                for (target, ttl, origin) in bans.by_ref().take(AT_ONCE) {
+                    match Key::try_from(target) {
+                        Ok(key) => some.push((key, clock::expiry_at(start, ttl), origin)),
+                        Err(error) => refused.push((target, error)),
+                    }
+                }
+                tables.maps.touch(some.iter().map(|(key, ..)| key));
+                for (key, expires_boot_ns, origin) in &some {
+                    if let Err(error) = tables.ban(key, *expires_boot_ns, *origin) {
+                        refused.push(((*key).into(), error));
+                    }
                 }
             }
         }
@@ -326,17 +337,18 @@ impl Enforcer {
 }
 
 impl Tables {
-    fn ban(&mut self, target: Target, expires_boot_ns: u64, origin: Origin) -> Result<(), EnforcerError> {
-        let key = Key::try_from(target)?;
-        if self.maps.is_never_ban(&key) {
-            return Err(EnforcerError::NeverBanned { target });
+    fn ban(&mut self, key: &Key, expires_boot_ns: u64, origin: Origin) -> Result<(), EnforcerError> {
+        if self.maps.is_never_ban(key) {
+            return Err(EnforcerError::NeverBanned { target: (*key).into() });
         }
-        self.maps.insert(&key, expires_boot_ns, origin)
+        self.maps.insert(key, expires_boot_ns, origin)
     }
 }
 
 /// How many bans of many are written before others get their turn.
-const AT_ONCE: usize = 4096;
+const TURN: usize = 4096;
+/// How many of these are looked for in memory at the same time.
+const AT_ONCE: usize = 32;
 
 /// A panic while one of our locks is held leaves nothing half-done that the kernel would see.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
