@@ -198,6 +198,7 @@ fn kernel_origin(origin: portcullis_guard::blacklist::Origin) -> Origin {
     match origin {
         portcullis_guard::blacklist::Origin::Operator => Origin::Operator,
         portcullis_guard::blacklist::Origin::Score => Origin::Verdict,
+        portcullis_guard::blacklist::Origin::List => Origin::List,
     }
 }
 

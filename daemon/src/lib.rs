@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod random;
 pub mod run;
 pub mod safety;
+pub mod span;
 pub mod state;
 pub mod telemetry;
 pub mod throttle;

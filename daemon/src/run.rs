@@ -133,6 +133,7 @@ fn adopt(gate: &Gate) -> Result<()> {
             ttl: kept.remaining,
             reason: "kept by the kernel over a restart".into(),
             origin: kept.origin.map_or(blacklist::Origin::Operator, guard_origin),
+            source: None,
             reference: None,
             force: true,
         };
@@ -147,7 +148,8 @@ fn adopt(gate: &Gate) -> Result<()> {
 fn guard_origin(origin: enforcer::Origin) -> blacklist::Origin {
     match origin {
         enforcer::Origin::Verdict => blacklist::Origin::Score,
-        enforcer::Origin::Operator | enforcer::Origin::List | enforcer::Origin::Fleet => blacklist::Origin::Operator,
+        enforcer::Origin::List => blacklist::Origin::List,
+        enforcer::Origin::Operator | enforcer::Origin::Fleet => blacklist::Origin::Operator,
     }
 }
 

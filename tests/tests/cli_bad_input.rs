@@ -110,29 +110,29 @@ fn durations() {
     says(
         &["ban", "add", "10.0.0.7", "--for", "soon"],
         &expect![[r#"
-        exit status: 2
-        ----- stderr
-        error: 'soon' is not a duration
-        hint: write numbers with s, m, h, d or w, alone or joined: 90s, 1h, 1h30m, 2d
-    "#]],
+            exit status: 2
+            ----- stderr
+            error: 'soon' is not a duration
+            hint: write whole numbers with ms, s, m, h, d or w, alone or joined, the largest first: 90s, 1h30m, 2d
+        "#]],
     );
     says(
         &["ban", "add", "10.0.0.7", "--for", "90"],
         &expect![[r#"
-        exit status: 2
-        ----- stderr
-        error: '90' is not a duration
-        hint: write numbers with s, m, h, d or w, alone or joined: 90s, 1h, 1h30m, 2d
-    "#]],
+            exit status: 2
+            ----- stderr
+            error: '90' is not a duration
+            hint: a duration has a unit: did you mean 90s?
+        "#]],
     );
     says(
         &["ban", "add", "10.0.0.7", "--for", "0s"],
         &expect![[r#"
-        exit status: 2
-        ----- stderr
-        error: '0s' is no time at all
-        hint: a ban lasts at least one second; `portcullis ban del` ends one
-    "#]],
+            exit status: 2
+            ----- stderr
+            error: '0s' is too short: a ban lasts at least one second
+            hint: `portcullis ban del` ends a ban
+        "#]],
     );
 }
 

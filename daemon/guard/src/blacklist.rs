@@ -2,16 +2,27 @@
 //!
 //! The kernel maps mirror this set; they are never the source of truth. Every ban ends (invariant I4).
 
+mod claims;
+pub mod list;
+mod order;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::request::Reference;
-use crate::time::{Now, WallMillis};
+use crate::time::{MonoMillis, Now, WallMillis};
+use claims::{Claim, Claims, Note};
+pub use claims::{Kind, Tally};
+pub use order::{AllowRefused, BanOrder, BanRefused, Holder};
 
 /// The longest ban that can be given: ten years. A ban without end would outlive its reason.
 pub const LONGEST_BAN: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -20,21 +31,27 @@ pub const LONGEST_BAN: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub const SHORTEST_PREFIX: (u8, u8) = (8, 19);
 
 /// Who wanted a ban.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// The operator, by the command line.
     Operator,
     /// The gate itself, by score.
     Score,
+    /// A list that was imported.
+    List,
 }
 
 impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Operator, Self::Score, Self::List];
+
     /// As shown to the operator.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "operator",
             Self::Score => "score",
+            Self::List => "list",
         }
     }
 }
@@ -45,47 +62,45 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A ban as it stands.
+/// A ban as it stands. When several want the same network banned, the one who wants it for longest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
     /// A host (/32, /128) or a prefix.
     pub network: IpNet,
     /// Why, in words for the operator.
-    pub reason: String,
+    pub reason: Arc<str>,
     /// Who wanted it.
     pub origin: Origin,
-    /// When it began.
+    /// The list that it is on.
+    pub source: Option<Arc<str>>,
+    /// When it began, to the second.
     pub since: WallMillis,
-    /// When it ends, for people. The decision goes by the monotonic clock.
+    /// When it ends, to the second, for people. The decision goes by the monotonic clock.
     pub until: WallMillis,
     /// The refusal that led to it.
     pub reference: Option<Reference>,
-    ends: crate::time::MonoMillis,
+    ends: MonoMillis,
 }
 
 impl Ban {
+    fn of(network: IpNet, claim: &Claim) -> Self {
+        Self {
+            network,
+            reason: Arc::clone(&claim.note.reason),
+            origin: claim.note.origin,
+            source: claim.note.source.clone(),
+            since: claim.since(),
+            until: claim.until(),
+            reference: claim.note.reference,
+            ends: claim.ends,
+        }
+    }
+
     /// Time that is left; zero when it is over.
     #[must_use]
     pub fn remaining(&self, now: Now) -> Duration {
         self.ends.since(now.mono)
     }
-}
-
-/// A ban to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BanOrder {
-    /// A host or a prefix.
-    pub network: IpNet,
-    /// For how long; at most [`LONGEST_BAN`].
-    pub ttl: Duration,
-    /// Why, in words for the operator.
-    pub reason: String,
-    /// Who wants it.
-    pub origin: Origin,
-    /// The refusal that led to it.
-    pub reference: Option<Reference>,
-    /// Ban a prefix that is wider than [`SHORTEST_PREFIX`].
-    pub force: bool,
 }
 
 /// A network that is never banned.
@@ -97,60 +112,6 @@ pub struct Allowed {
     pub reason: String,
     /// Entries from the configuration and of the machine itself cannot be deleted by command.
     pub fixed: bool,
-}
-
-/// Why a ban was not made. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BanRefused {
-    /// The network overlaps the never-ban set.
-    #[error("{}", never_ban(network, allowed, reason))]
-    NeverBan {
-        /// What should have been banned.
-        network: IpNet,
-        /// What it overlaps.
-        allowed: IpNet,
-        /// Why that is in the set.
-        reason: String,
-    },
-    /// The prefix is too wide.
-    #[error("{network} is too wide: at least /{shortest} is needed without force")]
-    TooWide {
-        /// What should have been banned.
-        network: IpNet,
-        /// The shortest prefix length that is accepted.
-        shortest: u8,
-    },
-    /// The time is zero or longer than [`LONGEST_BAN`].
-    #[error("a ban lasts between one second and ten years")]
-    Duration,
-    /// The set is full.
-    #[error("the ban list is full ({capacity} entries); delete some or raise packet.max_bans")]
-    Full {
-        /// How many fit.
-        capacity: usize,
-    },
-}
-
-fn never_ban(network: &IpNet, allowed: &IpNet, reason: &str) -> String {
-    if allowed.contains(network) {
-        format!("{network} is never banned ({reason})")
-    } else {
-        format!("{network} covers {allowed}, which is never banned ({reason})")
-    }
-}
-
-/// Why an entry of the never-ban set was not changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AllowRefused {
-    /// It belongs to the configuration or to the machine.
-    #[error("{0} is fixed by the configuration ({1}); change it there")]
-    Fixed(IpNet, String),
-    /// It is not there.
-    #[error("{0} is not in the never-ban set")]
-    Unknown(IpNet),
-    /// The set is full.
-    #[error("the never-ban set is full ({0} entries)")]
-    Full(usize),
 }
 
 /// What is known of one address.
@@ -165,7 +126,7 @@ pub struct Standing {
 /// Bans and the never-ban set.
 #[derive(Debug)]
 pub struct Blacklist {
-    bans: BTreeMap<IpNet, Ban>,
+    bans: Claims,
     allowed: BTreeMap<IpNet, Allowed>,
     lengths: Lengths,
     capacity: usize,
@@ -208,21 +169,22 @@ impl Blacklist {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
-            bans: BTreeMap::new(),
+            bans: Claims::default(),
             allowed: BTreeMap::new(),
             lengths: Lengths::default(),
             capacity,
         }
     }
 
-    /// Bans a network, or changes the end of its ban.
+    /// Bans a network, or changes the end of its ban. Returns the ban that holds now: somebody else's, if that lasts
+    /// longer.
     ///
     /// # Errors
     /// [`BanRefused`] says why nothing was changed.
-    pub fn ban(&mut self, order: BanOrder, now: Now) -> Result<&Ban, BanRefused> {
+    pub fn ban(&mut self, order: BanOrder, now: Now) -> Result<Ban, BanRefused> {
         let network = canonical(order.network);
         self.check_order(network, &order)?;
-        if !self.bans.contains_key(&network) && self.bans.len() >= self.capacity {
+        if !self.bans.contains(network) && self.bans.len() >= self.capacity {
             self.expire(now);
             if self.bans.len() >= self.capacity {
                 return Err(BanRefused::Full {
@@ -230,67 +192,95 @@ impl Blacklist {
                 });
             }
         }
-        let since = self.bans.get(&network).map_or(now.wall, |ban| ban.since);
-        let ban = Ban {
-            network,
-            reason: order.reason,
+        let note = Note {
             origin: order.origin,
-            since,
-            until: now.wall.after(order.ttl),
+            source: order.source,
+            reason: order.reason.into(),
             reference: order.reference,
-            ends: now.mono.after(order.ttl),
         };
         self.lengths.add(network);
-        Ok(self.bans.entry(network).insert_entry(ban).into_mut())
+        let claim = Claim::new(Arc::new(note), now, order.ttl);
+        let asked = Ban::of(network, &claim);
+        self.bans.put(network, claim, now);
+        Ok(self.in_force(network, now).unwrap_or(asked))
     }
 
     fn check_order(&self, network: IpNet, order: &BanOrder) -> Result<(), BanRefused> {
         if order.ttl < Duration::from_secs(1) || order.ttl > LONGEST_BAN {
             return Err(BanRefused::Duration);
         }
-        let shortest = match network {
-            IpNet::V4(_) => SHORTEST_PREFIX.0,
-            IpNet::V6(_) => SHORTEST_PREFIX.1,
-        };
-        if network.prefix_len() < shortest && !order.force {
+        if let (Some(shortest), false) = (too_wide(network), order.force) {
             return Err(BanRefused::TooWide { network, shortest });
         }
-        // Force widens a prefix; it never reaches into the never-ban set (I7).
-        match self.allowed.values().find(|entry| overlap(entry.network, network)) {
-            Some(entry) => Err(BanRefused::NeverBan {
+        // Force bans what lies around an exempt network; it never reaches into it (I7).
+        match self.exempt(network) {
+            Some(entry) if entry.network.contains(&network) || !order.force => Err(BanRefused::NeverBan {
                 network,
                 allowed: entry.network,
                 reason: entry.reason.clone(),
             }),
-            None => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 
-    /// Ends a ban. `None` if there was none.
+    /// Ends a ban, whoever wanted it. `None` if there was none.
     pub fn unban(&mut self, network: IpNet) -> Option<Ban> {
-        self.bans.remove(&canonical(network))
+        let network = canonical(network);
+        self.bans.remove(network).map(|claim| Ban::of(network, &claim))
     }
 
-    /// Removes the bans that are over and returns them.
-    pub fn expire(&mut self, now: Now) -> Vec<Ban> {
-        self.bans
-            .extract_if(.., |_, ban| ban.remaining(now).is_zero())
-            .map(|(_, ban)| ban)
-            .collect()
+    /// Ends what a holder wants banned. Returns whether there was such a claim, and the ban that holds all the same.
+    pub fn release(&mut self, network: IpNet, holder: &Holder) -> (bool, Option<Ban>) {
+        let (released, left) = self.bans.release(network, holder);
+        (released > 0, left.map(|claim| Ban::of(network, claim)))
+    }
+
+    /// Whether a holder wants exactly this network banned.
+    #[must_use]
+    pub fn is_held(&self, network: IpNet, holder: &Holder) -> bool {
+        self.bans.has(network, holder)
+    }
+
+    /// Removes all bans that are over and returns how many.
+    pub fn expire(&mut self, now: Now) -> usize {
+        let (mut over, mut from) = (0, Some(Bound::Unbounded));
+        while let Some(start) = from {
+            let (some, next) = self.expire_some(start, usize::MAX, now);
+            over += some;
+            from = next;
+        }
+        over
+    }
+
+    /// Looks at `at_most` bans from `from` on, removes those that are over, and returns how many and where to go on.
+    pub fn expire_some(&mut self, from: Bound<IpNet>, at_most: usize, now: Now) -> (usize, Option<Bound<IpNet>>) {
+        self.bans.expire(from, at_most, now)
     }
 
     /// The bans in force, by network.
-    pub fn bans(&self, now: Now) -> impl Iterator<Item = &Ban> {
-        self.bans.values().filter(move |ban| !ban.remaining(now).is_zero())
+    pub fn bans(&self, now: Now) -> impl Iterator<Item = Ban> {
+        self.all_from(Bound::Unbounded)
+            .filter(move |ban| !ban.remaining(now).is_zero())
+    }
+
+    /// How many networks a list bans.
+    #[must_use]
+    pub fn list_len(&self, name: &str) -> usize {
+        self.bans.list_len(name)
+    }
+
+    /// The bans from a network on, by network, with those that are just over.
+    pub fn all_from(&self, from: Bound<IpNet>) -> impl Iterator<Item = Ban> {
+        self.bans.iter(from).map(|(network, claim)| Ban::of(network, claim))
     }
 
     /// The ban of exactly this network, if it is in force.
     #[must_use]
-    pub fn ban_of(&self, network: IpNet, now: Now) -> Option<&Ban> {
+    pub fn ban_of(&self, network: IpNet, now: Now) -> Option<Ban> {
         self.in_force(canonical(network), now)
     }
 
-    /// How many bans are held, with those that are just over.
+    /// How many networks are banned, with those whose ban is just over.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bans.len()
@@ -299,7 +289,7 @@ impl Blacklist {
     /// Whether no ban is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bans.is_empty()
+        self.bans.len() == 0
     }
 
     /// How many bans fit.
@@ -308,17 +298,28 @@ impl Blacklist {
         self.capacity
     }
 
-    /// The ban that refuses this address now, the most specific one; `None` when it may pass.
+    /// How many bans there are of each kind and origin.
     #[must_use]
-    pub fn banned(&self, address: IpAddr, now: Now) -> Option<&Ban> {
-        if self.bans.is_empty() {
+    pub fn tally(&self) -> Tally {
+        self.bans.tally()
+    }
+
+    /// The lists that were imported, and how many networks each of them bans.
+    pub fn lists(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        self.bans.lists()
+    }
+
+    /// For how long this address is refused, by the most specific ban; `None` when it may pass.
+    #[must_use]
+    pub fn banned(&self, address: IpAddr, now: Now) -> Option<Duration> {
+        if self.is_empty() {
             return None;
         }
-        let ban = self
+        let ends = self
             .lengths
             .networks_of(address)
-            .find_map(|network| self.in_force(network, now))?;
-        self.covering_allowed(address).is_none().then_some(ban)
+            .find_map(|network| Some(self.claim_in_force(network, now)?.ends))?;
+        self.covering_allowed(address).is_none().then(|| ends.since(now.mono))
     }
 
     /// Everything known of an address.
@@ -328,7 +329,6 @@ impl Blacklist {
             .lengths
             .networks_of(address)
             .filter_map(|network| self.in_force(network, now))
-            .cloned()
             .collect();
         Standing {
             allowed: self.covering_allowed(address).cloned(),
@@ -340,7 +340,7 @@ impl Blacklist {
     ///
     /// # Errors
     /// [`AllowRefused::Full`].
-    pub fn allow(&mut self, entry: Allowed) -> Result<Vec<Ban>, AllowRefused> {
+    pub fn allow(&mut self, entry: Allowed) -> Result<Vec<IpNet>, AllowRefused> {
         let network = canonical(entry.network);
         if !self.allowed.contains_key(&network) && self.allowed.len() >= NEVER_BAN_CAPACITY {
             return Err(AllowRefused::Full(NEVER_BAN_CAPACITY));
@@ -356,11 +356,11 @@ impl Blacklist {
                 fixed,
             },
         );
-        Ok(self
-            .bans
-            .extract_if(.., |banned, _| network.contains(banned))
-            .map(|(_, ban)| ban)
-            .collect())
+        let inside: Vec<IpNet> = self.bans.within(network).map(|(banned, _)| banned).collect();
+        for banned in &inside {
+            self.bans.remove(*banned);
+        }
+        Ok(inside)
     }
 
     /// Takes a network out of the never-ban set.
@@ -381,8 +381,25 @@ impl Blacklist {
         self.allowed.values()
     }
 
-    fn in_force(&self, network: IpNet, now: Now) -> Option<&Ban> {
-        self.bans.get(&network).filter(|ban| !ban.remaining(now).is_zero())
+    /// The never-ban entry that a network overlaps: one around it, or else one inside it.
+    #[must_use]
+    pub fn exempt(&self, network: IpNet) -> Option<&Allowed> {
+        let around = self.lengths.networks_of(network.addr());
+        around
+            .filter(|around| around.prefix_len() <= network.prefix_len())
+            .find_map(|around| self.allowed.get(&around))
+            .or_else(|| {
+                let mut inside = self.allowed.range(span(network));
+                inside.find_map(|(inner, entry)| network.contains(inner).then_some(entry))
+            })
+    }
+
+    fn in_force(&self, network: IpNet, now: Now) -> Option<Ban> {
+        self.claim_in_force(network, now).map(|claim| Ban::of(network, claim))
+    }
+
+    fn claim_in_force(&self, network: IpNet, now: Now) -> Option<&Claim> {
+        self.bans.get(network).filter(|claim| claim.ends > now.mono)
     }
 
     fn covering_allowed(&self, address: IpAddr) -> Option<&Allowed> {
@@ -390,6 +407,22 @@ impl Blacklist {
             .networks_of(address)
             .find_map(|network| self.allowed.get(&network))
     }
+}
+
+/// The shortest prefix of its family that needs no force, if this one is shorter.
+fn too_wide(network: IpNet) -> Option<u8> {
+    let shortest = match network {
+        IpNet::V4(_) => SHORTEST_PREFIX.0,
+        IpNet::V6(_) => SHORTEST_PREFIX.1,
+    };
+    (network.prefix_len() < shortest).then_some(shortest)
+}
+
+/// Where, in a map by network, the entries within a network lie. Entries around it may lie there too.
+fn span(network: IpNet) -> (Bound<IpNet>, Bound<IpNet>) {
+    let last = IpNet::from(network.broadcast());
+    let first = IpNet::new(network.network(), 0).unwrap_or(network);
+    (Bound::Included(first), Bound::Included(last))
 }
 
 /// The network without host bits, and IPv4 in IPv6 as IPv4.
@@ -402,177 +435,4 @@ fn canonical(network: IpNet) -> IpNet {
         IpNet::V4(_) | IpNet::V6(_) => network,
     }
     .trunc()
-}
-
-fn overlap(a: IpNet, b: IpNet) -> bool {
-    a.contains(&b) || b.contains(&a)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time::MonoMillis;
-
-    fn at(seconds: u64) -> Now {
-        Now {
-            wall: WallMillis(1_800_000_000_000 + seconds * 1000),
-            mono: MonoMillis(seconds * 1000),
-        }
-    }
-
-    fn order(network: &str, seconds: u64) -> BanOrder {
-        BanOrder {
-            network: network.parse().unwrap(),
-            ttl: Duration::from_secs(seconds),
-            reason: "test".into(),
-            origin: Origin::Operator,
-            reference: None,
-            force: false,
-        }
-    }
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn allowed(network: &str, fixed: bool) -> Allowed {
-        Allowed {
-            network: network.parse().unwrap(),
-            reason: "office".into(),
-            fixed,
-        }
-    }
-
-    #[test]
-    fn a_ban_ends_by_itself() {
-        let mut list = Blacklist::new(10);
-        list.ban(order("10.0.0.1/32", 60), at(0)).unwrap();
-        assert!(list.banned(ip("10.0.0.1"), at(59)).is_some());
-        assert!(list.banned(ip("::ffff:10.0.0.1"), at(59)).is_some(), "v4-mapped is v4");
-        assert!(list.banned(ip("10.0.0.2"), at(59)).is_none());
-        assert!(list.banned(ip("10.0.0.1"), at(60)).is_none());
-        assert_eq!(list.expire(at(60)).len(), 1);
-        assert!(list.is_empty());
-    }
-
-    #[test]
-    fn the_most_specific_entry_comes_first() {
-        let mut list = Blacklist::new(10);
-        for network in [
-            "10.0.0.0/8",
-            "10.1.0.0/16",
-            "10.1.2.3/32",
-            "2001:db8::/32",
-            "2001:db8::1/128",
-        ] {
-            list.ban(order(network, 60), at(0)).unwrap();
-        }
-        let covering = |address| {
-            list.standing(ip(address), at(1))
-                .bans
-                .iter()
-                .map(|ban| ban.network.prefix_len())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(covering("10.1.2.3"), [32, 16, 8]);
-        assert_eq!(covering("10.9.9.9"), [8]);
-        assert_eq!(covering("2001:db8::1"), [128, 32]);
-        assert_eq!(covering("11.0.0.1"), []);
-    }
-
-    #[test]
-    fn a_second_ban_changes_the_end_and_keeps_the_beginning() {
-        let mut list = Blacklist::new(10);
-        list.ban(order("10.0.0.1/32", 60), at(0)).unwrap();
-        let ban = list.ban(order("10.0.0.1/32", 3600), at(30)).unwrap();
-        assert_eq!(
-            (ban.since, ban.remaining(at(30))),
-            (at(0).wall, Duration::from_secs(3600))
-        );
-    }
-
-    #[test]
-    fn never_ban_wins_both_ways() {
-        let mut list = Blacklist::new(10);
-        list.allow(allowed("10.0.0.0/24", false)).unwrap();
-        for network in ["10.0.0.7/32", "10.0.0.0/16", "10.0.0.0/24"] {
-            assert!(
-                matches!(list.ban(order(network, 60), at(0)), Err(BanRefused::NeverBan { .. })),
-                "{network}"
-            );
-        }
-        let forced = BanOrder {
-            force: true,
-            ..order("10.0.0.7/32", 60)
-        };
-        assert!(list.ban(forced, at(0)).is_err(), "not even by force");
-        list.ban(order("10.0.1.0/24", 60), at(0)).unwrap();
-        let lifted = list.allow(allowed("10.0.1.0/24", false)).unwrap();
-        assert_eq!(lifted.len(), 1);
-        assert!(list.banned(ip("10.0.1.5"), at(1)).is_none());
-    }
-
-    #[test]
-    fn an_allowed_host_in_a_banned_prefix_passes() {
-        let mut list = Blacklist::new(10);
-        list.ban(order("10.0.1.0/24", 60), at(0)).unwrap();
-        list.allow(allowed("10.0.1.7/32", false)).unwrap();
-        assert!(list.banned(ip("10.0.1.7"), at(1)).is_none());
-        assert!(list.banned(ip("10.0.1.8"), at(1)).is_some());
-        let standing = list.standing(ip("10.0.1.7"), at(1));
-        assert!(standing.allowed.is_some() && standing.bans.len() == 1);
-    }
-
-    #[test]
-    fn fixed_entries_stay() {
-        let mut list = Blacklist::new(10);
-        list.allow(allowed("127.0.0.0/8", true)).unwrap();
-        list.allow(allowed("127.0.0.0/8", false)).unwrap();
-        assert!(matches!(
-            list.disallow("127.0.0.0/8".parse().unwrap()),
-            Err(AllowRefused::Fixed(..))
-        ));
-        assert!(matches!(
-            list.disallow("10.0.0.0/8".parse().unwrap()),
-            Err(AllowRefused::Unknown(_))
-        ));
-    }
-
-    #[test]
-    fn full_is_an_error_and_the_expired_make_room() {
-        let mut list = Blacklist::new(2);
-        list.ban(order("10.0.0.1/32", 10), at(0)).unwrap();
-        list.ban(order("10.0.0.2/32", 60), at(0)).unwrap();
-        assert_eq!(
-            list.ban(order("10.0.0.3/32", 60), at(0)).err(),
-            Some(BanRefused::Full { capacity: 2 })
-        );
-        list.ban(order("10.0.0.3/32", 60), at(11)).unwrap();
-        assert_eq!(list.bans(at(11)).count(), 2);
-    }
-
-    #[test]
-    fn senseless_orders_are_refused() {
-        let mut list = Blacklist::new(2);
-        assert_eq!(
-            list.ban(order("10.0.0.1/32", 0), at(0)).err(),
-            Some(BanRefused::Duration)
-        );
-        assert!(matches!(
-            list.ban(order("10.0.0.0/7", 60), at(0)),
-            Err(BanRefused::TooWide { shortest: 8, .. })
-        ));
-        assert!(matches!(
-            list.ban(order("2000::/16", 60), at(0)),
-            Err(BanRefused::TooWide { shortest: 19, .. })
-        ));
-        list.ban(
-            BanOrder {
-                force: true,
-                ..order("10.0.0.0/7", 60)
-            },
-            at(0),
-        )
-        .unwrap();
-    }
 }

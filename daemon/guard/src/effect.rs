@@ -49,3 +49,15 @@ pub struct KernelBan {
     /// Who wanted it.
     pub origin: crate::blacklist::Origin,
 }
+
+impl KernelBan {
+    /// What the kernel needs to know of a ban.
+    #[must_use]
+    pub fn of(ban: &crate::blacklist::Ban, now: crate::time::Now) -> Self {
+        Self {
+            network: ban.network,
+            ttl: ban.remaining(now),
+            origin: ban.origin,
+        }
+    }
+}

@@ -230,7 +230,7 @@ impl Guard {
 
     fn check_address(&self, client: ClientAddress, now: Now) -> Result<(), Refusal> {
         match self.blacklist().banned(client.ip(), now) {
-            Some(ban) => Err(Refusal::AddressBanned(ban.remaining(now))),
+            Some(left) => Err(Refusal::AddressBanned(left)),
             None => Ok(()),
         }
     }

@@ -1,15 +1,17 @@
 //! `portcullis ban`: who is kept out.
 
+use std::time::Duration;
+
 use super::answer::Answer;
 use super::args::{BanAddArgs, BanVerb};
 use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::page::Table;
-use super::span::{Span, parse};
 use crate::control::api::{
     Ban, BanAdded, BanCheck, BanList, BanRequest, CheckedBan, Mode, Verdict, parse_address, parse_network,
 };
 use crate::control::client::Client;
+use crate::span::{self, Span};
 
 pub(super) fn run(verb: &BanVerb, client: &Client) -> Result<Answer, Failure> {
     match verb {
@@ -23,7 +25,7 @@ pub(super) fn run(verb: &BanVerb, client: &Client) -> Result<Answer, Failure> {
 fn order(args: &BanAddArgs) -> Result<BanRequest, Failure> {
     Ok(BanRequest {
         network: parse_network(&args.network)?.to_string(),
-        for_seconds: parse(&args.span)?.as_secs(),
+        for_seconds: lasting(&args.span)?.as_secs(),
         reason: args.reason.clone(),
         force: args.force,
     })
@@ -135,4 +137,16 @@ fn ban_fields(answer: Answer, checked: &CheckedBan, packet_layer: bool) -> Answe
 
 fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
+}
+
+fn lasting(text: &str) -> Result<Duration, Failure> {
+    let span = span::parse(text)?;
+    if span < Duration::from_secs(1) {
+        return Err(Failure::error(
+            "duration-invalid",
+            format!("'{text}' is too short: a ban lasts at least one second"),
+        )
+        .hint("`portcullis ban del` ends a ban"));
+    }
+    Ok(span)
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::exit::ExitStatus;
+use crate::span::SpanError;
 
 /// A command that ends without an answer.
 #[derive(Debug, Serialize)]
@@ -40,5 +41,11 @@ impl Failure {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+}
+
+impl From<SpanError> for Failure {
+    fn from(error: SpanError) -> Self {
+        Self::error("duration-invalid", error.to_string()).hint(error.hint())
     }
 }

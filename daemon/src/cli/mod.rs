@@ -18,7 +18,6 @@ mod reach;
 mod run;
 mod session;
 mod sign;
-mod span;
 mod status;
 mod text;
 mod why;

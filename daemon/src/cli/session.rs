@@ -6,9 +6,9 @@ use super::answer::Answer;
 use super::args::SessionVerb;
 use super::failure::Failure;
 use super::page::Table;
-use super::span::Span;
 use crate::control::api::{Session, SessionEnded, SessionList, SessionState};
 use crate::control::client::Client;
+use crate::span::Span;
 
 pub(super) fn run(verb: &SessionVerb, client: &Client) -> Result<Answer, Failure> {
     match verb {

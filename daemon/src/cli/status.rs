@@ -3,9 +3,9 @@
 use super::answer::Answer;
 use super::failure::Failure;
 use super::page::Table;
-use super::span::Span;
 use crate::control::api::{BanCount, PacketLayer, Status};
 use crate::control::client::Client;
+use crate::span::Span;
 
 pub(super) fn run(client: &Client) -> Result<Answer, Failure> {
     shown(&client.status()?)

@@ -240,17 +240,15 @@ impl Guard {
             ttl,
             reason: format!("{}, score {score:.0}", account.refusal.cause()),
             origin: Origin::Score,
+            source: None,
             reference: Some(account.request.reference),
             force: false,
         };
         match self.blacklist_mut().ban(order, account.now) {
-            Ok(_) => {
+            Ok(ban) => {
                 account.note(format_args!("address score {score:.0}: {source} banned"));
-                account.effects.push(Effect::Ban(KernelBan {
-                    network,
-                    ttl,
-                    origin: Origin::Score,
-                }));
+                let ban = KernelBan::of(&ban, account.now);
+                account.effects.push(Effect::Ban(ban));
                 self.sources.clear_score(source);
             }
             Err(refused) => account.note(format_args!("address score {score:.0}: not banned: {refused}")),

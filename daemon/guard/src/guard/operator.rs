@@ -1,12 +1,15 @@
 //! What the operator asks for: bans, exemptions, sessions, explanations.
 
 use std::net::IpAddr;
+use std::ops::{Bound, Range};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ipnet::IpNet;
 
 use super::Guard;
-use crate::blacklist::{AllowRefused, Allowed, Ban, BanOrder, BanRefused, Standing};
+use crate::blacklist::list::{AT_ONCE, List, ListRefused, Plan};
+use crate::blacklist::{AllowRefused, Allowed, Ban, BanOrder, BanRefused, Blacklist, Holder, Standing, Tally};
 use crate::effect::{Effect, KernelBan};
 use crate::incident::Incident;
 use crate::policy::Mode;
@@ -20,13 +23,8 @@ impl Guard {
     /// # Errors
     /// [`BanRefused`] says why nothing was changed.
     pub fn ban(&self, order: BanOrder, now: Now) -> Result<(Ban, Vec<Effect>), BanRefused> {
-        let (ttl, origin) = (order.ttl, order.origin);
-        let ban = self.blacklist_mut().ban(order, now)?.clone();
-        let effects = vec![Effect::Ban(KernelBan {
-            network: ban.network,
-            ttl,
-            origin,
-        })];
+        let ban = self.blacklist_mut().ban(order, now)?;
+        let effects = vec![Effect::Ban(KernelBan::of(&ban, now))];
         Ok((ban, effects))
     }
 
@@ -37,22 +35,120 @@ impl Guard {
         Some((ban, effects))
     }
 
+    /// Ends every ban of a network and its holder from `from` on. Returns what to do, and where to go on.
+    pub fn release(
+        &self,
+        from: Bound<IpNet>,
+        holder: &Holder,
+        keep: impl Fn(IpNet) -> bool,
+        now: Now,
+    ) -> (Vec<Effect>, Option<Bound<IpNet>>) {
+        let (networks, next) = self.some_bans(from, |blacklist, ban| {
+            (blacklist.is_held(ban.network, holder) && !keep(ban.network)).then_some(ban.network)
+        });
+        let mut blacklist = self.blacklist_mut();
+        let mut effects = Vec::with_capacity(networks.len());
+        for network in networks {
+            effects.extend(match blacklist.release(network, holder) {
+                (false, _) => None,
+                (true, None) => Some(Effect::Unban(network)),
+                (true, Some(left)) => Some(Effect::Ban(KernelBan::of(&left, now))),
+            });
+        }
+        (effects, next)
+    }
+
     /// The bans in force, by network.
     #[must_use]
     pub fn bans(&self, now: Now) -> Vec<Ban> {
-        self.blacklist().bans(now).cloned().collect()
+        let (mut bans, mut from) = (Vec::new(), Some(Bound::Unbounded));
+        while let Some(start) = from {
+            let (some, next) = self.bans_from(start, now);
+            bans.extend(some);
+            from = next;
+        }
+        bans
+    }
+
+    /// A few thousand bans in force from a network on, by network, and where to go on. Nobody waits for long.
+    #[must_use]
+    pub fn bans_from(&self, from: Bound<IpNet>, now: Now) -> (Vec<Ban>, Option<Bound<IpNet>>) {
+        self.some_bans(from, |_, ban| (!ban.remaining(now).is_zero()).then_some(ban))
+    }
+
+    fn some_bans<T>(
+        &self,
+        from: Bound<IpNet>,
+        mut pick: impl FnMut(&Blacklist, Ban) -> Option<T>,
+    ) -> (Vec<T>, Option<Bound<IpNet>>) {
+        let blacklist = self.blacklist();
+        let (mut picked, mut seen, mut last) = (Vec::new(), 0, None);
+        for ban in blacklist.all_from(from).take(AT_ONCE) {
+            (seen, last) = (seen + 1, Some(ban.network));
+            picked.extend(pick(&blacklist, ban));
+        }
+        (picked, last.filter(|_| seen == AT_ONCE).map(Bound::Excluded))
+    }
+
+    /// Whether a list may be imported, and what that does. Takes out of it what overlaps the never-ban set.
+    ///
+    /// # Errors
+    /// [`ListRefused`]: nothing was changed, and nothing should be.
+    pub fn plan_import(&self, list: &mut List, force: bool) -> Result<Plan, ListRefused> {
+        let mut plan = Plan::default();
+        let mut from = Some(0);
+        while let Some(start) = from {
+            from = self.blacklist().sift(list, start, &mut plan);
+        }
+        self.blacklist().consider(list, &mut plan, force)?;
+        Ok(plan)
+    }
+
+    /// Bans a part of a list: one of [`List::steps`].
+    pub fn import(&self, list: &List, part: Range<usize>, now: Now) -> Vec<KernelBan> {
+        let bans = self.blacklist_mut().import(list, part, now);
+        bans.iter().map(|ban| KernelBan::of(ban, now)).collect()
+    }
+
+    /// How many networks are banned, and how many may be.
+    #[must_use]
+    pub fn ban_count(&self) -> (usize, usize) {
+        let blacklist = self.blacklist();
+        (blacklist.len(), blacklist.capacity())
+    }
+
+    /// How many bans there are of each kind and origin.
+    #[must_use]
+    pub fn ban_tally(&self) -> Tally {
+        self.blacklist().tally()
+    }
+
+    /// The lists that were imported, and how many networks each of them bans.
+    #[must_use]
+    pub fn lists(&self) -> Vec<(Arc<str>, usize)> {
+        let blacklist = self.blacklist();
+        blacklist
+            .lists()
+            .map(|(name, count)| (Arc::clone(name), count))
+            .collect()
     }
 
     /// The ban of exactly this network, if it is in force.
     #[must_use]
     pub fn ban_of(&self, network: IpNet, now: Now) -> Option<Ban> {
-        self.blacklist().ban_of(network, now).cloned()
+        self.blacklist().ban_of(network, now)
     }
 
     /// Forgets the bans that are over and returns how many. The kernel ends them by itself: telling it again could lift
     /// a ban that was made a moment ago.
     pub fn expire_bans(&self, now: Now) -> usize {
-        self.blacklist_mut().expire(now).len()
+        let (mut over, mut from) = (0, Some(Bound::Unbounded));
+        while let Some(start) = from {
+            let (some, next) = self.blacklist_mut().expire_some(start, AT_ONCE, now);
+            over += some;
+            from = next;
+        }
+        over
     }
 
     /// Everything known of an address.
@@ -68,7 +164,7 @@ impl Guard {
     pub fn allow(&self, entry: Allowed, _now: Now) -> Result<Vec<Effect>, AllowRefused> {
         let network = entry.network.trunc();
         let lifted = self.blacklist_mut().allow(entry)?;
-        let lifted = lifted.into_iter().map(|ban| Effect::Unban(ban.network));
+        let lifted = lifted.into_iter().map(Effect::Unban);
         Ok(std::iter::once(Effect::Allow(network)).chain(lifted).collect())
     }
 

@@ -21,8 +21,8 @@ use target::Target;
 use super::answer::Answer;
 use super::args::SignArgs;
 use super::failure::Failure;
-use super::span::Span;
 use crate::control::api::Moment;
+use crate::span::Span;
 
 /// The signed call, for programs.
 #[derive(Debug, Serialize)]

@@ -27,6 +27,7 @@ pub(super) fn add(gate: &Gate, peer: Peer, request: &BanRequest) -> Result<Reply
         ttl: Duration::from_secs(request.for_seconds),
         reason: request.reason.clone(),
         origin: Origin::Operator,
+        source: None,
         reference: None,
         force: request.force,
     };
@@ -70,7 +71,7 @@ fn covering(gate: &Gate, network: IpNet, now: Now) -> Option<IpNet> {
 pub(super) fn shown(ban: &blacklist::Ban, now: Now) -> Ban {
     Ban {
         network: ban.network,
-        reason: ban.reason.clone(),
+        reason: ban.reason.to_string(),
         origin: ban.origin.to_string(),
         since: ban.since.into(),
         until: ban.until.into(),

@@ -110,6 +110,7 @@ mod tests {
                 ttl: Duration::from_secs(60),
                 reason: "test".into(),
                 origin: Origin::Operator,
+                source: None,
                 reference: None,
                 force: false,
             };
