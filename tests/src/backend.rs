@@ -16,7 +16,8 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Starts one on loopback. `GET /…/status/404` answers 404; everything else answers 200 with the request as text.
+    /// Starts one on loopback. `GET /…/status/404` answers 404; everything else answers 200 with the request as text. What
+    /// a request carries as `X-Answer: NAME: VALUE` becomes a field of the answer.
     ///
     /// # Errors
     /// If no port can be bound.
@@ -75,7 +76,8 @@ fn serve(stream: &TcpStream, counter: &AtomicU64) -> Option<()> {
         let status = status(&head);
         let length = answer.len();
         // In one piece: pieces would wait for each other's acknowledgements.
-        let answer = format!("HTTP/1.1 {status} Made To Order\r\ncontent-length: {length}\r\n\r\n{answer}");
+        let fields = wanted_fields(&head);
+        let answer = format!("HTTP/1.1 {status} Made To Order\r\n{fields}content-length: {length}\r\n\r\n{answer}");
         writer.write_all(answer.as_bytes()).ok()?;
     }
 }
@@ -87,6 +89,11 @@ fn content_length(head: &str) -> usize {
             .map(str::to_owned)
     });
     field.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+fn wanted_fields(head: &str) -> String {
+    let wanted = head.lines().filter_map(|line| line.strip_prefix("x-answer: "));
+    wanted.map(|field| format!("{field}\r\n")).collect()
 }
 
 fn status(head: &str) -> u16 {

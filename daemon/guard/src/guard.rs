@@ -7,6 +7,7 @@
 //! ```
 //! Each step is a private function that takes what only the step before can make.
 
+mod bind;
 mod consequence;
 mod identify;
 mod operator;

@@ -69,6 +69,12 @@ pub struct Weights {
     pub unsigned: f32,
     /// A session that appears in another browser.
     pub user_agent_changed: f32,
+    /// A session that comes from another address of a network that is known for it; at most once in ten minutes.
+    pub address_changed: f32,
+    /// A session that moved to another network.
+    pub network_changed: f32,
+    /// A session that is used from several networks at the same time.
+    pub concentration: f32,
     /// A body that is not what was signed.
     pub digest_mismatch: f32,
     /// A session of this source was banned.
@@ -117,7 +123,7 @@ pub struct Policy {
     /// What a change of User-Agent does.
     pub bind_user_agent: BindingPolicy,
     /// Changes of network that a session may make in an hour before it must be opened anew.
-    pub networks_per_hour: u32,
+    pub networks_per_hour: u16,
     /// Signal weights.
     pub weights: Weights,
     /// Thresholds and ban times.
@@ -165,6 +171,9 @@ impl Default for Weights {
             malformed: 10.0,
             unsigned: 1.0,
             user_agent_changed: 20.0,
+            address_changed: 1.0,
+            network_changed: 2.0,
+            concentration: 40.0,
             digest_mismatch: 30.0,
             session_banned: 40.0,
             banned_session_used: 10.0,
@@ -197,7 +206,7 @@ impl Default for Policy {
             freshness: Freshness::default(),
             bind_address: BindingPolicy::Ladder,
             bind_user_agent: BindingPolicy::Ladder,
-            networks_per_hour: 4,
+            networks_per_hour: 12,
             weights: Weights::default(),
             thresholds: Thresholds::default(),
             rules: Rules::default(),

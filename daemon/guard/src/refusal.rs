@@ -64,8 +64,12 @@ pub enum Refusal {
     AddressChanged,
     /// The session is used by another browser than before.
     UserAgentChanged,
-    /// The session changed networks too often.
+    /// The session's language or client hints changed, or several small things at once.
+    HabitsChanged,
+    /// The session changed networks too often, or at all where it must not.
     AddressUnsteady,
+    /// The session is used from several networks at the same time.
+    Concentrated,
     /// A body without `Content-Digest`, or one in no algorithm that we know.
     DigestMissing,
     /// The body is not what was signed.
@@ -150,7 +154,9 @@ impl Refusal {
             Self::StreamUnknown => "stream-unknown",
             Self::AddressChanged => "address-changed",
             Self::UserAgentChanged => "user-agent-changed",
+            Self::HabitsChanged => "habits-changed",
             Self::AddressUnsteady => "address-unsteady",
+            Self::Concentrated => "concentrated",
             Self::DigestMissing => "digest-missing",
             Self::DigestMismatch => "digest-mismatch",
             Self::BodyTooLarge => "body-too-large",
@@ -205,7 +211,11 @@ impl Refusal {
             }
             Self::AddressChanged => "the session came from another network: the client was asked to sign again",
             Self::UserAgentChanged => "the session came from another browser",
-            Self::AddressUnsteady => "the session changed networks too often",
+            Self::HabitsChanged => {
+                "the session's language or client hints changed, or several small things at once: the client was asked to sign again"
+            }
+            Self::AddressUnsteady => "the session changed networks too often, or at all where the binding is strict",
+            Self::Concentrated => "the session was used from several networks at the same time",
             Self::DigestMissing => "the body had no usable Content-Digest",
             Self::DigestMismatch => "the body was not what was signed",
             Self::BodyTooLarge => "the body was over the limit",
@@ -314,13 +324,13 @@ impl Refusal {
                 "This nonce was used before",
                 "Sign each request anew.",
             ),
-            Self::StreamUnknown | Self::AddressChanged => (
+            Self::StreamUnknown | Self::AddressChanged | Self::HabitsChanged => (
                 "fresh-nonce-required",
                 401,
                 "Sign again with the nonce in Accept-Signature",
                 "The gate needs to see that this signature was made just now.",
             ),
-            Self::UserAgentChanged | Self::AddressUnsteady => (
+            Self::UserAgentChanged | Self::AddressUnsteady | Self::Concentrated => (
                 "reauthentication-required",
                 401,
                 "The session cannot go on as it is",
@@ -383,7 +393,7 @@ impl Refusal {
     /// What the answer carries beside the problem document.
     #[must_use]
     pub fn remedy(self) -> Remedy {
-        if let Self::StreamUnknown | Self::AddressChanged = self {
+        if let Self::StreamUnknown | Self::AddressChanged | Self::HabitsChanged = self {
             Remedy::SignWithFreshNonce
         } else if let Self::Quota(wait) | Self::AddressBanned(wait) | Self::SessionBanned(wait) = self {
             Remedy::Wait(wait)
@@ -435,7 +445,9 @@ impl Refusal {
             | Self::StreamUnknown
             | Self::AddressChanged
             | Self::UserAgentChanged
+            | Self::HabitsChanged
             | Self::AddressUnsteady
+            | Self::Concentrated
             | Self::DigestMissing
             | Self::DigestMismatch
             | Self::Sequence

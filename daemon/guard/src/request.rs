@@ -1,14 +1,16 @@
 //! What a decision may know of a request, and the names of those who take part in it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
 
 use crate::path::NormalPath;
 
-/// The address of the client, never of a proxy in between. IPv4 in IPv6 (`::ffff:a.b.c.d`) is IPv4.
+/// The address of the client, never of a proxy in between. IPv4 in IPv6 is IPv4: mapped (`::ffff:a.b.c.d`), and
+/// translated under NAT64's well-known prefix (`64:ff9b::a.b.c.d`, RFC 6052), behind which the whole of IPv4 would
+/// otherwise be one /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientAddress(IpAddr);
 
@@ -16,7 +18,10 @@ impl ClientAddress {
     /// Wraps an address in its canonical form.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
-        Self(address.to_canonical())
+        match address.to_canonical() {
+            IpAddr::V6(v6) => Self(embedded(v6).map_or(IpAddr::V6(v6), IpAddr::V4)),
+            v4 @ IpAddr::V4(_) => Self(v4),
+        }
     }
 
     /// The canonical address.
@@ -33,6 +38,17 @@ impl ClientAddress {
             IpAddr::V6(v6) => Source(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))),
         }
     }
+}
+
+/// The IPv4 address that a translator put into an IPv6 one. What is not global has no business there (RFC 6052 section
+/// 3.1) and stands for itself: nobody becomes loopback by that.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    const WELL_KNOWN: u128 = 0x0064_ff9b_u128 << 96;
+    let low = u32::try_from(address.to_bits() ^ WELL_KNOWN).ok()?;
+    let v4 = Ipv4Addr::from_bits(low);
+    let is_local = v4.is_loopback() || v4.is_private() || v4.is_link_local();
+    let is_special = v4.octets()[0] == 0 || v4.is_multicast() || v4.is_broadcast();
+    (!is_local && !is_special).then_some(v4)
 }
 
 impl fmt::Display for ClientAddress {
@@ -165,5 +181,26 @@ mod tests {
         assert_eq!(source("10.1.2.3"), "10.1.2.3");
         assert_eq!(source("::ffff:10.1.2.3"), "10.1.2.3");
         assert_eq!(source("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+    }
+
+    #[test]
+    fn behind_nat64_everybody_is_who_he_is() {
+        let source = |text: &str| ClientAddress::new(text.parse().unwrap()).source().to_string();
+        assert_eq!(source("64:ff9b::203.0.113.7"), "203.0.113.7");
+        for special in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "192.168.1.1",
+            "169.254.1.1",
+            "0.0.0.0",
+            "224.0.0.1",
+        ] {
+            assert_eq!(source(&format!("64:ff9b::{special}")), "64:ff9b::/64", "{special}");
+        }
+        assert_eq!(
+            source("64:ff9b:1::203.0.113.7"),
+            "64:ff9b:1::/64",
+            "a prefix of somebody's own"
+        );
     }
 }

@@ -69,6 +69,10 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::SessionRequestMalformed => address(weights.malformed),
         Refusal::UserAgentChanged => address(weights.user_agent_changed),
         Refusal::SessionBanned(_) => address(weights.banned_session_used),
+        Refusal::Concentrated => Points {
+            session: weights.concentration,
+            address: 0.0,
+        },
         Refusal::DigestMismatch => Points {
             session: weights.digest_mismatch,
             address: 0.0,
@@ -85,6 +89,7 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::SignatureFromFuture
         | Refusal::StreamUnknown
         | Refusal::AddressChanged
+        | Refusal::HabitsChanged
         | Refusal::AddressUnsteady
         | Refusal::BodyTooLarge
         | Refusal::BodyIncomplete

@@ -1,6 +1,6 @@
 //! `[[route]]`: what holds for some paths only.
 
-use portcullis_guard::policy::{BindingPolicy, BodyMode, Route, RoutePolicy, Routes};
+use portcullis_guard::policy::{BodyMode, Route, RoutePolicy, Routes};
 use toml::de::DeValue;
 
 use super::error::Mistake;
@@ -36,7 +36,7 @@ fn read_route(section: &Section<'_>) -> Route {
         paths: patterns,
         body: section.optional("body", body),
         max_body: section.optional("max_body", size("1B"..="1GiB")),
-        binding: section.optional("binding", binding),
+        binding: section.optional("binding", word(BINDINGS)),
         tickets: section.optional("tickets", tickets),
     }
 }
@@ -46,11 +46,6 @@ fn body(value: &DeValue<'_>) -> Parsed<BodyMode> {
         BodyMode::Verify => Ok(BodyMode::Verify),
         BodyMode::Stream | BodyMode::Unsigned => Err(Mistake::new("not supported yet; only \"verify\" is")),
     }
-}
-
-fn binding(value: &DeValue<'_>) -> Parsed<BindingPolicy> {
-    let _: BindingPolicy = word(BINDINGS)(value)?;
-    Err(Mistake::new("not supported yet for single routes").hint("`[binding]` holds for all paths"))
 }
 
 fn tickets(value: &DeValue<'_>) -> Parsed<bool> {

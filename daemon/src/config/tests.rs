@@ -137,6 +137,7 @@ fn every_section_arrives() {
         (route("/api/upload/7").max_body, route("/api").max_body),
         (16 << 20, 256 << 10)
     );
+    assert_eq!(route("/api/upload/7").binding, Some(BindingPolicy::Strict));
     assert_eq!(policy.sessions.lifetime, Duration::from_secs(5400));
     assert_eq!(
         (policy.sessions.capacity, policy.sessions.source_capacity),

@@ -2,8 +2,7 @@
 
 use super::Guard;
 use super::consequence::Fault;
-use crate::binding::{Binding, Change};
-use crate::policy::BindingPolicy;
+use crate::binding::{Binding, Surroundings};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::SessionId;
@@ -25,17 +24,17 @@ pub struct Bound {
 }
 
 /// A request whose signature is proved and whose nonce is spent.
-struct Signed {
-    accepted: Accepted,
+pub(super) struct Signed {
+    pub(super) accepted: Accepted,
 }
 
 /// Everything that a signature is checked against, gathered before the session is locked.
-struct Claim<'a> {
+pub(super) struct Claim<'a> {
     presented: &'a Presented<'a>,
-    session: SessionId,
+    pub(super) session: SessionId,
     nonce: Nonce<'a>,
     base: Vec<u8>,
-    binding: Binding,
+    pub(super) binding: Binding,
 }
 
 impl Guard {
@@ -48,12 +47,13 @@ impl Guard {
         shard.check_ended(claim.session, now)?;
         if let Some(record) = shard.get(claim.session) {
             let signed = self.prove(&claim, record, now)?;
-            self.bind(&signed, &claim, record, now)?;
+            self.bind(&signed, &claim, request, record, now)?;
             record.touch(request.client, request.headers, request.connection, now);
         } else {
             let grant = self.master.open(&presented.keyid).map_err(|_| Refusal::SessionForged)?;
             shard.check_horizon(grant.opened)?;
-            let mut record = Record::new(&grant, self.epoch, claim.binding, request.client, now);
+            let surroundings = Surroundings::new(&claim.binding, request.headers, now.mono);
+            let mut record = Record::new(&grant, self.epoch, surroundings, request.client, now);
             // A wrong MAC leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
             self.prove(&claim, &mut record, now)?;
             record.touch(request.client, request.headers, request.connection, now);
@@ -98,7 +98,7 @@ impl Guard {
             return Err(Fault::of(Refusal::SessionExpired));
         }
         // Browsers send the fields of a call once more when a connection breaks or an answer redirects them.
-        let is_echo = record.binding == claim.binding
+        let is_echo = record.binding.are(&claim.binding)
             && record
                 .streams
                 .spent_lately(claim.nonce, self.policy.freshness.echo, now.mono);
@@ -120,29 +120,7 @@ impl Guard {
         }
     }
 
-    fn bind(&self, signed: &Signed, claim: &Claim<'_>, record: &mut Record, now: Now) -> Result<(), Box<Fault>> {
-        let per_hour = self.policy.networks_per_hour;
-        match record.binding.change_to(&claim.binding) {
-            Change::None => Ok(()),
-            Change::UserAgent if self.policy.bind_user_agent != BindingPolicy::Off => {
-                Err(Fault::by(Refusal::UserAgentChanged, claim.session))
-            }
-            Change::Address if self.policy.bind_address == BindingPolicy::Strict => {
-                Err(Fault::by(Refusal::AddressUnsteady, claim.session))
-            }
-            Change::Address | Change::UserAgent if self.policy.bind_address == BindingPolicy::Off => {
-                record.binding = claim.binding;
-                Ok(())
-            }
-            Change::Address | Change::UserAgent => match signed.accepted {
-                Accepted::Issued if record.rebind(claim.binding, per_hour, now) => Ok(()),
-                Accepted::Issued => Err(Fault::by(Refusal::AddressUnsteady, claim.session)),
-                Accepted::Continued => Err(self.ask_for_fresh(Refusal::AddressChanged, claim, now)),
-            },
-        }
-    }
-
-    fn ask_for_fresh(&self, refusal: Refusal, claim: &Claim<'_>, now: Now) -> Box<Fault> {
+    pub(super) fn ask_for_fresh(&self, refusal: Refusal, claim: &Claim<'_>, now: Now) -> Box<Fault> {
         let nonce = self.issuer.issue(claim.session, &claim.binding, now);
         Fault::by(refusal, claim.session).with_fresh(claim.presented.keyid.to_string(), nonce)
     }

@@ -1,5 +1,7 @@
 //! Tests of the whole way through the guard, by value: requests and time go in, verdicts and effects come out.
 
+mod binding;
+
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -452,7 +454,10 @@ fn another_network_costs_a_fresh_nonce() {
 
 #[test]
 fn too_many_networks_end_the_session() {
-    let guard = guard(policy());
+    let guard = guard(Policy {
+        networks_per_hour: 4,
+        ..policy()
+    });
     let mut client = Client::open(&guard, 1, at(0));
     assert_eq!(refusal(&guard, &client.get("/api/a", at(0)), at(0)), None);
     let moves = ["10.1.0.1", "10.2.0.1", "10.3.0.1", "10.4.0.1", "10.5.0.1"];

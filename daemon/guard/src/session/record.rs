@@ -10,7 +10,7 @@ use sha2::Sha256;
 use super::nonce::Streams;
 use super::token::{Epoch, SessionGrant};
 use super::{SessionId, SessionStatus, SessionSummary};
-use crate::binding::Binding;
+use crate::binding::Surroundings;
 use crate::request::{ClientAddress, ConnectionId};
 use crate::score::Score;
 use crate::sequence::Facts;
@@ -20,7 +20,6 @@ use crate::time::{MonoMillis, Now, WallMillis};
 pub const USER_AGENT_KEPT: usize = 120;
 /// Connections that are remembered of one session; a browser opens six.
 const CONNECTIONS_KEPT: usize = 8;
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// One session.
 pub struct Record {
@@ -34,8 +33,8 @@ pub struct Record {
     pub mac: Hmac<Sha256>,
     /// Replay protection.
     pub streams: Streams,
-    /// Surroundings.
-    pub binding: Binding,
+    /// Where and by which browser it is used.
+    pub binding: Surroundings,
     /// What it did, as far as rules care.
     pub facts: Facts,
     /// Points.
@@ -47,14 +46,12 @@ pub struct Record {
     used: MonoMillis,
     calls: u64,
     connections: Vec<ConnectionId>,
-    network_changes: u32,
-    network_hour: MonoMillis,
 }
 
 impl Record {
     /// The state of a session at its first call in this run of the daemon.
     #[must_use]
-    pub fn new(grant: &SessionGrant, epoch: Epoch, binding: Binding, client: ClientAddress, now: Now) -> Self {
+    pub fn new(grant: &SessionGrant, epoch: Epoch, binding: Surroundings, client: ClientAddress, now: Now) -> Self {
         Self {
             id: grant.id,
             opened: grant.opened,
@@ -74,8 +71,6 @@ impl Record {
             used: now.mono,
             calls: 0,
             connections: Vec::new(),
-            network_changes: 0,
-            network_hour: now.mono,
         }
     }
 
@@ -97,20 +92,6 @@ impl Record {
     /// Counts a call that passed.
     pub fn count_call(&mut self) {
         self.calls += 1;
-    }
-
-    /// Moves the session to other surroundings; `false` if it moved more than `per_hour` times within an hour.
-    pub fn rebind(&mut self, binding: Binding, per_hour: u32, now: Now) -> bool {
-        if now.mono.since(self.network_hour) >= HOUR {
-            self.network_hour = now.mono;
-            self.network_changes = 0;
-        }
-        self.network_changes += 1;
-        let steady = self.network_changes <= per_hour;
-        if steady {
-            self.binding = binding;
-        }
-        steady
     }
 
     /// The connections that it was last seen on.

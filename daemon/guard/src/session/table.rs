@@ -193,7 +193,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binding::Binding;
+    use crate::binding::{Binding, Surroundings};
     use crate::request::ClientAddress;
     use crate::session::token::{Epoch, SessionGrant, SigningKey};
 
@@ -215,13 +215,9 @@ mod tests {
             key: SigningKey([name; 32]),
         };
         let client = ClientAddress::new("10.0.0.1".parse().unwrap());
-        Record::new(
-            &grant,
-            Epoch([0; 8]),
-            Binding::of(client, &http::HeaderMap::new()),
-            client,
-            at(0),
-        )
+        let headers = http::HeaderMap::new();
+        let binding = Surroundings::new(&Binding::of(client, &headers), &headers, at(0).mono);
+        Record::new(&grant, Epoch([0; 8]), binding, client, at(0))
     }
 
     #[test]

@@ -122,8 +122,8 @@ fn an_issued_stream_is_good_for_one_session_place_run_and_time() {
         "another session"
     );
     assert!(
-        !attempt(issuer(1), SESSION, &binding("10.0.0.2"), at(1000)),
-        "another address"
+        !attempt(issuer(1), SESSION, &binding("10.0.1.1"), at(1000)),
+        "another network"
     );
 }
 

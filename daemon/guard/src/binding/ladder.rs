@@ -1,0 +1,421 @@
+//! The ladder: what a session must do when its surroundings change, and what it is remembered by.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+
+use super::agent::{Agent, AgentChange};
+use super::place::{Family, Place};
+use super::{Binding, Habits, field};
+use crate::policy::BindingPolicy;
+use crate::refusal::Refusal;
+use crate::time::MonoMillis;
+
+/// Networks that a session comes back to without being asked.
+const KNOWN: usize = 4;
+/// So many networks of one family at the same time are not one person: a phone has two, while it changes.
+const CONCENTRATED: usize = 3;
+/// Who is silent for this long in a network has left it. This and the following in tenths of a second.
+const STAY: u32 = 60 * 10;
+/// How often a new address beside a known one costs points: carriers hand them out for each connection.
+const NEARBY_COUNTED: u32 = 600 * 10;
+const HOUR: u32 = 3600 * 10;
+
+/// Evidence of several changes adds up. From here on a fresh nonce is asked for; evidence alone never asks for more.
+const ASKS: u8 = 5;
+const EVIDENCE_NEWER_AGENT: u8 = 1;
+const EVIDENCE_OTHER_FAMILY: u8 = 1;
+const EVIDENCE_NEARBY: u8 = 2;
+/// Pages set Accept-Language themselves, so that it alone means nothing.
+const EVIDENCE_LANGUAGE: u8 = 3;
+const EVIDENCE_BRANDS: u8 = 5;
+const EVIDENCE_DEVICE: u8 = 5;
+
+/// Tenths of a second of the monotonic clock, counted from one: in 32 bits, 13 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Tick(NonZeroU32);
+
+impl Tick {
+    fn at(now: MonoMillis) -> Self {
+        let tenths = u32::try_from(now.0 / 100).unwrap_or(u32::MAX);
+        Self(NonZeroU32::MIN.saturating_add(tenths))
+    }
+
+    fn since(self, earlier: Self) -> u32 {
+        self.0.get().saturating_sub(earlier.0.get())
+    }
+}
+
+/// What the ladder goes by for one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Ladder {
+    /// For addresses.
+    pub address: BindingPolicy,
+    /// For the User-Agent and what goes with it.
+    pub user_agent: BindingPolicy,
+    /// Networks that a session may move to in an hour.
+    pub per_hour: u16,
+}
+
+/// How far an accepted call came from where the session was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// From a place that is known, or one that costs nothing to know.
+    No,
+    /// From another address of a known /24 or /48; told at most once in ten minutes.
+    Nearby,
+    /// From another network.
+    Away,
+}
+
+/// Why a call cannot pass as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// Another network: a fresh nonce is needed.
+    Network,
+    /// Several small changes at once, or one of the client hints: a fresh nonce is needed.
+    Habits,
+    /// Another browser.
+    UserAgent,
+    /// Too many networks within an hour, or any change of address where the binding is strict.
+    Unsteady,
+    /// Several networks at the same time.
+    Concentrated,
+}
+
+impl Objection {
+    /// Whether the user has to authenticate again. Otherwise a signature with a fresh nonce is enough.
+    #[must_use]
+    pub fn needs_reauthentication(self) -> bool {
+        match self {
+            Self::Network | Self::Habits => false,
+            Self::UserAgent | Self::Unsteady | Self::Concentrated => true,
+        }
+    }
+
+    /// What it is called towards the operator.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Network => Refusal::AddressChanged,
+            Self::Habits => Refusal::HabitsChanged,
+            Self::UserAgent => Refusal::UserAgentChanged,
+            Self::Unsteady => Refusal::AddressUnsteady,
+            Self::Concentrated => Refusal::Concentrated,
+        }
+    }
+}
+
+/// A stay in a network.
+#[derive(Clone, Copy, Debug)]
+struct Stay {
+    /// The place that was seen last in it.
+    place: Place,
+    since: Tick,
+    until: Tick,
+}
+
+/// What is remembered of a session's surroundings.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    stays: [Option<Stay>; KNOWN],
+    /// Where the session was opened, or authenticated again.
+    home: Place,
+    /// The last call that passed, whatever it was bound by.
+    last: Binding,
+    agent: Agent,
+    habits: Habits,
+    hour: Tick,
+    nearby_counted: Option<Tick>,
+    moves: u16,
+    /// Both families were seen; from here on a network of either is one like any other.
+    both_families: bool,
+    /// Nothing passes before the user has authenticated again.
+    suspended: bool,
+    user: Option<Arc<str>>,
+}
+
+impl Surroundings {
+    /// The surroundings of a session at its first call.
+    #[must_use]
+    pub fn new(seen: &Binding, headers: &HeaderMap, now: MonoMillis) -> Self {
+        let at = Tick::at(now);
+        let mut stays = [None; KNOWN];
+        stays[0] = Some(Stay::begin(seen.place, at));
+        Self {
+            stays,
+            home: seen.place,
+            last: *seen,
+            agent: Agent::of(field(headers, &USER_AGENT)),
+            habits: Habits::of(headers),
+            hour: at,
+            nearby_counted: None,
+            moves: 0,
+            both_families: false,
+            suspended: false,
+            user: None,
+        }
+    }
+
+    /// Whether the last call that passed had exactly these surroundings.
+    #[must_use]
+    pub fn are(&self, seen: &Binding) -> bool {
+        self.last == *seen
+    }
+
+    /// Judges the surroundings of a call whose signature was proved, and records them if it may pass. `fresh`: it was
+    /// signed with a nonce that the gate issued for this network and browser.
+    ///
+    /// # Errors
+    /// [`Objection`]; nothing is recorded then.
+    pub fn follow(
+        &mut self,
+        seen: &Binding,
+        headers: &HeaderMap,
+        ladder: &Ladder,
+        fresh: bool,
+        now: MonoMillis,
+    ) -> Result<Moved, Objection> {
+        let at = Tick::at(now);
+        let browser = self.browser_evidence(seen, headers, ladder.user_agent)?;
+        let step = self.step_to(seen.place, ladder.address)?;
+        let asks = step == Step::Elsewhere || browser + step.evidence() >= ASKS;
+        if asks && !fresh {
+            return Err(match step {
+                Step::Elsewhere => Objection::Network,
+                Step::Ignored | Step::Known(_) | Step::Nearby(_) | Step::OtherFamily => Objection::Habits,
+            });
+        }
+        if step == Step::Elsewhere && !self.may_move(ladder.per_hour, at) {
+            return Err(Objection::Unsteady);
+        }
+        if step != Step::Ignored {
+            let stays = self.stays_with(seen.place, at);
+            if is_concentrated(&stays, seen.place.family()) {
+                return Err(Objection::Concentrated);
+            }
+            self.stays = stays;
+        }
+        if ladder.user_agent != BindingPolicy::Off {
+            self.note_browser(seen, headers);
+        }
+        self.last = *seen;
+        Ok(self.note_step(step, at))
+    }
+
+    /// Takes these surroundings for good without a question, as after a login.
+    pub fn adopt(&mut self, seen: &Binding, headers: &HeaderMap, now: MonoMillis) {
+        let at = Tick::at(now);
+        self.stays = self.stays_with(seen.place, at);
+        self.note_browser(seen, headers);
+        self.last = *seen;
+    }
+
+    /// Nothing passes from here on until [`Self::restore`].
+    pub fn suspend(&mut self) {
+        self.suspended = true;
+    }
+
+    /// Whether the user has to authenticate again.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// Who the application says that it is.
+    #[must_use]
+    pub fn user(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
+    }
+
+    /// The user has authenticated, by a call from the surroundings `at_login`: the session goes on from there.
+    pub fn restore(&mut self, user: &str, at_login: &Self) {
+        let user = Some(self.user.take().unwrap_or_else(|| user.into()));
+        if self.suspended {
+            *self = Self {
+                user,
+                ..at_login.clone()
+            };
+        } else {
+            (self.home, self.user) = (at_login.home, user);
+        }
+    }
+
+    fn browser_evidence(&self, seen: &Binding, headers: &HeaderMap, policy: BindingPolicy) -> Result<u8, Objection> {
+        if policy == BindingPolicy::Off || (seen.agent == self.agent.hash && seen.habits == self.habits.combined) {
+            return Ok(0);
+        }
+        let change = self.agent.change_to(&Agent::of(field(headers, &USER_AGENT)));
+        let evidence = self.habits.evidence_against(&Habits::of(headers), change);
+        match (change, policy) {
+            (AgentChange::None, _) => Ok(evidence),
+            (AgentChange::Newer, BindingPolicy::Ladder | BindingPolicy::Off) => Ok(EVIDENCE_NEWER_AGENT + evidence),
+            (AgentChange::Newer | AgentChange::Other, _) => Err(Objection::UserAgent),
+        }
+    }
+
+    fn step_to(&self, place: Place, policy: BindingPolicy) -> Result<Step, Objection> {
+        match policy {
+            BindingPolicy::Off => return Ok(Step::Ignored),
+            BindingPolicy::Strict if place != self.home => return Err(Objection::Unsteady),
+            BindingPolicy::Strict | BindingPolicy::Ladder => {}
+        }
+        if let Some(known) = self.known(place) {
+            let same = self.stays[known].is_some_and(|stay| stay.place == place);
+            return Ok(if same { Step::Known(known) } else { Step::Nearby(known) });
+        }
+        let mut families = self.stays.iter().flatten().map(|stay| stay.place.family());
+        let is_first = !self.both_families && families.all(|family| family != place.family());
+        Ok(if is_first { Step::OtherFamily } else { Step::Elsewhere })
+    }
+
+    /// The stay in the network of a place.
+    fn known(&self, place: Place) -> Option<usize> {
+        let network = place.network();
+        self.stays
+            .iter()
+            .position(|stay| stay.is_some_and(|stay| stay.place.network() == network))
+    }
+
+    fn may_move(&self, per_hour: u16, at: Tick) -> bool {
+        at.since(self.hour) >= HOUR || self.moves < per_hour
+    }
+
+    /// The stays after a call from this place.
+    fn stays_with(&self, place: Place, at: Tick) -> [Option<Stay>; KNOWN] {
+        let mut stays = self.stays;
+        if let Some(stay) = self.known(place).and_then(|known| stays[known].as_mut()) {
+            stay.go_on(place, at);
+            return stays;
+        }
+        let longest_gone = |stay: &&mut Option<Stay>| stay.map(|stay| stay.until);
+        if let Some(slot) = stays.iter_mut().min_by_key(longest_gone) {
+            *slot = Some(Stay::begin(place, at));
+        }
+        stays
+    }
+
+    fn note_step(&mut self, step: Step, at: Tick) -> Moved {
+        match step {
+            Step::Ignored | Step::Known(_) => Moved::No,
+            Step::OtherFamily => {
+                self.both_families = true;
+                Moved::No
+            }
+            Step::Nearby(_) => {
+                let is_due = self.nearby_counted.is_none_or(|last| at.since(last) >= NEARBY_COUNTED);
+                if is_due {
+                    self.nearby_counted = Some(at);
+                    Moved::Nearby
+                } else {
+                    Moved::No
+                }
+            }
+            Step::Elsewhere => {
+                if at.since(self.hour) >= HOUR {
+                    (self.hour, self.moves) = (at, 0);
+                }
+                self.moves += 1;
+                Moved::Away
+            }
+        }
+    }
+
+    fn note_browser(&mut self, seen: &Binding, headers: &HeaderMap) {
+        if seen.agent != self.agent.hash {
+            self.agent = Agent::of(field(headers, &USER_AGENT));
+        }
+        if seen.habits != self.habits.combined {
+            self.habits.update(&Habits::of(headers));
+        }
+    }
+}
+
+/// Where a call comes from, compared with what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Nobody asks.
+    Ignored,
+    /// The very place that was last seen in that network.
+    Known(usize),
+    /// Another address of a known network.
+    Nearby(usize),
+    /// The first network of the other family.
+    OtherFamily,
+    /// Any other network.
+    Elsewhere,
+}
+
+impl Step {
+    fn evidence(self) -> u8 {
+        match self {
+            Self::Ignored | Self::Known(_) | Self::Elsewhere => 0,
+            Self::Nearby(_) => EVIDENCE_NEARBY,
+            Self::OtherFamily => EVIDENCE_OTHER_FAMILY,
+        }
+    }
+}
+
+impl Stay {
+    fn begin(place: Place, at: Tick) -> Self {
+        Self {
+            place,
+            since: at,
+            until: at,
+        }
+    }
+
+    fn go_on(&mut self, place: Place, at: Tick) {
+        if at.since(self.until) > STAY {
+            self.since = at;
+        }
+        (self.place, self.until) = (place, at);
+    }
+}
+
+/// Whether there was a moment within the last minute in which several networks of this family were in use. One after the
+/// other is a journey; back and forth between three is several people with one key.
+fn is_concentrated(stays: &[Option<Stay>; KNOWN], family: Family) -> bool {
+    let of_family = || stays.iter().flatten().filter(|stay| stay.place.family() == family);
+    let now = of_family().map(|stay| stay.until).max();
+    let current = || of_family().filter(|stay| now.is_some_and(|now| now.since(stay.until) <= STAY));
+    current().any(|beginning| {
+        let moment = beginning.since;
+        current()
+            .filter(|stay| stay.since <= moment && moment < stay.until)
+            .count()
+            >= CONCENTRATED
+    })
+}
+
+impl Habits {
+    /// What is not said any more stays as it was.
+    fn update(&mut self, seen: &Self) {
+        let said = |old: u32, new: u32| if new == 0 { old } else { new };
+        *self = Self {
+            combined: seen.combined,
+            language: said(self.language, seen.language),
+            brands: said(self.brands, seen.brands),
+            device: said(self.device, seen.device),
+        };
+    }
+
+    /// What became different. What was not said before or is not said any more is no evidence.
+    fn evidence_against(&self, other: &Self, agent: AgentChange) -> u8 {
+        let differ = |old: u32, new: u32| old != 0 && new != 0 && old != new;
+        let mut evidence = 0;
+        if differ(self.language, other.language) {
+            evidence += EVIDENCE_LANGUAGE;
+        }
+        // A newer browser names newer brands.
+        if differ(self.brands, other.brands) && agent == AgentChange::None {
+            evidence += EVIDENCE_BRANDS;
+        }
+        if differ(self.device, other.device) {
+            evidence += EVIDENCE_DEVICE;
+        }
+        evidence
+    }
+}

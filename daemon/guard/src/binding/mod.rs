@@ -1,0 +1,114 @@
+//! What a session is bound to: the networks and the browser that it is used from.
+//!
+//! A signature proves the key; the binding notices when the key's surroundings change. Neither is proof of theft: an
+//! address changes with every train ride. So the [`ladder`] asks for as much as a change is worth, from nothing over a
+//! fresh nonce, which the SDK fetches unseen, to re-authentication.
+//!
+//! # Why a change may pass without a fresh nonce
+//!
+//! The ladder lets some changes pass at once: a known network, a neighbouring address, the other address family once, a
+//! newer version of the browser. No copy of a call passes by that. A nonce is spent in its session, wherever it comes
+//! from, before the ladder is asked ([`Streams`](crate::session::nonce::Streams)), and a stream that the gate cannot know
+//! is refused in every network. What a fresh nonce adds is the proof that the holder of the key signed *now* and *for
+//! this network*: without it, somebody who stops a call on its way can be the first to send it, within `max_age`, from
+//! where the ladder asks nothing. He who stops calls on their way sits in the session's own network and can send it from
+//! there, which no binding sees. So nothing is lost in known networks and beside them; the other family is open to
+//! this once for each session, until the client itself uses it; and everywhere else the fresh nonce is asked for.
+
+mod agent;
+pub mod ladder;
+mod place;
+
+use http::HeaderMap;
+use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
+use http::{HeaderName, HeaderValue};
+use siphasher::sip::SipHasher13;
+
+pub use ladder::{Ladder, Moved, Objection, Surroundings};
+
+use self::place::Place;
+use crate::request::ClientAddress;
+
+const SEC_CH_UA: HeaderName = HeaderName::from_static("sec-ch-ua");
+const SEC_CH_UA_MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
+const SEC_CH_UA_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
+
+/// The surroundings of one request, as hashes. Whoever wants the same ones can send the same fields, so that they need not
+/// be cryptographic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    place: Place,
+    /// Of the User-Agent field.
+    agent: u64,
+    /// Of Accept-Language and the client hints.
+    habits: u32,
+}
+
+impl Binding {
+    /// The surroundings of a request.
+    #[must_use]
+    pub fn of(client: ClientAddress, headers: &HeaderMap) -> Self {
+        Self {
+            place: Place::of(client.source()),
+            agent: hash(field(headers, &USER_AGENT)),
+            habits: Habits::of(headers).combined,
+        }
+    }
+
+    /// What a stream that the gate issues is good for, as bytes for a MAC: this network (/24 or /48) and User-Agent.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.agent.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.place.network().to_bytes());
+        bytes
+    }
+}
+
+/// What a browser says of its user and itself beside the User-Agent. Zero: it says nothing, which is no evidence; client
+/// hints exist only in secure contexts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Habits {
+    /// Of all three.
+    combined: u32,
+    language: u32,
+    /// `Sec-CH-UA`: names and versions of the browser.
+    brands: u32,
+    /// `Sec-CH-UA-Platform` and `Sec-CH-UA-Mobile`.
+    device: u32,
+}
+
+impl Habits {
+    fn of(headers: &HeaderMap) -> Self {
+        let language = short_hash(field(headers, &ACCEPT_LANGUAGE));
+        let brands = short_hash(field(headers, &SEC_CH_UA));
+        let (platform, mobile) = (field(headers, &SEC_CH_UA_PLATFORM), field(headers, &SEC_CH_UA_MOBILE));
+        let device = short_hash(platform) ^ short_hash(mobile).rotate_left(1);
+        Self {
+            combined: language ^ brands.rotate_left(11) ^ device.rotate_left(22),
+            language,
+            brands,
+            device,
+        }
+    }
+}
+
+fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a [u8] {
+    headers.get(name).map_or(&[], HeaderValue::as_bytes)
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    SipHasher13::new().hash(bytes)
+}
+
+/// Zero for what is not there.
+fn short_hash(bytes: &[u8]) -> u32 {
+    if bytes.is_empty() {
+        return 0;
+    }
+    let [a, b, c, d, ..] = hash(bytes).to_be_bytes();
+    u32::from_be_bytes([a, b, c, d]).max(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The last step of identifying a caller: whether its surroundings fit its session.
+
+use super::Guard;
+use super::consequence::Fault;
+use super::identify::{Claim, Signed};
+use crate::binding::{Ladder, Moved, Objection};
+use crate::path::NormalPath;
+use crate::policy::Mode;
+use crate::request::Request;
+use crate::session::nonce::Accepted;
+use crate::session::record::Record;
+use crate::time::Now;
+
+impl Guard {
+    pub(super) fn bind(
+        &self,
+        signed: &Signed,
+        claim: &Claim<'_>,
+        request: &Request<'_>,
+        record: &mut Record,
+        now: Now,
+    ) -> Result<(), Box<Fault>> {
+        let ladder = self.ladder(request.path);
+        let is_fresh = match signed.accepted {
+            Accepted::Issued => true,
+            Accepted::Continued => false,
+        };
+        let step = record
+            .binding
+            .follow(&claim.binding, request.headers, &ladder, is_fresh, now.mono);
+        match step {
+            Ok(moved) => {
+                self.charge_move(moved, record, now);
+                Ok(())
+            }
+            Err(objection) => {
+                if self.policy.mode == Mode::Monitor {
+                    // The client is not asked, so that it cannot answer: it is told about once, and not for each call.
+                    record.binding.adopt(&claim.binding, request.headers, now.mono);
+                }
+                Err(self.object(objection, claim, now))
+            }
+        }
+    }
+
+    fn ladder(&self, path: &NormalPath) -> Ladder {
+        let route = self.policy.route(path).binding;
+        Ladder {
+            address: route.unwrap_or(self.policy.bind_address),
+            user_agent: route.unwrap_or(self.policy.bind_user_agent),
+            per_hour: self.policy.networks_per_hour,
+        }
+    }
+
+    fn object(&self, objection: Objection, claim: &Claim<'_>, now: Now) -> Box<Fault> {
+        let refusal = objection.refusal();
+        if objection.needs_reauthentication() {
+            Fault::by(refusal, claim.session)
+        } else {
+            self.ask_for_fresh(refusal, claim, now)
+        }
+    }
+
+    fn charge_move(&self, moved: Moved, record: &mut Record, now: Now) {
+        let points = match moved {
+            Moved::No => return,
+            Moved::Nearby => self.policy.weights.address_changed,
+            Moved::Away => self.policy.weights.network_changed,
+        };
+        record.score.add(points, self.policy.thresholds.half_life, now.mono);
+    }
+}
