@@ -1,0 +1,64 @@
+//! What was wrong, as `portcullis why` tells it.
+
+use super::Refusal;
+
+impl Refusal {
+    /// What was wrong, in words for the operator.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::HostInvalid => "Host was missing, doubled, malformed or contradicted the target",
+            Self::FramingInvalid => "the end of the body, or the method, could be understood in two ways",
+            Self::MethodRefused => "the method is not served",
+            Self::PathAmbiguous => "the path could be understood in two ways",
+            Self::OwnPathUnknown => "there is nothing at this path of the gate",
+            Self::Navigation => "the address was typed or a link was clicked; the client did not call",
+            Self::AddressBanned(_) => "the address is banned",
+            Self::SignatureMissing => "the call was not signed",
+            Self::SignatureMalformed => "the signature fields could not be read",
+            Self::SignatureAmbiguous => {
+                "several signatures claimed to be ours, or a label or component was there twice"
+            }
+            Self::SignatureIncomplete => "the signature left out what it must cover",
+            Self::ComponentUnsupported => "the signature covered something that is not there or not in the profile",
+            Self::AlgorithmMismatch => "the signature named another algorithm than its session has",
+            Self::NonceMalformed => "the nonce had not the form of one",
+            Self::SessionForged => "the session id was not sealed by this gate",
+            Self::SessionExpired => "the session was past its end",
+            Self::SessionRevoked => "the session was revoked by the operator",
+            Self::SessionEvicted => "the session was pushed out of memory, or comes back from a ban",
+            Self::SessionBanned(_) => "the session is banned",
+            Self::SignatureExpired => "the signature was too old",
+            Self::SignatureFromFuture => "the signature was from the future: the client's clock is ahead",
+            Self::SignatureInvalid => {
+                "the signature did not match: something was changed, or the key is not the session's"
+            }
+            Self::SignatureEchoed => {
+                "the signature was that of another call a moment before: a redirect that was followed"
+            }
+            Self::Replay => "the call is a copy of an earlier one",
+            Self::ReplayEchoed => "the call is a copy of one that the same client made a moment before",
+            Self::StreamUnknown => {
+                "the gate cannot know this stream, after a restart or too many streams: the client was asked to sign again"
+            }
+            Self::AddressChanged => "the session came from another network: the client was asked to sign again",
+            Self::UserAgentChanged => "the session came from another browser",
+            Self::HabitsChanged => {
+                "the session's language or client hints changed, or several small things at once: the client was asked to sign again"
+            }
+            Self::AddressUnsteady => "the session changed networks too often, or at all where the binding is strict",
+            Self::Concentrated => "the session was used from several networks at the same time",
+            Self::DigestMissing => "the body had no usable Content-Digest",
+            Self::DigestMismatch => "the body was not what was signed",
+            Self::BodyTooLarge => "the body was over the limit",
+            Self::BodyIncomplete => "the body broke off or took too long",
+            Self::Overloaded => "too many bodies were being read at once",
+            Self::Sequence => "a call that a rule requires was missing",
+            Self::Quota(_) => "a call that a rule limits was made too often",
+            Self::FactsOverflow => "the session did more than rules can remember",
+            Self::SessionRequestMalformed => "the request for a session could not be read",
+            Self::UpstreamUnavailable => "the application did not answer",
+            Self::UpstreamTimeout => "the application took too long",
+        }
+    }
+}
