@@ -1,6 +1,7 @@
 //! The composition root: puts the parts together, runs them, and takes them down again.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use crate::control;
 use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, Target};
 use crate::gate::Gate;
 use crate::listener::timer::CoarseTimer;
-use crate::{clock, listener, random, safety, state, telemetry};
+use crate::state::KeyRing;
+use crate::{clock, listener, random, safety, telemetry};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -99,7 +101,11 @@ fn announce(address: SocketAddr) {
 }
 
 fn open_gate(config: Config) -> Result<Gate> {
-    let master = state::master_keys(&config.state.directory).context("failed to open the state")?;
+    // systemd says where it put the credentials of the unit (systemd.exec(5)).
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let ring = KeyRing::open(&config.state.directory, credentials.as_deref(), clock::now().wall);
+    let ring = ring.context("failed to open the master keys")?;
+    let master = ring.master_keys();
     let run = random::secret().context("failed to make the secret of this run")?;
     let guard = Guard::new(
         config.policy.clone(),
@@ -107,7 +113,7 @@ fn open_gate(config: Config) -> Result<Gate> {
         usize::try_from(config.packet.max_bans)?,
     );
     let enforcer = attach(&config)?;
-    let gate = Gate::new(guard, enforcer, config);
+    let gate = Gate::new(guard, enforcer, config).with_keys(ring);
     exempt(&gate)?;
     adopt(&gate)?;
     Ok(gate)
@@ -288,6 +294,8 @@ async fn keep_house(gate: Arc<Gate>) {
         interval.tick().await;
         let over = gate.guard().expire_bans(clock::now());
         tracing::trace!(over, "bans ended");
+        let gate_of_keys = Arc::clone(&gate);
+        let _ = tokio::task::spawn_blocking(move || gate_of_keys.rotate_old_key()).await;
         if let Some(Err(error)) = gate.kernel().map(Enforcer::refresh_interfaces) {
             tracing::error!(%error, "an interface is not guarded");
         }

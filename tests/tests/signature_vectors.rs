@@ -10,9 +10,9 @@ use portcullis_guard::policy::Freshness;
 use portcullis_guard::refusal::Refusal;
 use portcullis_guard::session::agreement::{Agreed, AgreementRequest, agree};
 use portcullis_guard::session::nonce::Nonce;
-use portcullis_guard::session::token::SigningKey;
+use portcullis_guard::session::token::{SessionKey, SigningKey};
 use portcullis_guard::signature::base::{Message, signature_base};
-use portcullis_guard::signature::digest::{self, BodyDigest};
+use portcullis_guard::signature::digest;
 use portcullis_guard::signature::input::Fields;
 use portcullis_guard::signature::{HMAC_SHA256, mac_matches};
 use portcullis_guard::time::WallMillis;
@@ -169,15 +169,19 @@ fn verify(vector: &ProfileVector, message: Message<'_>) -> Result<(Vec<u8>, Vec<
         return Err(Refusal::SessionForged);
     }
     presented.check_freshness(&Freshness::default(), WallMillis(vector.now * 1000))?;
-    let components = presented.components.iter().map(AsRef::as_ref);
+    let components = presented.components.iter();
     let base = signature_base(&message, components, &presented.parameters)?;
-    if !mac_matches(&SigningKey(bytes(&vector.key)).hmac(), &base, &presented.signature) {
+    if !mac_matches(
+        &SigningKey(bytes(&vector.key)).hmac(),
+        &base,
+        presented.signature.as_slice(),
+    ) {
         return Err(Refusal::SignatureInvalid);
     }
     if !body.is_empty() {
-        digest::check(&digest::claimed(message.headers)?, &BodyDigest::of(&body))?;
+        digest::claimed(message.headers)?.check(&body)?;
     }
-    Ok((presented.signature, base))
+    Ok((presented.signature.as_slice().to_vec(), base))
 }
 
 #[test]
@@ -306,6 +310,9 @@ fn key_agreement() -> Result<()> {
             "{}: another public key",
             vector.name
         );
+        let SessionKey::Hmac(key) = key else {
+            anyhow::bail!("{}: no key of both sides", vector.name)
+        };
         ensure!(key.0 == bytes(&vector.key), "{}: another key", vector.name);
     }
     for refused in &refused_public_keys {

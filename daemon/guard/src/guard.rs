@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use hkdf::Hkdf;
 use http::HeaderMap;
@@ -41,7 +42,6 @@ use crate::session::agreement::{Agreed, AgreementRequest, SessionEntropy, agree}
 use crate::session::nonce::StreamIssuer;
 use crate::session::table::SessionTable;
 use crate::session::token::{Epoch, MasterKeys, SessionGrant};
-use crate::signature::digest::{self, BodyDigest};
 use crate::source::SourceTable;
 use crate::time::{Now, WallMillis};
 use consequence::Fault;
@@ -89,7 +89,7 @@ pub struct Opened {
 /// All state and all decisions. Shared by the workers; locks are short and per shard.
 pub struct Guard {
     policy: Policy,
-    master: MasterKeys,
+    master: RwLock<MasterKeys>,
     epoch: Epoch,
     issuer: StreamIssuer,
     binding_key: BindingKey,
@@ -134,7 +134,7 @@ impl Guard {
                 counts: BTreeMap::new(),
             }),
             admitted: AtomicU64::new(0),
-            master: secrets.master,
+            master: RwLock::new(secrets.master),
             policy,
         }
     }
@@ -167,10 +167,9 @@ impl Guard {
         }
     }
 
-    /// Judges a bound request by its body and the rules. `body` is the digest of the bytes that arrived; `None` if
-    /// there were none.
+    /// Judges a bound request by its body and the rules. `body` is what arrived; `None` if nothing was to come.
     #[expect(clippy::needless_pass_by_value, reason = "a bound request is admitted once")]
-    pub fn admit(&self, bound: Bound, request: &Request<'_>, body: Option<&BodyDigest>, now: Now) -> Judgement<Permit> {
+    pub fn admit(&self, bound: Bound, request: &Request<'_>, body: Option<&[u8]>, now: Now) -> Judgement<Permit> {
         match self.check_rules(&bound, request, body, now) {
             Ok((permit, effects)) => {
                 self.admitted.fetch_add(1, Ordering::Relaxed);
@@ -213,7 +212,9 @@ impl Guard {
         }
         let agreed = agree(request, &entropy.secret, entropy.salt);
         let (key, agreed) = agreed.map_err(|_| Refusal::SessionRequestMalformed)?;
-        let expires = now.wall.after(self.policy.sessions.lifetime);
+        // A token says it in whole seconds.
+        let lifetime = Duration::from_secs(self.policy.sessions.lifetime.as_secs());
+        let expires = now.wall.after(lifetime);
         let grant = SessionGrant {
             id: SessionId(entropy.id),
             opened: now.wall,
@@ -221,12 +222,21 @@ impl Guard {
             epoch: self.epoch,
             key,
         };
-        let session_id = self.master.seal(&grant).ok_or(Refusal::SessionRequestMalformed)?;
+        let session_id = self.master().seal(&grant).ok_or(Refusal::SessionRequestMalformed)?;
         Ok(Opened {
             session_id,
             expires,
             agreed,
         })
+    }
+
+    /// Seals new session ids under other keys from here on.
+    pub fn set_master_keys(&self, keys: MasterKeys) {
+        *self.master.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn master(&self) -> RwLockReadGuard<'_, MasterKeys> {
+        self.master.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_address(&self, client: ClientAddress, now: Now) -> Result<(), Refusal> {
@@ -240,13 +250,13 @@ impl Guard {
         &self,
         bound: &Bound,
         request: &Request<'_>,
-        body: Option<&BodyDigest>,
+        body: Option<&[u8]>,
         now: Now,
     ) -> Result<(Permit, Vec<Effect>), Box<Fault>> {
         let session = bound.session;
         if let Some(claimed) = &bound.digest {
-            let actual = body.copied().unwrap_or_else(|| BodyDigest::of(b""));
-            digest::check(claimed, &actual).map_err(|refusal| Fault::by(refusal, session))?;
+            let checked = claimed.check(body.unwrap_or_default());
+            checked.map_err(|refusal| Fault::by(refusal, session))?;
         }
         let key = &self.binding_key;
         let call = self

@@ -41,6 +41,8 @@ pub struct SessionLimits {
     pub capacity: usize,
     /// Sources (addresses) in memory.
     pub source_capacity: usize,
+    /// How long session ids are sealed under the same key.
+    pub key_rotation: Duration,
 }
 
 /// How old or early a signature may be.
@@ -148,6 +150,7 @@ impl Default for SessionLimits {
             lifetime: Duration::from_secs(12 * 3600),
             capacity: 100_000,
             source_capacity: 100_000,
+            key_rotation: Duration::from_secs(30 * 86_400),
         }
     }
 }

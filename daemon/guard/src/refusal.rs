@@ -7,6 +7,8 @@ mod explanation;
 
 use std::time::Duration;
 
+use crate::session::token::TokenRefused;
+
 /// The cause of a refusal, for the log, the counters and `portcullis why`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -38,7 +40,11 @@ pub enum Refusal {
     AlgorithmMismatch,
     /// The nonce is not `<stream>.<counter>`.
     NonceMalformed,
-    /// The session id does not open: forged, damaged, or sealed under a key that is gone.
+    /// What should be a session id is none.
+    SessionUnknown,
+    /// The session id is sealed under a key that this gate does not have: another gate's, or one that is gone.
+    SessionForeign,
+    /// The session id names a key of this gate, which did not seal it: damaged or made up.
     SessionForged,
     /// The session is past its end.
     SessionExpired,
@@ -123,6 +129,16 @@ pub enum Remedy {
     Wait(Duration),
 }
 
+impl From<TokenRefused> for Refusal {
+    fn from(refused: TokenRefused) -> Self {
+        match refused {
+            TokenRefused::Unknown => Self::SessionUnknown,
+            TokenRefused::Foreign => Self::SessionForeign,
+            TokenRefused::Forged => Self::SessionForged,
+        }
+    }
+}
+
 impl Refusal {
     /// The name of the cause: metrics label and log field.
     #[must_use]
@@ -142,6 +158,8 @@ impl Refusal {
             Self::ComponentUnsupported => "component-unsupported",
             Self::AlgorithmMismatch => "algorithm-mismatch",
             Self::NonceMalformed => "nonce-malformed",
+            Self::SessionUnknown => "session-unknown",
+            Self::SessionForeign => "session-foreign",
             Self::SessionForged => "session-forged",
             Self::SessionExpired => "session-expired",
             Self::SessionRevoked => "session-revoked",
@@ -243,7 +261,12 @@ impl Refusal {
                 "The signature does not match",
                 "Open a new session and sign again.",
             ),
-            Self::SessionForged | Self::SessionExpired | Self::SessionRevoked | Self::SessionEvicted => (
+            Self::SessionUnknown
+            | Self::SessionForeign
+            | Self::SessionForged
+            | Self::SessionExpired
+            | Self::SessionRevoked
+            | Self::SessionEvicted => (
                 "session-invalid",
                 401,
                 "The session is not valid",
@@ -374,6 +397,8 @@ impl Refusal {
             | Self::ComponentUnsupported
             | Self::AlgorithmMismatch
             | Self::NonceMalformed
+            | Self::SessionUnknown
+            | Self::SessionForeign
             | Self::SessionForged
             | Self::SessionExpired
             | Self::SessionRevoked

@@ -54,9 +54,10 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         Refusal::SignatureInvalid | Refusal::AlgorithmMismatch => address(weights.bad_signature),
         Refusal::Replay => address(weights.replay),
         Refusal::SignatureEchoed | Refusal::ReplayEchoed => address(weights.echo),
-        Refusal::SignatureMissing => address(weights.unsigned),
-        // A forged session id may also be one from before a lost master key: not more than a malformed request.
+        // A session from before a lost master key is as good as none.
+        Refusal::SignatureMissing | Refusal::SessionForeign => address(weights.unsigned),
         Refusal::SessionForged
+        | Refusal::SessionUnknown
         | Refusal::HostInvalid
         | Refusal::FramingInvalid
         | Refusal::PathAmbiguous

@@ -146,6 +146,8 @@ pub(super) enum SessionVerb {
     List,
     /// End a session for good
     Revoke(SessionArgs),
+    /// Seal session ids under a new key from here on; open sessions go on
+    RotateKey,
 }
 
 #[derive(Debug, Args)]

@@ -86,6 +86,14 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             Some("old refusals are forgotten; `portcullis why` lists the last ones"),
         ),
         Code::KernelRefused => (no, Some("`portcullis status` tells how many bans the kernel has")),
+        Code::KeysFixed => (
+            no,
+            Some("put a new key before the old one in the credential, and restart the daemon"),
+        ),
+        Code::KeysNotStored => (
+            no,
+            Some("is the state directory full, or read-only? the old key stays in use"),
+        ),
         Code::TimedOut | Code::Internal | Code::Unknown => (no, None),
         Code::DurationInvalid => (usage, Some("write the time like 90s, 1h, 1h30m or 2d")),
         Code::NotFound | Code::MethodNotAllowed => (usage, Some("is the running portcullis older than this command?")),

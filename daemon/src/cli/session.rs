@@ -6,13 +6,14 @@ use super::answer::Answer;
 use super::args::SessionVerb;
 use super::failure::Failure;
 use super::page::Table;
-use crate::control::api::{Session, SessionEnded, SessionList, SessionState};
+use crate::control::api::{KeyRotated, Session, SessionEnded, SessionList, SessionState};
 use crate::control::client::Client;
 use crate::span::Span;
 
 pub(super) fn run(verb: &SessionVerb, client: &Client) -> Result<Answer, Failure> {
     match verb {
         SessionVerb::List => listed(&client.sessions()?),
+        SessionVerb::RotateKey => rotated(&client.rotate_key()?),
         SessionVerb::Revoke(args) => revoked(&client.revoke(&id(&args.id)?.to_string())?),
     }
 }
@@ -30,6 +31,17 @@ fn revoked(ended: &SessionEnded) -> Result<Answer, Failure> {
         count => format!("{count} connections"),
     };
     Ok(Answer::of(ended)?.say(format!("revoked {}, closing {connections}", ended.session)))
+}
+
+fn rotated(rotated: &KeyRotated) -> Result<Answer, Failure> {
+    let kept = match rotated.previous {
+        1 => "1 key before it still opens".to_owned(),
+        count => format!("{count} keys before it still open"),
+    };
+    Ok(Answer::of(rotated)?.say(format!(
+        "session ids are sealed under key {}; {kept} sessions",
+        rotated.key
+    )))
 }
 
 fn listed(list: &SessionList) -> Result<Answer, Failure> {

@@ -76,6 +76,7 @@ fn read_session(section: &Section<'_>) -> (SessionLimits, Freshness) {
         lifetime: section.read("lifetime", limits.lifetime, duration("1m"..="90d")),
         capacity: section.read("capacity", limits.capacity, integer(1..=100_000_000)),
         source_capacity: section.read("source_capacity", limits.source_capacity, integer(1..=100_000_000)),
+        key_rotation: section.read("key_rotation", limits.key_rotation, duration("1h"..="730d")),
     };
     let freshness = Freshness {
         max_age: section.read("max_age", freshness.max_age, duration("1s"..="5m")),

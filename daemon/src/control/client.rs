@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Ban, BanAdded, BanCheck, BanList, BanRequest, Incident, IncidentList,
-    PREFIX, Problem, SessionEnded, SessionList, Status,
+    KeyRotated, PREFIX, Problem, SessionEnded, SessionList, Status,
 };
 
 /// A daemon that takes longer than this has stalled.
@@ -139,6 +139,14 @@ impl Client {
     /// Ends a session. `id` has no characters that need encoding.
     pub fn revoke(&self, id: &str) -> Result<SessionEnded, ClientError> {
         self.delete(&format!("/sessions/{id}"))
+    }
+
+    /// Seals session ids under a new key.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn rotate_key(&self) -> Result<KeyRotated, ClientError> {
+        self.post("/session-keys", &())
     }
 
     /// One refusal. `reference` has no characters that need encoding.

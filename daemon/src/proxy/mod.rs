@@ -22,7 +22,6 @@ use portcullis_guard::guard::{Admission, Judgement, Permit, Receipt, Refused};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::refusal::Refusal;
 use portcullis_guard::request::{ClientAddress, Reference, Request};
-use portcullis_guard::signature::digest::BodyDigest;
 
 use self::body::{AnswerBody, CallBody};
 use self::intake::Head;
@@ -136,18 +135,17 @@ impl Proxy {
             Admission::Forward(permit) => return Ok((permit, Either::Right(body))),
             Admission::Bound(bound) => bound,
         };
-        let (bytes, digest) = if call.head.has_body {
+        let bytes = if call.head.has_body {
             let bytes = self.read_body(call, body).await?;
             intake::check_form(&call.parts.headers, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
-            let digest = BodyDigest::of(&bytes);
-            (bytes, Some(digest))
+            bytes
         } else {
-            (Bytes::new(), None)
+            Bytes::new()
         };
-        let judgement = self
-            .gate
-            .guard()
-            .admit(bound, &call.view(), digest.as_ref(), clock::now());
+        let judgement =
+            self.gate
+                .guard()
+                .admit(bound, &call.view(), call.head.has_body.then_some(&*bytes), clock::now());
         let permit = self.settle(call, judgement)?;
         Ok((permit, Either::Left(Full::new(bytes))))
     }

@@ -11,7 +11,8 @@ use portcullis_guard::guard::Opened;
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::refusal::Refusal;
 use portcullis_guard::session::agreement::{Agreed, AgreementRequest};
-use portcullis_guard::signature::{CONTENT_DIGEST, CONTENT_TYPE as COVERED_TYPE, HMAC_SHA256, REQUIRED, TAG};
+use portcullis_guard::signature::algorithm::Algorithm;
+use portcullis_guard::signature::{CONTENT_DIGEST, CONTENT_TYPE as COVERED_TYPE, REQUIRED, TAG};
 use portcullis_guard::time::Now;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -42,6 +43,10 @@ enum SessionRequest {
         public_key: String,
     },
     ServerKey {},
+    PublicKey {
+        alg: String,
+        public_key: String,
+    },
 }
 
 /// What it gets.
@@ -103,28 +108,37 @@ fn parse(body: &[u8]) -> Option<AgreementRequest> {
         SessionRequest::EcdhP256 { public_key } => {
             URL_SAFE_NO_PAD.decode(public_key).ok().map(AgreementRequest::EcdhP256)
         }
+        SessionRequest::PublicKey { alg, public_key } => {
+            let algorithm = Algorithm::named(&alg).filter(|algorithm| *algorithm != Algorithm::HmacSha256)?;
+            let key = URL_SAFE_NO_PAD.decode(public_key).ok()?;
+            Some(AgreementRequest::PublicKey(algorithm, key))
+        }
     }
 }
 
 fn created(opened: &Opened, max_age: u64, now: Now) -> Response<Full<Bytes>> {
-    let (key_agreement, public_key, salt, key) = match &opened.agreed {
+    let hmac = Algorithm::HmacSha256;
+    let (key_agreement, algorithm, public_key, salt, key) = match &opened.agreed {
         Agreed::EcdhP256 { public_key, salt } => (
             "ecdh-p256",
+            hmac,
             Some(URL_SAFE_NO_PAD.encode(public_key)),
             Some(URL_SAFE_NO_PAD.encode(salt)),
             None,
         ),
         Agreed::ServerKey(key) => (
             "server-key",
+            hmac,
             None,
             None,
             Some(Zeroizing::new(URL_SAFE_NO_PAD.encode(key.0))),
         ),
+        Agreed::PublicKey(algorithm) => ("public-key", *algorithm, None, None, None),
     };
     let key = key.as_ref().map(|key| key.as_str());
     let answer = SessionAnswer {
         session_id: &opened.session_id,
-        alg: HMAC_SHA256,
+        alg: algorithm.name(),
         key_agreement,
         public_key,
         salt,
@@ -174,9 +188,16 @@ mod tests {
             parse(br#"{"key_agreement":"ecdh-p256","public_key":"BAU"}"#),
             Some(AgreementRequest::EcdhP256(vec![4, 5]))
         );
+        assert_eq!(
+            parse(br#"{"key_agreement":"public-key","alg":"ed25519","public_key":"BAU"}"#),
+            Some(AgreementRequest::PublicKey(Algorithm::Ed25519, vec![4, 5]))
+        );
         for bad in [
             "",
             "{}",
+            r#"{"key_agreement":"public-key","alg":"hmac-sha256","public_key":"BAU"}"#,
+            r#"{"key_agreement":"public-key","alg":"rsa","public_key":"BAU"}"#,
+            r#"{"key_agreement":"public-key","public_key":"BAU"}"#,
             "[]",
             r#"{"key_agreement":"other"}"#,
             r#"{"key_agreement":"ecdh-p256"}"#,

@@ -9,10 +9,11 @@ use crate::session::SessionId;
 use crate::session::nonce::{Accepted, Nonce, NonceRefused};
 use crate::session::record::Record;
 use crate::session::token;
+use crate::signature::algorithm::Algorithm;
 use crate::signature::base::{Message, signature_base};
-use crate::signature::digest::{self, BodyDigest};
+use crate::signature::digest::{self, Claimed};
 use crate::signature::input::{Fields, Presented};
-use crate::signature::{HMAC_SHA256, mac_matches};
+use crate::signature::verify::Verifier;
 use crate::time::Now;
 
 /// A request whose signature is proved and whose surroundings fit its session. Its body was not looked at yet.
@@ -20,7 +21,7 @@ use crate::time::Now;
 pub struct Bound {
     pub(super) session: SessionId,
     /// What the body must be; `None` if the request has none.
-    pub(super) digest: Option<BodyDigest>,
+    pub(super) digest: Option<Claimed>,
 }
 
 /// A request whose signature is proved and whose nonce is spent.
@@ -31,10 +32,24 @@ pub(super) struct Signed {
 /// Everything that a signature is checked against, gathered before the session is locked.
 pub(super) struct Claim<'a> {
     presented: &'a Presented<'a>,
+    algorithm: Algorithm,
     pub(super) session: SessionId,
     nonce: Nonce<'a>,
     base: Vec<u8>,
     pub(super) binding: Binding,
+}
+
+impl Claim<'_> {
+    /// Whether it is signed by the key of its session, in the session's algorithm.
+    fn matches(&self, verifier: &Verifier) -> Result<(), Refusal> {
+        if verifier.algorithm() != self.algorithm {
+            Err(Refusal::AlgorithmMismatch)
+        } else if verifier.matches(&self.base, self.presented.signature.as_slice()) {
+            Ok(())
+        } else {
+            Err(Refusal::SignatureInvalid)
+        }
+    }
 }
 
 impl Guard {
@@ -43,22 +58,7 @@ impl Guard {
         let presented = fields.present()?;
         let claim = self.claim(&presented, request, now)?;
         let digest = request.has_body.then(|| digest::claimed(request.headers)).transpose()?;
-        let mut shard = self.sessions.shard(claim.session);
-        shard.check_ended(claim.session, now)?;
-        if let Some(record) = shard.get(claim.session) {
-            let signed = self.prove(&claim, record, now)?;
-            self.bind(&signed, &claim, request, record, now)?;
-            record.touch(request.client, request.headers, request.connection, now);
-        } else {
-            let grant = self.master.open(&presented.keyid).map_err(|_| Refusal::SessionForged)?;
-            shard.check_horizon(grant.opened)?;
-            let surroundings = Surroundings::new(&claim.binding, request.headers, now.mono);
-            let mut record = Record::new(&grant, self.epoch, surroundings, request.client, now);
-            // A wrong MAC leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
-            self.prove(&claim, &mut record, now)?;
-            record.touch(request.client, request.headers, request.connection, now);
-            shard.insert(record, now);
-        }
+        self.enter(&claim, request, now)?;
         Ok(Bound {
             session: claim.session,
             digest,
@@ -67,11 +67,9 @@ impl Guard {
 
     fn claim<'a>(&self, presented: &'a Presented<'a>, request: &Request<'_>, now: Now) -> Result<Claim<'a>, Refusal> {
         presented.check_coverage(request.headers, request.has_body)?;
-        if presented.alg != HMAC_SHA256 {
-            return Err(Refusal::AlgorithmMismatch);
-        }
+        let algorithm = Algorithm::named(&presented.alg).ok_or(Refusal::AlgorithmMismatch)?;
         let nonce = Nonce::parse(&presented.nonce).map_err(|_| Refusal::NonceMalformed)?;
-        let session = token::name_of(&presented.keyid).map_err(|_| Refusal::SessionForged)?;
+        let session = token::name_of(&presented.keyid)?;
         presented.check_freshness(&self.policy.freshness, now.wall)?;
         let message = Message {
             method: request.method,
@@ -80,11 +78,11 @@ impl Guard {
             query: request.query,
             headers: request.headers,
         };
-        let components = presented.components.iter().map(AsRef::as_ref);
-        let base = signature_base(&message, components, &presented.parameters)?;
+        let base = signature_base(&message, presented.components.iter(), &presented.parameters)?;
         let binding = Binding::of(request.client, request.headers);
         Ok(Claim {
             presented,
+            algorithm,
             session,
             nonce,
             base,
@@ -92,27 +90,84 @@ impl Guard {
         })
     }
 
-    /// The MAC first: only who holds the key may spend a nonce.
-    fn prove(&self, claim: &Claim<'_>, record: &mut Record, now: Now) -> Result<Signed, Box<Fault>> {
-        if record.expires <= now.wall {
-            return Err(Fault::of(Refusal::SessionExpired));
+    /// Compares a claim with its session, which is locked but for the time that a public key takes.
+    fn enter(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
+        let mut shard = self.sessions.shard(claim.session);
+        shard.check_ended(claim.session, now)?;
+        let Some(record) = shard.get(claim.session) else {
+            drop(shard);
+            return self.enter_anew(claim, request, now);
+        };
+        record.check_expiry(now)?;
+        if let Verifier::Mac(_) = record.verifier {
+            let matches = claim.matches(&record.verifier);
+            return self.go_on(claim, matches, record, request, now);
         }
+        let verifier = record.verifier.clone();
+        drop(shard);
+        let matches = claim.matches(&verifier);
+        let mut shard = self.sessions.shard(claim.session);
+        shard.check_ended(claim.session, now)?;
+        let record = shard.get(claim.session).ok_or(Refusal::SessionEvicted)?;
+        self.go_on(claim, matches, record, request, now)
+    }
+
+    /// The first call of a session that is not in memory.
+    fn enter_anew(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
+        let grant = self.master().open(&claim.presented.keyid).map_err(Refusal::from)?;
+        let verifier = Verifier::of(&grant.key).ok_or(Refusal::SessionForged)?;
+        let matches = claim.matches(&verifier);
+        let mut shard = self.sessions.shard(claim.session);
+        shard.check_ended(claim.session, now)?;
+        if let Some(record) = shard.get(claim.session) {
+            // Another call of the same session was faster.
+            return self.go_on(claim, matches, record, request, now);
+        }
+        shard.check_horizon(grant.opened)?;
+        let surroundings = Surroundings::new(&claim.binding, request.headers, now.mono);
+        let mut record = Record::new(&grant, verifier, self.epoch, surroundings, request.client, now);
+        record.check_expiry(now)?;
+        // A wrong signature leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
+        self.prove(claim, matches, &mut record, now)?;
+        record.touch(request.client, request.headers, request.connection, now);
+        shard.insert(record, now);
+        Ok(())
+    }
+
+    fn go_on(
+        &self,
+        claim: &Claim<'_>,
+        matches: Result<(), Refusal>,
+        record: &mut Record,
+        request: &Request<'_>,
+        now: Now,
+    ) -> Result<(), Box<Fault>> {
+        let signed = self.prove(claim, matches, record, now)?;
+        self.bind(&signed, claim, request, record, now)?;
+        record.touch(request.client, request.headers, request.connection, now);
+        Ok(())
+    }
+
+    /// The signature first: only who holds the key may spend a nonce.
+    fn prove(
+        &self,
+        claim: &Claim<'_>,
+        matches: Result<(), Refusal>,
+        record: &mut Record,
+        now: Now,
+    ) -> Result<Signed, Box<Fault>> {
         // Browsers send the fields of a call once more when a connection breaks or an answer redirects them.
-        let is_echo = record.binding.are(&claim.binding)
-            && record
-                .streams
-                .spent_lately(claim.nonce, self.policy.freshness.echo, now.mono);
-        if !mac_matches(&record.mac, &claim.base, &claim.presented.signature) {
-            return Err(Fault::of(if is_echo {
-                Refusal::SignatureEchoed
-            } else {
-                Refusal::SignatureInvalid
-            }));
+        let is_echo = || {
+            let echo = self.policy.freshness.echo;
+            record.binding.are(&claim.binding) && record.streams.spent_lately(claim.nonce, echo, now.mono)
+        };
+        if let Err(refusal) = matches {
+            let is_echo = refusal == Refusal::SignatureInvalid && is_echo();
+            return Err(Fault::of(if is_echo { Refusal::SignatureEchoed } else { refusal }));
         }
-        match record
-            .streams
-            .accept(claim.nonce, &self.issuer, claim.session, &claim.binding, now)
-        {
+        let is_echo = is_echo();
+        let streams = &mut record.streams;
+        match streams.accept(claim.nonce, &self.issuer, claim.session, &claim.binding, now) {
             Ok(accepted) => Ok(Signed { accepted }),
             Err(NonceRefused::Replay) if is_echo => Err(Fault::by(Refusal::ReplayEchoed, claim.session)),
             Err(NonceRefused::Replay) => Err(Fault::by(Refusal::Replay, claim.session)),

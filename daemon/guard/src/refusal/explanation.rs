@@ -23,7 +23,11 @@ impl Refusal {
             Self::ComponentUnsupported => "the signature covered something that is not there or not in the profile",
             Self::AlgorithmMismatch => "the signature named another algorithm than its session has",
             Self::NonceMalformed => "the nonce had not the form of one",
-            Self::SessionForged => "the session id was not sealed by this gate",
+            Self::SessionUnknown => "the session id had not the form of one",
+            Self::SessionForeign => {
+                "the session id was sealed under a key that this gate does not have: by another gate, or before a key was lost"
+            }
+            Self::SessionForged => "the session id was damaged or made up",
             Self::SessionExpired => "the session was past its end",
             Self::SessionRevoked => "the session was revoked by the operator",
             Self::SessionEvicted => "the session was pushed out of memory, or comes back from a ban",

@@ -7,7 +7,9 @@ use p256::{NonZeroScalar, PublicKey};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::token::SigningKey;
+use super::token::{SessionKey, SigningKey};
+use crate::signature::algorithm::Algorithm;
+use crate::signature::verify;
 
 /// Length of an uncompressed P-256 point (SEC 1, section 2.3.3).
 pub const POINT_BYTES: usize = 65;
@@ -21,6 +23,8 @@ pub enum AgreementRequest {
     EcdhP256(Vec<u8>),
     /// The gate sends the key.
     ServerKey,
+    /// The client signs with a key that never leaves it; the public half as sent.
+    PublicKey(Algorithm, Vec<u8>),
 }
 
 /// Fresh random bytes for one session. Never used twice.
@@ -45,14 +49,16 @@ pub enum Agreed {
     },
     /// The key itself.
     ServerKey(SigningKey),
+    /// Nothing: it has its key.
+    PublicKey(Algorithm),
 }
 
-/// The client's point is no point of the curve, or the entropy is no private key (one chance in 2^32; ask again).
+/// The client's key is no point of its curve, or the entropy is no private key (one chance in 2^32; ask again).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the public key is not an uncompressed P-256 point")]
+#[error("the public key is not one of its algorithm")]
 pub struct InvalidPoint;
 
-/// Agrees on a key. ECDH costs two scalar multiplications.
+/// Agrees on a key. ECDH costs two scalar multiplications; a public key, one square root.
 ///
 /// # Errors
 /// [`InvalidPoint`].
@@ -60,16 +66,23 @@ pub fn agree(
     request: &AgreementRequest,
     secret: &Zeroizing<[u8; 32]>,
     salt: [u8; 32],
-) -> Result<(SigningKey, Agreed), InvalidPoint> {
+) -> Result<(SessionKey, Agreed), InvalidPoint> {
     match request {
         AgreementRequest::ServerKey => {
             let key = SigningKey(**secret);
-            Ok((key.clone(), Agreed::ServerKey(key)))
+            Ok((SessionKey::Hmac(key.clone()), Agreed::ServerKey(key)))
+        }
+        AgreementRequest::PublicKey(algorithm, bytes) => {
+            // One spelling for each key.
+            let is_whole = *algorithm != Algorithm::EcdsaP256Sha256 || bytes.len() == POINT_BYTES;
+            let key = verify::PublicKey::read(*algorithm, bytes).filter(|_| is_whole);
+            let key = key.and_then(|key| key.to_session_key()).ok_or(InvalidPoint)?;
+            Ok((key, Agreed::PublicKey(*algorithm)))
         }
         AgreementRequest::EcdhP256(point) => {
             let client: &[u8; POINT_BYTES] = point.as_slice().try_into().map_err(|_| InvalidPoint)?;
             let (key, public_key) = ecdh(client, secret, &salt)?;
-            Ok((key, Agreed::EcdhP256 { public_key, salt }))
+            Ok((SessionKey::Hmac(key), Agreed::EcdhP256 { public_key, salt }))
         }
     }
 }

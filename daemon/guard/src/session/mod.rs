@@ -4,11 +4,14 @@
 //! made at the first call whose signature proves the key, in a bounded [`table`].
 
 pub mod agreement;
+pub mod calls;
+pub mod device;
 mod id;
 pub mod nonce;
 pub mod record;
 pub mod table;
 pub mod token;
+mod window;
 
 pub use id::{SessionId, SessionIdError};
 

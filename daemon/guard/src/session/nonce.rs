@@ -1,7 +1,7 @@
 //! Replay protection: each counter of each stream is accepted once, and a stream that cannot be known must be one that
 //! the gate itself issued (docs/protocol.md section 3).
 //!
-//! Memory is bounded: at most [`STREAMS`] windows of [`WINDOW`] counters for a session, as in IPsec's anti-replay
+//! Memory is bounded: at most [`STREAMS`] windows of [`WIDTH`] counters for a session, as in IPsec's anti-replay
 //! service (RFC 4303 section 3.4.3). When a stream is dropped to make room, streams of the client's own choice are no
 //! longer accepted and neither are those the gate issued before the dropped one: forgetting never admits a replay.
 
@@ -16,18 +16,20 @@ use zeroize::Zeroizing;
 
 use super::SessionId;
 use super::token::SigningKey;
+pub use super::window::WIDTH;
+use super::window::Window;
 use crate::binding::Binding;
 use crate::time::{MonoMillis, Now};
 
 /// Streams that live at once in one session.
 pub const STREAMS: usize = 8;
-/// Counters below the highest seen that are still accepted.
-pub const WINDOW: u64 = 1024;
 /// Counters end here.
 pub const COUNTER_END: u64 = 1 << 48;
 /// Streams of the gate's choice begin with this.
 const ISSUED_MARK: char = '~';
 const STREAM_LENGTHS: std::ops::RangeInclusive<usize> = 8..=32;
+/// The mark and the longest name.
+const LONGEST_NAME: usize = 33;
 /// 6 bytes of time, 3 of a serial number, 12 of MAC.
 const ISSUED_BYTES: usize = 21;
 /// When and as which an issued stream was made.
@@ -159,21 +161,21 @@ pub enum Accepted {
 /// The streams of one session.
 #[derive(Debug, Default)]
 pub struct Streams {
-    live: Vec<Window>,
+    live: Vec<Stream>,
     /// Streams that the client chose are accepted only while no stream can have been forgotten.
     closed_to_own: bool,
     /// Issued streams up to this time may have been forgotten.
     issued_horizon: Option<MonoMillis>,
 }
 
-/// The accepted counters of one stream.
+/// One stream.
 #[derive(Debug)]
-struct Window {
-    stream: Box<str>,
+struct Stream {
+    /// Its name, behind its length.
+    name: [u8; 1 + LONGEST_NAME],
     issued: Option<MonoMillis>,
     used: MonoMillis,
-    highest: u64,
-    seen: [u64; WINDOW as usize / 64],
+    counters: Window,
 }
 
 impl Streams {
@@ -207,8 +209,8 @@ impl Streams {
     /// Whether this nonce was accepted and its stream used within the last `within`.
     #[must_use]
     pub fn spent_lately(&self, nonce: Nonce<'_>, within: Duration, now: MonoMillis) -> bool {
-        let window = self.live.iter().find(|window| &*window.stream == nonce.stream);
-        window.is_some_and(|window| window.is_spent(nonce.counter) && now.since(window.used) <= within)
+        let stream = self.live.iter().find(|stream| stream.is(nonce.stream));
+        stream.is_some_and(|stream| stream.counters.is_spent(nonce.counter) && now.since(stream.used) <= within)
     }
 
     /// Checks a nonce and records it, in one step: whoever calls twice gets a replay the second time, which is the
@@ -224,8 +226,8 @@ impl Streams {
         binding: &Binding,
         now: Now,
     ) -> Result<Accepted, NonceRefused> {
-        if let Some(window) = self.live.iter_mut().find(|window| &*window.stream == nonce.stream) {
-            return window.accept(nonce.counter, now.mono).map(|()| Accepted::Continued);
+        if let Some(stream) = self.live.iter_mut().find(|stream| stream.is(nonce.stream)) {
+            return stream.accept(nonce.counter, now.mono).map(|()| Accepted::Continued);
         }
         let issued = if nonce.is_issued() {
             let issued = issuer
@@ -241,7 +243,9 @@ impl Streams {
             None
         };
         self.make_room();
-        self.live.push(Window::open(nonce, issued, now.mono));
+        // Most sessions have one stream, and a hundred thousand of them have to fit.
+        self.live.reserve_exact(1);
+        self.live.push(Stream::open(nonce, issued, now.mono));
         Ok(if issued.is_some() {
             Accepted::Issued
         } else {
@@ -258,7 +262,7 @@ impl Streams {
             .live
             .iter()
             .enumerate()
-            .min_by_key(|(_, window)| window.used)
+            .min_by_key(|(_, stream)| stream.used)
             .map(|(index, _)| index);
         let Some(dropped) = idlest.map(|index| self.live.swap_remove(index)) else {
             return;
@@ -268,59 +272,32 @@ impl Streams {
     }
 }
 
-impl Window {
+impl Stream {
     fn open(nonce: Nonce<'_>, issued: Option<MonoMillis>, now: MonoMillis) -> Self {
-        let mut window = Self {
-            stream: nonce.stream.into(),
+        let mut name = [0; 1 + LONGEST_NAME];
+        // `Nonce::parse` lets no longer name through.
+        let length = nonce.stream.len().min(LONGEST_NAME);
+        name[0] = u8::try_from(length).unwrap_or(0);
+        name[1..=length].copy_from_slice(&nonce.stream.as_bytes()[..length]);
+        Self {
+            name,
             issued,
             used: now,
-            highest: nonce.counter,
-            seen: [0; WINDOW as usize / 64],
-        };
-        window.mark(nonce.counter);
-        window
+            counters: Window::opened_by(nonce.counter),
+        }
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.name[1..].get(..usize::from(self.name[0])) == Some(name.as_bytes())
     }
 
     fn accept(&mut self, counter: u64, now: MonoMillis) -> Result<(), NonceRefused> {
-        if counter > self.highest {
-            self.clear_between(self.highest, counter);
-            self.highest = counter;
-        } else if self.is_spent(counter) {
+        if !self.counters.accept(counter) {
             return Err(NonceRefused::Replay);
         }
-        self.mark(counter);
         self.used = now;
         Ok(())
     }
-
-    /// Frees the places of the counters above `from` up to `to`, which the window moves over.
-    fn clear_between(&mut self, from: u64, to: u64) {
-        if to - from >= WINDOW {
-            self.seen = [0; WINDOW as usize / 64];
-            return;
-        }
-        for counter in from + 1..=to {
-            let (word, bit) = place(counter);
-            self.seen[word] &= !bit;
-        }
-    }
-
-    /// Seen, or so far below the window that it may have been.
-    fn is_spent(&self, counter: u64) -> bool {
-        let (word, bit) = place(counter);
-        counter <= self.highest && (self.highest - counter >= WINDOW || self.seen[word] & bit != 0)
-    }
-
-    fn mark(&mut self, counter: u64) {
-        let (word, bit) = place(counter);
-        self.seen[word] |= bit;
-    }
-}
-
-/// Where a counter has its bit: the window is a ring.
-fn place(counter: u64) -> (usize, u64) {
-    let ring = counter % WINDOW;
-    ((ring / 64) as usize, 1 << (ring % 64))
 }
 
 #[cfg(test)]

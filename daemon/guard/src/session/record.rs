@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use hmac::Hmac;
 use http::HeaderMap;
 use http::header::USER_AGENT;
-use sha2::Sha256;
 
 use super::nonce::Streams;
 use super::token::{Epoch, SessionGrant};
 use super::{SessionId, SessionStatus, SessionSummary};
 use crate::binding::Surroundings;
+use crate::refusal::Refusal;
 use crate::request::{ClientAddress, ConnectionId};
 use crate::score::Score;
 use crate::sequence::Facts;
+use crate::signature::verify::Verifier;
 use crate::time::{MonoMillis, Now, WallMillis};
 
 /// How much of a User-Agent is kept, for the operator.
@@ -29,8 +29,8 @@ pub struct Record {
     pub opened: WallMillis,
     /// When it ends.
     pub expires: WallMillis,
-    /// The HMAC keyed and ready.
-    pub mac: Hmac<Sha256>,
+    /// What its signatures are checked with.
+    pub verifier: Verifier,
     /// Replay protection.
     pub streams: Streams,
     /// Where and by which browser it is used.
@@ -51,12 +51,19 @@ pub struct Record {
 impl Record {
     /// The state of a session at its first call in this run of the daemon.
     #[must_use]
-    pub fn new(grant: &SessionGrant, epoch: Epoch, binding: Surroundings, client: ClientAddress, now: Now) -> Self {
+    pub fn new(
+        grant: &SessionGrant,
+        verifier: Verifier,
+        epoch: Epoch,
+        binding: Surroundings,
+        client: ClientAddress,
+        now: Now,
+    ) -> Self {
         Self {
             id: grant.id,
             opened: grant.opened,
             expires: grant.expires,
-            mac: grant.key.hmac(),
+            verifier,
             streams: if grant.epoch == epoch {
                 Streams::complete()
             } else {
@@ -72,6 +79,17 @@ impl Record {
             calls: 0,
             connections: Vec::new(),
         }
+    }
+
+    /// Whether its time is over.
+    ///
+    /// # Errors
+    /// [`Refusal::SessionExpired`].
+    pub fn check_expiry(&self, now: Now) -> Result<(), Refusal> {
+        if self.expires <= now.wall {
+            return Err(Refusal::SessionExpired);
+        }
+        Ok(())
     }
 
     /// Notes a verified call.

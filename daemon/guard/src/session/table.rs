@@ -195,7 +195,8 @@ mod tests {
     use super::*;
     use crate::binding::{Binding, Surroundings};
     use crate::request::ClientAddress;
-    use crate::session::token::{Epoch, SessionGrant, SigningKey};
+    use crate::session::token::{Epoch, SessionGrant, SessionKey, SigningKey};
+    use crate::signature::verify::Verifier;
 
     const HALF_LIFE: Duration = Duration::from_secs(600);
 
@@ -212,12 +213,13 @@ mod tests {
             opened: WallMillis(opened),
             expires: WallMillis(2_000_000),
             epoch: Epoch([0; 8]),
-            key: SigningKey([name; 32]),
+            key: SessionKey::Hmac(SigningKey([name; 32])),
         };
         let client = ClientAddress::new("10.0.0.1".parse().unwrap());
         let headers = http::HeaderMap::new();
         let binding = Surroundings::new(&Binding::of(client, &headers), &headers, at(0).mono);
-        Record::new(&grant, Epoch([0; 8]), binding, client, at(0))
+        let verifier = Verifier::of(&grant.key).unwrap();
+        Record::new(&grant, verifier, Epoch([0; 8]), binding, client, at(0))
     }
 
     #[test]

@@ -2,32 +2,38 @@
 //! and never used.
 //!
 //! ```text
-//! version(1) key-id(1) id(12) seal{ opened-ms(8) expires-ms(8) epoch(8) key(32) } tag(16)   base64url, 112 characters
+//! version(1) key-number(4) id(12) seal{ algorithm(1) opened-ms(6) seconds(4) run(8) key(33) } tag(16)
 //! ```
-//! ChaCha20-Poly1305 (RFC 8439); the id is the nonce: random, so at most 2^32 tokens are sealed under one master key.
+//! as 114 characters of base64url. ChaCha20-Poly1305 (RFC 8439); the id is the nonce: random, so that after 2^36 tokens
+//! under one master key (20,000 a second for a month) two have met with a chance of 2^-25.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use hmac::Hmac;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::SessionId;
+use crate::signature::algorithm::Algorithm;
+use crate::signature::verify::{COMPRESSED_POINT, ED25519_KEY};
 use crate::time::WallMillis;
 
-const VERSION: u8 = 1;
-const HEADER: usize = 2 + SessionId::BYTES;
-const SEALED: usize = 8 + 8 + 8 + SigningKey::BYTES;
+const VERSION: u8 = 2;
+const HEADER: usize = 1 + 4 + SessionId::BYTES;
+/// Algorithm, milliseconds of the opening, seconds to live, run, key.
+const SEALED: usize = 1 + 6 + 4 + 8 + KEY_ROOM;
+/// The longest key; shorter ones end in zeros.
+const KEY_ROOM: usize = COMPRESSED_POINT;
 const TAG: usize = 16;
 const TOKEN: usize = HEADER + SEALED + TAG;
 
 /// Characters of a token on the wire.
 pub const TOKEN_CHARACTERS: usize = TOKEN.div_ceil(3) * 4 - (3 - TOKEN % 3) % 3;
 
-/// The key that a session signs with.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+/// The key that a symmetric session signs with.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct SigningKey(pub [u8; Self::BYTES]);
 
 impl SigningKey {
@@ -44,6 +50,63 @@ impl SigningKey {
     }
 }
 
+/// What the gate checks a session's signatures with.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SessionKey {
+    /// A secret.
+    Hmac(SigningKey),
+    /// A compressed point.
+    EcdsaP256([u8; COMPRESSED_POINT]),
+    /// A public key of RFC 8032.
+    Ed25519([u8; ED25519_KEY]),
+}
+
+impl SessionKey {
+    /// How the session signs.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Hmac(_) => Algorithm::HmacSha256,
+            Self::EcdsaP256(_) => Algorithm::EcdsaP256Sha256,
+            Self::Ed25519(_) => Algorithm::Ed25519,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Hmac(key) => &key.0,
+            Self::EcdsaP256(point) => point,
+            Self::Ed25519(key) => key,
+        }
+    }
+
+    /// Reads what was sealed. The room behind a short key must be empty.
+    fn unseal(algorithm: u8, room: &[u8; KEY_ROOM]) -> Option<Self> {
+        let short = || {
+            room.split_last_chunk::<1>()
+                .filter(|(_, rest)| **rest == [0])?
+                .0
+                .try_into()
+                .ok()
+        };
+        match algorithm {
+            1 => short().map(|key| Self::Hmac(SigningKey(key))),
+            2 => Some(Self::EcdsaP256(*room)),
+            3 => short().map(Self::Ed25519),
+            _ => None,
+        }
+    }
+}
+
+/// The number that stands for an algorithm in a token.
+fn sealed_algorithm(algorithm: Algorithm) -> u8 {
+    match algorithm {
+        Algorithm::HmacSha256 => 1,
+        Algorithm::EcdsaP256Sha256 => 2,
+        Algorithm::Ed25519 => 3,
+    }
+}
+
 /// One run of the daemon. A session that was opened in another run may have been used before, unseen by this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch(pub [u8; 8]);
@@ -55,17 +118,18 @@ pub struct SessionGrant {
     pub id: SessionId,
     /// When it was opened.
     pub opened: WallMillis,
-    /// When it ends.
+    /// When it ends: whole seconds after it was opened.
     pub expires: WallMillis,
     /// In which run of the daemon it was opened.
     pub epoch: Epoch,
     /// What it signs with.
-    pub key: SigningKey,
+    pub key: SessionKey,
 }
 
 /// A key that seals tokens, with the number that tokens name it by.
+#[derive(Clone)]
 pub struct MasterKey {
-    number: u8,
+    number: u32,
     cipher: ChaCha20Poly1305,
 }
 
@@ -73,26 +137,58 @@ impl MasterKey {
     /// Length of the secret in bytes.
     pub const BYTES: usize = 32;
 
-    /// Wraps a secret.
+    /// Wraps a secret under a number of one's own choice.
     #[must_use]
-    pub fn new(number: u8, secret: &Zeroizing<[u8; Self::BYTES]>) -> Self {
+    pub fn new(number: u32, secret: &Zeroizing<[u8; Self::BYTES]>) -> Self {
         Self {
             number,
             cipher: ChaCha20Poly1305::new(&Key::from(**secret)),
         }
     }
+
+    /// Wraps a secret under the number that follows from it, which tells it from the keys of other gates.
+    #[must_use]
+    pub fn of_secret(secret: &Zeroizing<[u8; Self::BYTES]>) -> Self {
+        Self::new(key_number(secret), secret)
+    }
+
+    /// The number that tokens name it by.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+/// The number of a secret. It is on the wire in every token and says nothing of the secret.
+#[must_use]
+pub fn key_number(secret: &Zeroizing<[u8; MasterKey::BYTES]>) -> u32 {
+    let digest = Sha256::new()
+        .chain_update(b"portcullis master key number\0")
+        .chain_update(**secret)
+        .finalize();
+    digest.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
 /// The master keys: new tokens are sealed under the first, and those of the others still open.
+#[derive(Clone)]
 pub struct MasterKeys {
     current: MasterKey,
     previous: Vec<MasterKey>,
 }
 
-/// A text that is no token of ours.
+/// Why a text opens no session. The client is told the same in each case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a session id of this gate")]
-pub struct ForgedToken;
+pub enum TokenRefused {
+    /// Not the form of a session id.
+    #[error("not a session id")]
+    Unknown,
+    /// Sealed under a key that this gate does not have: another gate's, or one whose time is over.
+    #[error("sealed under another key")]
+    Foreign,
+    /// It names a key of this gate, which did not seal it.
+    #[error("not sealed by this gate")]
+    Forged,
+}
 
 impl MasterKeys {
     /// Seals under `current`, opens under all.
@@ -101,16 +197,25 @@ impl MasterKeys {
         Self { current, previous }
     }
 
+    /// The key that new tokens are sealed under.
+    #[must_use]
+    pub fn current(&self) -> &MasterKey {
+        &self.current
+    }
+
     /// Seals a grant into the session id that the client gets. `None` only if the cipher fails, which it cannot for
     /// a message of this length.
     #[must_use]
     pub fn seal(&self, grant: &SessionGrant) -> Option<String> {
+        let lifetime = grant.expires.0.saturating_sub(grant.opened.0) / 1000;
         let mut plain = Zeroizing::new(Vec::with_capacity(SEALED));
-        plain.extend_from_slice(&grant.opened.0.to_be_bytes());
-        plain.extend_from_slice(&grant.expires.0.to_be_bytes());
+        plain.push(sealed_algorithm(grant.key.algorithm()));
+        plain.extend_from_slice(grant.opened.0.to_be_bytes().last_chunk::<6>()?);
+        plain.extend_from_slice(&u32::try_from(lifetime).unwrap_or(u32::MAX).to_be_bytes());
         plain.extend_from_slice(&grant.epoch.0);
-        plain.extend_from_slice(&grant.key.0);
-        let header = [VERSION, self.current.number];
+        plain.extend_from_slice(grant.key.bytes());
+        plain.resize(SEALED, 0);
+        let header = header(self.current.number);
         let payload = Payload {
             msg: &plain,
             aad: &header,
@@ -120,74 +225,82 @@ impl MasterKeys {
         Some(URL_SAFE_NO_PAD.encode(token))
     }
 
-    /// Opens a session id. Costs one decryption of 56 bytes.
+    /// Opens a session id. Costs one decryption of 52 bytes.
     ///
     /// # Errors
-    /// [`ForgedToken`] for whatever this gate did not seal under a key it still has.
-    pub fn open(&self, text: &str) -> Result<SessionGrant, ForgedToken> {
+    /// [`TokenRefused`] for whatever this gate did not seal under a key it still has.
+    pub fn open(&self, text: &str) -> Result<SessionGrant, TokenRefused> {
         let token = decode(text)?;
-        let (header, sealed) = token.split_at_checked(HEADER).ok_or(ForgedToken)?;
-        let [version, number, id @ ..] = header else {
-            return Err(ForgedToken);
-        };
-        let id = SessionId(id.try_into().map_err(|_| ForgedToken)?);
-        let key = self
-            .by_number(*number)
-            .filter(|_| *version == VERSION)
-            .ok_or(ForgedToken)?;
+        let (head, sealed) = token.split_at_checked(HEADER).ok_or(TokenRefused::Unknown)?;
+        let (start, id) = head.split_first_chunk::<5>().ok_or(TokenRefused::Unknown)?;
+        let id = SessionId(id.try_into().map_err(|_| TokenRefused::Unknown)?);
+        let [version, number @ ..] = *start;
+        let known = self
+            .by_number(u32::from_be_bytes(number))
+            .filter(|_| version == VERSION);
+        let key = known.ok_or(TokenRefused::Foreign)?;
         let payload = Payload {
             msg: sealed,
-            aad: &[*version, *number],
+            aad: start,
         };
-        let plain = key
-            .cipher
-            .decrypt(&Nonce::from(id.0), payload)
-            .map(Zeroizing::new)
-            .map_err(|_| ForgedToken)?;
-        let (opened, rest) = plain.split_first_chunk().ok_or(ForgedToken)?;
-        let (expires, rest) = rest.split_first_chunk().ok_or(ForgedToken)?;
-        let (epoch, rest) = rest.split_first_chunk().ok_or(ForgedToken)?;
-        let secret = rest.try_into().map_err(|_| ForgedToken)?;
-        Ok(SessionGrant {
-            id,
-            opened: WallMillis(u64::from_be_bytes(*opened)),
-            expires: WallMillis(u64::from_be_bytes(*expires)),
-            epoch: Epoch(*epoch),
-            key: SigningKey(secret),
-        })
+        let plain = key.cipher.decrypt(&Nonce::from(id.0), payload).map(Zeroizing::new);
+        plain
+            .ok()
+            .and_then(|plain| unseal(id, &plain))
+            .ok_or(TokenRefused::Forged)
     }
 
-    fn by_number(&self, number: u8) -> Option<&MasterKey> {
+    fn by_number(&self, number: u32) -> Option<&MasterKey> {
         std::iter::once(&self.current)
             .chain(&self.previous)
             .find(|key| key.number == number)
     }
 }
 
+fn header(number: u32) -> [u8; 5] {
+    let [a, b, c, d] = number.to_be_bytes();
+    [VERSION, a, b, c, d]
+}
+
+fn unseal(id: SessionId, plain: &[u8]) -> Option<SessionGrant> {
+    let (algorithm, rest) = plain.split_first()?;
+    let ([a, b, c, d, e, f], rest) = rest.split_first_chunk()?;
+    let (lifetime, rest) = rest.split_first_chunk()?;
+    let (epoch, room) = rest.split_first_chunk()?;
+    let opened = u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]);
+    Some(SessionGrant {
+        id,
+        opened: WallMillis(opened),
+        expires: WallMillis(opened + u64::from(u32::from_be_bytes(*lifetime)) * 1000),
+        epoch: Epoch(*epoch),
+        key: SessionKey::unseal(*algorithm, room.try_into().ok()?)?,
+    })
+}
+
 /// The name inside a session id, without opening it: enough to look it up, proves nothing.
 ///
 /// # Errors
-/// [`ForgedToken`] if the text has not the form of a token.
-pub fn name_of(text: &str) -> Result<SessionId, ForgedToken> {
+/// [`TokenRefused::Unknown`] if the text has not the form of a token.
+pub fn name_of(text: &str) -> Result<SessionId, TokenRefused> {
     /// As many characters as the header needs, and one byte more.
-    const CHARACTERS: usize = 20;
+    const CHARACTERS: usize = 24;
     let mut start = [0; CHARACTERS / 4 * 3];
     let head = text
         .get(..CHARACTERS)
         .filter(|_| text.len() == TOKEN_CHARACTERS)
-        .ok_or(ForgedToken)?;
+        .ok_or(TokenRefused::Unknown)?;
     URL_SAFE_NO_PAD
         .decode_slice(head, &mut start)
-        .map_err(|_| ForgedToken)?;
-    let id = start.get(2..HEADER).and_then(|id| id.try_into().ok());
-    id.map(SessionId).ok_or(ForgedToken)
+        .map_err(|_| TokenRefused::Unknown)?;
+    let id = start.get(5..HEADER).and_then(|id| id.try_into().ok());
+    id.map(SessionId).ok_or(TokenRefused::Unknown)
 }
 
-fn decode(text: &str) -> Result<[u8; TOKEN], ForgedToken> {
+fn decode(text: &str) -> Result<[u8; TOKEN], TokenRefused> {
     let mut token = [0; TOKEN];
     match URL_SAFE_NO_PAD.decode_slice(text, &mut token) {
         Ok(TOKEN) => Ok(token),
-        Ok(_) | Err(_) => Err(ForgedToken),
+        Ok(_) | Err(_) => Err(TokenRefused::Unknown),
     }
 }
 
@@ -195,37 +308,45 @@ fn decode(text: &str) -> Result<[u8; TOKEN], ForgedToken> {
 mod tests {
     use super::*;
 
-    fn keys(number: u8, fill: u8) -> MasterKey {
+    fn key(number: u32, fill: u8) -> MasterKey {
         MasterKey::new(number, &Zeroizing::new([fill; 32]))
     }
 
     fn grant() -> SessionGrant {
         SessionGrant {
             id: SessionId([7; 12]),
-            opened: WallMillis(1_800_000_000_000),
-            expires: WallMillis(1_800_003_600_000),
+            opened: WallMillis(1_800_000_000_123),
+            expires: WallMillis(1_800_003_600_123),
             epoch: Epoch([9; 8]),
-            key: SigningKey([3; 32]),
+            key: SessionKey::Hmac(SigningKey([3; 32])),
         }
     }
 
     #[test]
     fn a_token_opens_to_what_was_sealed() {
-        let keys = MasterKeys::new(keys(1, 1), vec![]);
-        let token = keys.seal(&grant()).unwrap();
-        assert_eq!(token.len(), TOKEN_CHARACTERS);
-        let opened = keys.open(&token).unwrap();
-        assert_eq!(
-            (opened.id, opened.opened, opened.expires),
-            (grant().id, grant().opened, grant().expires)
-        );
-        assert_eq!((opened.epoch, opened.key.0), (grant().epoch, grant().key.0));
-        assert_eq!(name_of(&token), Ok(grant().id));
+        let keys = MasterKeys::new(key(1, 1), vec![]);
+        let mut point = [4; 33];
+        point[0] = 2;
+        for session_key in [grant().key, SessionKey::EcdsaP256(point), SessionKey::Ed25519([5; 32])] {
+            let sealed = SessionGrant {
+                key: session_key.clone(),
+                ..grant()
+            };
+            let token = keys.seal(&sealed).unwrap();
+            assert_eq!(token.len(), TOKEN_CHARACTERS);
+            let opened = keys.open(&token).ok().unwrap();
+            assert_eq!(
+                (opened.id, opened.opened, opened.expires, opened.epoch),
+                (sealed.id, sealed.opened, sealed.expires, sealed.epoch)
+            );
+            assert!(opened.key == session_key);
+            assert_eq!(name_of(&token), Ok(grant().id));
+        }
     }
 
     #[test]
     fn any_change_is_noticed() {
-        let keys = MasterKeys::new(keys(1, 1), vec![]);
+        let keys = MasterKeys::new(key(1, 1), vec![]);
         let token = keys.seal(&grant()).unwrap();
         for position in 0..token.len() {
             let mut bytes = token.clone().into_bytes();
@@ -235,15 +356,33 @@ mod tests {
             assert!(keys.open(&changed).is_err(), "position {position}");
         }
         for broken in ["", "AAAA", "!!!", &token[..token.len() - 1], &format!("{token}A")] {
-            assert!(keys.open(broken).is_err() && name_of(broken).is_err(), "{broken:?}");
+            assert_eq!(keys.open(broken).err(), Some(TokenRefused::Unknown), "{broken:?}");
+            assert!(name_of(broken).is_err(), "{broken:?}");
         }
     }
 
     #[test]
-    fn rotation_keeps_old_tokens_and_foreign_keys_open_nothing() {
-        let old = MasterKeys::new(keys(1, 1), vec![]).seal(&grant()).unwrap();
-        assert!(MasterKeys::new(keys(2, 2), vec![keys(1, 1)]).open(&old).is_ok());
-        assert!(MasterKeys::new(keys(2, 2), vec![]).open(&old).is_err());
-        assert!(MasterKeys::new(keys(1, 9), vec![]).open(&old).is_err());
+    fn rotation_keeps_old_tokens_and_other_keys_are_told_apart() {
+        let old = MasterKeys::new(key(1, 1), vec![]).seal(&grant()).unwrap();
+        let refused = |current, previous| MasterKeys::new(current, previous).open(&old).err();
+        assert_eq!(refused(key(2, 2), vec![key(1, 1)]), None);
+        assert_eq!(refused(key(2, 2), vec![]), Some(TokenRefused::Foreign));
+        assert_eq!(refused(key(1, 9), vec![]), Some(TokenRefused::Forged));
+    }
+
+    #[test]
+    fn the_number_of_a_key_follows_from_its_secret() {
+        let number = |fill| MasterKey::of_secret(&Zeroizing::new([fill; 32])).number();
+        assert_eq!(number(1), number(1));
+        assert_ne!(number(1), number(2));
+    }
+
+    #[test]
+    fn a_short_key_leaves_no_room_for_anything_else() {
+        let mut room = [1; KEY_ROOM];
+        assert!(SessionKey::unseal(1, &room).is_none() && SessionKey::unseal(3, &room).is_none());
+        room[KEY_ROOM - 1] = 0;
+        assert!(SessionKey::unseal(1, &room).is_some() && SessionKey::unseal(3, &room).is_some());
+        assert!(SessionKey::unseal(0, &room).is_none() && SessionKey::unseal(4, &room).is_none());
     }
 }

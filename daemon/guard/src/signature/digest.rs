@@ -2,10 +2,13 @@
 
 use http::HeaderMap;
 use http::header::HeaderName;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
 use crate::refusal::Refusal;
+
+/// Algorithms that one field may name; RFC 9530 knows eight.
+const MOST_DIGESTS: usize = 16;
 
 /// The field that carries digests of the content.
 pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static(super::CONTENT_DIGEST);
@@ -22,36 +25,114 @@ impl BodyDigest {
     }
 }
 
-/// Reads the SHA-256 that a request claims for its body.
+/// What a request says of its body: the digests in algorithms that are fit for it (RFC 9530 section 5). At least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    sha256: Option<[u8; 32]>,
+    sha512: Option<[u8; 64]>,
+}
+
+impl From<BodyDigest> for Claimed {
+    fn from(digest: BodyDigest) -> Self {
+        Self {
+            sha256: Some(digest.0),
+            sha512: None,
+        }
+    }
+}
+
+impl Claimed {
+    /// To take a body in.
+    #[must_use]
+    pub fn hasher(&self) -> BodyHasher {
+        BodyHasher {
+            claimed: *self,
+            sha256: self.sha256.map(|_| Sha256::new()),
+            sha512: self.sha512.map(|_| Sha512::new()),
+        }
+    }
+
+    /// Compares the claim with a whole body.
+    ///
+    /// # Errors
+    /// [`Refusal::DigestMismatch`].
+    pub fn check(&self, body: &[u8]) -> Result<(), Refusal> {
+        let mut hasher = self.hasher();
+        hasher.update(body);
+        hasher.finish()
+    }
+}
+
+/// A body that is being compared with its claim. All digests that were claimed must be right: whoever comes next may
+/// look at any of them.
+pub struct BodyHasher {
+    claimed: Claimed,
+    sha256: Option<Sha256>,
+    sha512: Option<Sha512>,
+}
+
+impl BodyHasher {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        if let Some(hash) = &mut self.sha256 {
+            hash.update(bytes);
+        }
+        if let Some(hash) = &mut self.sha512 {
+            hash.update(bytes);
+        }
+    }
+
+    /// That was all.
+    ///
+    /// # Errors
+    /// [`Refusal::DigestMismatch`].
+    pub fn finish(self) -> Result<(), Refusal> {
+        let same = |claimed: &[u8], actual: &[u8]| bool::from(claimed.ct_eq(actual));
+        let sha256 = self.claimed.sha256.zip(self.sha256);
+        let sha512 = self.claimed.sha512.zip(self.sha512);
+        let first = sha256.is_none_or(|(claimed, hash)| same(&claimed, &hash.finalize()));
+        let second = sha512.is_none_or(|(claimed, hash)| same(&claimed, &hash.finalize()));
+        if first && second {
+            Ok(())
+        } else {
+            Err(Refusal::DigestMismatch)
+        }
+    }
+}
+
+/// Reads the digests that a request claims for its body. Algorithms that we do not know are left alone.
 ///
 /// # Errors
-/// [`Refusal::DigestMissing`] if there is none that can be used.
-pub fn claimed(headers: &HeaderMap) -> Result<BodyDigest, Refusal> {
+/// [`Refusal::DigestMissing`] if there is none that can be used, or something about them is wrong.
+pub fn claimed(headers: &HeaderMap) -> Result<Claimed, Refusal> {
     let mut values = headers.get_all(CONTENT_DIGEST).iter();
     let value = values.next().ok_or(Refusal::DigestMissing)?;
     if values.next().is_some() {
         return Err(Refusal::DigestMissing);
     }
-    let fields: sfv::Dictionary = sfv::Parser::new(value.as_bytes())
-        .parse()
-        .map_err(|_| Refusal::DigestMissing)?;
-    let Some(sfv::ListEntry::Item(item)) = fields.get("sha-256") else {
+    let fields = super::parse::byte_sequences(value.as_bytes()).ok_or(Refusal::DigestMissing)?;
+    let is_double =
+        |(index, (name, _)): (usize, &(&str, _))| fields[..index].iter().any(|(earlier, _)| earlier == name);
+    if fields.len() > MOST_DIGESTS || fields.iter().enumerate().any(is_double) {
         return Err(Refusal::DigestMissing);
+    }
+    let claimed = Claimed {
+        sha256: named(&fields, "sha-256")?,
+        sha512: named(&fields, "sha-512")?,
     };
-    let bytes = item.bare_item.as_byte_sequence().ok_or(Refusal::DigestMissing)?;
-    bytes.try_into().map(BodyDigest).map_err(|_| Refusal::DigestMissing)
+    if claimed.sha256.is_none() && claimed.sha512.is_none() {
+        return Err(Refusal::DigestMissing);
+    }
+    Ok(claimed)
 }
 
-/// Compares the claim with the body.
-///
-/// # Errors
-/// [`Refusal::DigestMismatch`].
-pub fn check(claimed: &BodyDigest, actual: &BodyDigest) -> Result<(), Refusal> {
-    if bool::from(claimed.0.ct_eq(&actual.0)) {
-        Ok(())
-    } else {
-        Err(Refusal::DigestMismatch)
-    }
+/// The digest of one algorithm; an error if it is there and has not its length.
+fn named<const N: usize>(fields: &[(&str, Option<Vec<u8>>)], name: &str) -> Result<Option<[u8; N]>, Refusal> {
+    let Some((_, bytes)) = fields.iter().find(|(algorithm, _)| *algorithm == name) else {
+        return Ok(None);
+    };
+    let bytes = bytes.as_deref().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(Some).ok_or(Refusal::DigestMissing)
 }
 
 #[cfg(test)]
@@ -60,34 +141,73 @@ mod tests {
 
     use super::*;
 
-    fn read(value: &'static str) -> Result<BodyDigest, Refusal> {
-        claimed(&HeaderMap::from_iter([(
-            CONTENT_DIGEST,
-            HeaderValue::from_static(value),
-        )]))
+    const BODY: &[u8] = b"{\"hello\": \"world\"}\n";
+    /// RFC 9530 appendix B.1: the representation {"hello": "world"} and a line feed.
+    const SHA_256: &str = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
+    /// RFC 9530 section 5, the same.
+    const SHA_512: &str =
+        "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:";
+
+    fn read(value: &str) -> Result<Claimed, Refusal> {
+        let value = HeaderValue::from_str(value).unwrap();
+        claimed(&HeaderMap::from_iter([(CONTENT_DIGEST, value)]))
     }
 
     #[test]
-    fn rfc_9530_example() {
-        // RFC 9530 appendix B.1: the representation {"hello": "world"} and a line feed.
-        let claim = read("sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:").unwrap();
-        assert_eq!(check(&claim, &BodyDigest::of(b"{\"hello\": \"world\"}\n")), Ok(()));
-        assert_eq!(
-            check(&claim, &BodyDigest::of(b"{\"hello\": \"w0rld\"}\n")),
-            Err(Refusal::DigestMismatch)
-        );
+    fn rfc_9530_examples() {
+        for field in [
+            SHA_256,
+            SHA_512,
+            &format!("{SHA_256}, {SHA_512}"),
+            &format!("md5=:AA==:, {SHA_512};q=1"),
+        ] {
+            let claim = read(field).unwrap();
+            assert_eq!(claim.check(BODY), Ok(()), "{field}");
+            assert_eq!(
+                claim.check(b"{\"hello\": \"w0rld\"}\n"),
+                Err(Refusal::DigestMismatch),
+                "{field}"
+            );
+            let mut hasher = claim.hasher();
+            BODY.chunks(3).for_each(|chunk| hasher.update(chunk));
+            assert_eq!(hasher.finish(), Ok(()), "{field}");
+        }
+    }
+
+    #[test]
+    fn every_digest_must_be_right() {
+        let wrong = SHA_512.replace("YMAa", "YMAb");
+        let claim = read(&format!("{SHA_256}, {wrong}")).unwrap();
+        assert_eq!(claim.check(BODY), Err(Refusal::DigestMismatch));
+        let wrong = SHA_256.replace("RK/0", "RK/1");
+        let claim = read(&format!("{SHA_512}, {wrong}")).unwrap();
+        assert_eq!(claim.check(BODY), Err(Refusal::DigestMismatch));
     }
 
     #[test]
     fn defects() {
-        assert_eq!(read("sha-512=:AA==:"), Err(Refusal::DigestMissing));
-        assert_eq!(
-            read("sha-256=:AA==:"),
-            Err(Refusal::DigestMissing),
-            "one byte is no SHA-256"
-        );
-        assert_eq!(read("sha-256=abc"), Err(Refusal::DigestMissing));
-        assert_eq!(read("sha-256"), Err(Refusal::DigestMissing));
+        let many = (0..20).map(|n| format!("a{n}=:AA==:")).collect::<Vec<_>>().join(", ");
+        for field in [
+            "",
+            "sha-256",
+            "sha-256=abc",
+            "sha-256=\"RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=\"",
+            "sha-256=:AA==:",
+            "sha-512=:AA==:",
+            "md5=:AA==:",
+            "SHA-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
+            &format!("{SHA_256}, {SHA_256}"),
+            &format!("{SHA_256}, sha-512=:AA==:"),
+            &format!("{SHA_256}, sha-512=7"),
+            &format!("{SHA_256}, ("),
+            &format!("{SHA_256}, {many}"),
+        ] {
+            assert_eq!(read(field), Err(Refusal::DigestMissing), "{field}");
+        }
         assert_eq!(claimed(&HeaderMap::new()), Err(Refusal::DigestMissing));
+        let value = HeaderValue::from_static(SHA_256);
+        let mut twice = HeaderMap::from_iter([(CONTENT_DIGEST, value.clone())]);
+        twice.append(CONTENT_DIGEST, value);
+        assert_eq!(claimed(&twice), Err(Refusal::DigestMissing));
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::HeaderName;
 
+use super::components::Components;
 use super::parse::{self, Member};
-use super::{CONTENT_DIGEST, CONTENT_TYPE, REQUIRED, TAG};
+use super::{CONTENT_DIGEST, CONTENT_TYPE, REQUIRED, SignatureBytes, TAG, strict};
 use crate::policy::Freshness;
 use crate::refusal::Refusal;
 use crate::time::WallMillis;
@@ -30,10 +31,10 @@ pub struct Fields<'a> {
 }
 
 /// A signature that claims to be ours and is complete. Nothing is proved yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Presented<'a> {
     /// Names of the covered components, in the client's order.
-    pub components: Vec<Cow<'a, str>>,
+    pub components: Components<'a>,
     /// Seconds since the Unix epoch.
     pub created: i64,
     /// The client's own limit.
@@ -45,9 +46,9 @@ pub struct Presented<'a> {
     /// As sent.
     pub alg: Cow<'a, str>,
     /// The value of `@signature-params`.
-    pub parameters: String,
-    /// The bytes of the signature.
-    pub signature: Vec<u8>,
+    pub parameters: Cow<'a, str>,
+    /// The bytes of the signature; none where they are too many to be one.
+    pub signature: SignatureBytes,
 }
 
 impl<'a> Fields<'a> {
@@ -66,8 +67,31 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// [`Refusal::SignatureMissing`], [`Refusal::SignatureMalformed`] or [`Refusal::SignatureAmbiguous`].
     pub fn present(&self) -> Result<Presented<'_>, Refusal> {
+        match self.present_strict() {
+            Some(presented) => Ok(presented),
+            None => self.present_parsed(),
+        }
+    }
+
+    /// The short way for what is spelled as our own clients do.
+    fn present_strict(&self) -> Option<Presented<'_>> {
+        let member = strict::signature_input(&self.input)?;
+        let signature = strict::signature(&self.signature, member.label)?;
+        Some(Presented {
+            components: member.components,
+            created: member.created,
+            expires: None,
+            nonce: Cow::Borrowed(member.nonce),
+            keyid: Cow::Borrowed(member.keyid),
+            alg: Cow::Borrowed(member.alg),
+            parameters: Cow::Borrowed(member.parameters),
+            signature,
+        })
+    }
+
+    fn present_parsed(&self) -> Result<Presented<'_>, Refusal> {
         let inputs = parse::signature_input(&self.input).ok_or(Refusal::SignatureMalformed)?;
-        let mut signatures = parse::signature(&self.signature).ok_or(Refusal::SignatureMalformed)?;
+        let mut signatures = parse::byte_sequences(&self.signature).ok_or(Refusal::SignatureMalformed)?;
         if inputs.len() > MOST_SIGNATURES || signatures.len() > MOST_SIGNATURES {
             return Err(Refusal::SignatureMalformed);
         }
@@ -122,8 +146,8 @@ fn complete(member: Member<'_>, signature: Option<Vec<u8>>) -> Option<Presented<
         nonce: member.nonce?,
         keyid: member.keyid?,
         alg: member.alg?,
-        parameters: member.serialised,
-        signature: signature?,
+        parameters: Cow::Owned(member.serialised),
+        signature: SignatureBytes::new(&signature?).unwrap_or(SignatureBytes::NONE),
     })
 }
 
@@ -133,10 +157,10 @@ impl Presented<'_> {
     /// # Errors
     /// [`Refusal::SignatureIncomplete`]; [`Refusal::SignatureAmbiguous`] for a component named twice.
     pub fn check_coverage(&self, headers: &HeaderMap, has_body: bool) -> Result<(), Refusal> {
-        if has_double(self.components.iter().map(AsRef::as_ref)) {
+        if self.components.has_double() {
             return Err(Refusal::SignatureAmbiguous);
         }
-        let covers = |name: &str| self.components.iter().any(|component| component == name);
+        let covers = |name: &str| self.components.covers(name);
         let body_covered =
             !has_body || (covers(CONTENT_DIGEST) && (covers(CONTENT_TYPE) || !headers.contains_key(CONTENT_TYPE)));
         if has_body && !headers.contains_key(CONTENT_DIGEST) {
@@ -193,8 +217,9 @@ mod tests {
             components: presented
                 .components
                 .iter()
-                .map(|name| Cow::Owned(name.to_string()))
+                .map(|name| Cow::Owned(name.to_owned()))
                 .collect(),
+            parameters: presented.parameters.into_owned().into(),
             nonce: presented.nonce.into_owned().into(),
             keyid: presented.keyid.into_owned().into(),
             alg: presented.alg.into_owned().into(),
@@ -208,7 +233,10 @@ mod tests {
     fn ours_is_found_among_others() {
         let other = r#"x=("@method");created=1;tag="other""#;
         let presented = present(&headers(&[other, OURS], &["x=:AA==:", "p=:AQI=:"])).unwrap();
-        assert_eq!(presented.components, ["@method", "@authority", "@path", "@query"]);
+        assert_eq!(
+            presented.components.iter().collect::<Vec<_>>(),
+            ["@method", "@authority", "@path", "@query"]
+        );
         assert_eq!((presented.signature.as_slice(), presented.created), (&[1, 2][..], 1));
         assert_eq!(format!("p={}", presented.parameters), OURS);
     }
@@ -302,20 +330,21 @@ mod tests {
             presented.check_coverage(&fields, true),
             Err(Refusal::SignatureIncomplete)
         );
-        let with_digest = Presented {
-            components: [&presented.components[..], &[CONTENT_DIGEST.into()]].concat(),
-            ..presented
+        let with = |more: &[&str]| {
+            let names = presented.components.iter().chain(more.iter().copied());
+            Presented {
+                components: names.map(|name| Cow::Owned(name.to_owned())).collect(),
+                ..presented.clone()
+            }
         };
+        let with_digest = with(&[CONTENT_DIGEST]);
         assert_eq!(with_digest.check_coverage(&fields, true), Ok(()));
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         assert_eq!(
             with_digest.check_coverage(&fields, true),
             Err(Refusal::SignatureIncomplete)
         );
-        let doubled = Presented {
-            components: [&with_digest.components[..], &["@path".into()]].concat(),
-            ..with_digest.clone()
-        };
+        let doubled = with(&[CONTENT_DIGEST, "@path"]);
         assert_eq!(doubled.check_coverage(&fields, true), Err(Refusal::SignatureAmbiguous));
     }
 }

@@ -3,11 +3,16 @@
 //! [`input`] finds and reads the one signature that is ours, [`base`] rebuilds what was signed, [`sign`] makes one.
 //! Nothing here knows sessions, nonce memory or time.
 
+pub mod algorithm;
 pub mod base;
+pub mod components;
 pub mod digest;
 pub mod input;
+pub mod mac;
 mod parse;
 pub mod sign;
+mod strict;
+pub mod verify;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -22,6 +27,40 @@ pub const REQUIRED: [&str; 4] = ["@method", "@authority", "@path", "@query"];
 pub const CONTENT_DIGEST: &str = "content-digest";
 /// Covered as well when the request has a body and this field.
 pub const CONTENT_TYPE: &str = "content-type";
+
+/// The bytes of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignatureBytes {
+    bytes: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl SignatureBytes {
+    /// The longest signature of the profile: two numbers of 32 bytes.
+    pub const LONGEST: usize = 64;
+    /// Matches nothing.
+    pub const NONE: Self = Self {
+        bytes: [0; Self::LONGEST],
+        length: 0,
+    };
+
+    /// Keeps a signature; `None` if it is longer than any of the profile.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let mut kept = [0; Self::LONGEST];
+        kept.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self {
+            bytes: kept,
+            length: bytes.len(),
+        })
+    }
+
+    /// As sent.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
 
 /// Whether the MAC of a signature base is the one presented. Constant-time (RFC 2104; RFC 9421 section 3.3.3).
 #[must_use]

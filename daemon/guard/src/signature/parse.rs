@@ -50,8 +50,8 @@ pub(super) fn signature_input(field: &[u8]) -> Option<Vec<Member<'_>>> {
         .ok()
 }
 
-/// Reads a `Signature` field. `None` if it is no dictionary.
-pub(super) fn signature(field: &[u8]) -> Option<Signatures<'_>> {
+/// Reads a field whose members are byte sequences, like `Signature` or `Content-Digest`. `None` if it is no dictionary.
+pub(super) fn byte_sequences(field: &[u8]) -> Option<Signatures<'_>> {
     sfv::Parser::new(field)
         .parse_dictionary_with_visitor(SignatureMembers::default())
         .ok()

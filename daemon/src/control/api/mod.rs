@@ -18,7 +18,7 @@ pub use incident::{Incident, IncidentList};
 pub use moment::Moment;
 pub use network::{AddressError, parse_address, parse_network};
 pub use problem::{Code, Problem};
-pub use session::{Session, SessionEnded, SessionList, SessionState};
+pub use session::{KeyRotated, Session, SessionEnded, SessionList, SessionState};
 pub use status::{BanCount, CallCount, Interface, Mode, PacketCount, PacketLayer, Status};
 
 /// What every path of this version begins with.

@@ -62,6 +62,10 @@ pub enum Code {
     ReferenceUnknown,
     /// The change is made, but the packet layer did not take it.
     KernelRefused,
+    /// The keys of session ids come from a credential.
+    KeysFixed,
+    /// The new key of session ids could not be stored; the old one stays in use.
+    KeysNotStored,
     /// The daemon's own fault.
     Internal,
     /// A code that this client does not know.

@@ -63,3 +63,12 @@ pub struct SessionEnded {
     /// Connections of it that were closed.
     pub connections_closed: usize,
 }
+
+/// `POST /v1/session-keys`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRotated {
+    /// The number of the new key, as session ids carry it, in hexadecimal.
+    pub key: String,
+    /// Keys that still open sessions, the new one not counted.
+    pub previous: usize,
+}

@@ -87,10 +87,11 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["allow"] if post => allow::add(gate, peer, &question.json()?),
         ["allow"] if delete => allow::delete(gate, peer, &question.needed("network")?),
         ["sessions"] if get => sessions::list(gate),
+        ["session-keys"] if post => sessions::rotate_key(gate, peer),
         ["sessions", id] if delete => sessions::revoke(gate, peer, id),
         ["incidents"] if get => incidents::recent(gate, question.parameter("limit").as_deref()),
         ["incidents", reference] if get => incidents::one(gate, reference),
-        ["status" | "bans" | "allow" | "sessions" | "incidents"]
+        ["status" | "bans" | "allow" | "sessions" | "session-keys" | "incidents"]
         | ["bans", "check"]
         | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
         _ => Err(ControlError::NotFound),

@@ -7,6 +7,7 @@ use portcullis_guard::session::{SessionId, SessionIdError};
 
 use crate::control::api::{AddressError, Code, Problem};
 use crate::gate::KernelError;
+use crate::state::StateError;
 
 /// The cause.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,8 @@ pub(super) enum ControlError {
     Kernel(#[from] KernelError),
     #[error("the packet layer cannot be asked: {0}")]
     KernelSilent(#[from] crate::enforcer::EnforcerError),
+    #[error("{}", first_line(.0))]
+    Keys(#[from] StateError),
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -53,6 +56,11 @@ fn covered(covering: Option<&IpNet>) -> String {
     covering.map_or_else(String::new, |network| {
         format!(" by itself, but {network} is, and covers it")
     })
+}
+
+/// What to do about it is for whoever starts the daemon.
+fn first_line(error: &StateError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 impl ControlError {
@@ -88,6 +96,10 @@ impl ControlError {
             Self::ReferenceUnknown(_) => (Code::ReferenceUnknown, 404, "Unknown reference"),
             Self::Kernel(_) => (Code::KernelRefused, 500, "The packet layer did not take the change"),
             Self::KernelSilent(_) => (Code::KernelRefused, 500, "The packet layer does not answer"),
+            Self::Keys(StateError::FromCredential(_)) => {
+                (Code::KeysFixed, 409, "The keys are not the daemon's to change")
+            }
+            Self::Keys(_) => (Code::KeysNotStored, 500, "The new key could not be stored"),
             Self::Internal(_) => (Code::Internal, 500, "Internal error"),
         }
     }

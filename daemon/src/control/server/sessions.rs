@@ -7,7 +7,7 @@ use super::audit::Peer;
 use super::bans::seconds_left;
 use super::dispatch::Reply;
 use super::error::ControlError;
-use crate::control::api::{Session, SessionEnded, SessionList, SessionState};
+use crate::control::api::{KeyRotated, Session, SessionEnded, SessionList, SessionState};
 use crate::gate::Gate;
 
 pub(super) fn list(gate: &Gate) -> Result<Reply, ControlError> {
@@ -28,6 +28,17 @@ pub(super) fn revoke(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, Control
     Reply::ok(&SessionEnded {
         session: id.to_string(),
         connections_closed,
+    })
+}
+
+/// `POST /v1/session-keys`
+pub(super) fn rotate_key(gate: &Gate, peer: Peer) -> Result<Reply, ControlError> {
+    let rotated = gate.rotate_key().ok_or(ControlError::NotFound)??;
+    let key = format!("{:08x}", rotated.number);
+    peer.did("rotate-key", &key, "");
+    Reply::created(&KeyRotated {
+        key,
+        previous: rotated.previous,
     })
 }
 

@@ -196,7 +196,7 @@ proptest! {
         let mut highest = 0;
         for counter in counters {
             highest = highest.max(counter);
-            let expected = highest - counter < WINDOW && seen.insert(counter);
+            let expected = highest - counter < WIDTH && seen.insert(counter);
             prop_assert_eq!(accept(&mut streams, &format!("abcdefgh.{counter}"), 0).is_ok(), expected);
         }
     }

@@ -1,0 +1,74 @@
+//! The names of covered components: a few, in the client's order.
+
+use std::borrow::Cow;
+
+/// Names that fit without memory of their own; our own clients send six at most.
+const INLINE: usize = 8;
+
+/// Component names, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Components<'a> {
+    inline: [&'a str; INLINE],
+    used: usize,
+    /// All names, where there are too many or some are not borrowed.
+    spilled: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Components<'a> {
+    /// Adds a name; `false` if there is no room.
+    pub(super) fn push(&mut self, name: &'a str) -> bool {
+        let place = self.inline.get_mut(self.used);
+        let fits = place.is_some();
+        if let Some(place) = place {
+            *place = name;
+            self.used += 1;
+        }
+        fits
+    }
+
+    /// The names in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
+        let inline = self.inline.iter().take(self.used).copied();
+        inline.chain(self.spilled.iter().map(AsRef::as_ref))
+    }
+
+    /// Whether a name is among them.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        self.iter().any(|component| component == name)
+    }
+
+    /// Whether one is there twice.
+    #[must_use]
+    pub fn has_double(&self) -> bool {
+        self.iter()
+            .enumerate()
+            .any(|(index, name)| self.iter().take(index).any(|earlier| earlier == name))
+    }
+}
+
+impl<'a> FromIterator<Cow<'a, str>> for Components<'a> {
+    fn from_iter<I: IntoIterator<Item = Cow<'a, str>>>(names: I) -> Self {
+        Self {
+            spilled: names.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_order() {
+        let mut few = Components::default();
+        let names: Vec<String> = (0..INLINE).map(|n| n.to_string()).collect();
+        assert!(names.iter().all(|name| few.push(name)) && !few.push("more"));
+        assert_eq!(few.iter().collect::<Vec<_>>(), names);
+        assert!(few.covers("7") && !few.covers("more") && !few.has_double());
+        let doubled: Components<'_> = ["a", "b", "a"].map(Cow::Borrowed).into_iter().collect();
+        assert!(doubled.has_double());
+        assert_eq!(doubled.iter().collect::<Vec<_>>(), ["a", "b", "a"]);
+    }
+}
