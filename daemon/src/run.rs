@@ -1,12 +1,16 @@
 //! The composition root: puts the parts together, runs them, and takes them down again.
 
 use std::net::SocketAddr;
+
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_guard::blacklist::{self, BanOrder};
 use portcullis_guard::effect::Effect;
 use portcullis_guard::guard::{Guard, Secrets};
@@ -55,6 +59,7 @@ pub fn run(config: Config) -> Result<()> {
     control_runtime.block_on(async {
         tokio::spawn(control::serve(Arc::clone(&gate), control_socket, stopped));
         tokio::spawn(keep_house(Arc::clone(&gate)));
+        follow_interfaces(&gate);
         tokio::spawn(reconcile(Arc::clone(&gate)));
         if let Some(events) = gate.kernel().and_then(Enforcer::take_events) {
             tokio::spawn(report_drops(events));
@@ -110,7 +115,7 @@ fn open_gate(config: Config) -> Result<Gate> {
     let guard = Guard::new(
         config.policy.clone(),
         Secrets { master, run },
-        usize::try_from(config.packet.max_bans)?,
+        usize::try_from(config.packet.max_bans_limit.max(config.packet.max_bans))?,
     );
     let enforcer = attach(&config)?;
     let gate = Gate::new(guard, enforcer, config).with_keys(ring);
@@ -185,7 +190,8 @@ fn attach(config: &Config) -> Result<Option<Enforcer>> {
         rate_limits: rate_limits(packet),
         capacities: Capacities {
             hosts: packet.max_bans,
-            prefixes: packet.max_bans,
+            hosts_limit: packet.max_bans_limit,
+            prefixes: packet.max_bans_limit.max(packet.max_bans),
             ..Capacities::default()
         },
         ..AttachOptions::default()
@@ -296,12 +302,47 @@ async fn keep_house(gate: Arc<Gate>) {
         tracing::trace!(over, "bans ended");
         let gate_of_keys = Arc::clone(&gate);
         let _ = tokio::task::spawn_blocking(move || gate_of_keys.rotate_old_key()).await;
+        // The kernel tells of changes: this is for what it could not tell.
         if let Some(Err(error)) = gate.kernel().map(Enforcer::refresh_interfaces) {
             tracing::error!(%error, "an interface is not guarded");
         }
+        grow(&gate).await;
         if let Some(Err(error)) = gate.kernel().map(Enforcer::sweep_expired) {
             tracing::error!(%error, "the kernel tables cannot be swept");
         }
+    }
+}
+
+/// Off this thread: millions of bans take a while to copy.
+async fn grow(gate: &Arc<Gate>) {
+    let gate = Arc::clone(gate);
+    let grow = move || gate.kernel().map(Enforcer::grow_if_crowded);
+    if let Ok(Some(Err(error))) = tokio::task::spawn_blocking(grow).await {
+        tracing::error!(%error, "the kernel tables cannot grow; bans are refused when they are full");
+    }
+}
+
+/// A thread of its own waits for what the kernel tells of interfaces: one that returns is unguarded until it is
+/// attached to, however busy the others are. It ends with the process.
+fn follow_interfaces(gate: &Arc<Gate>) {
+    let Some(changes) = gate.kernel().and_then(Enforcer::take_interface_changes) else {
+        return;
+    };
+    let gate = Arc::clone(gate);
+    let follow = move || loop {
+        let mut readable = [PollFd::new(changes.as_fd(), PollFlags::POLLIN)];
+        if let Err(error) = poll(&mut readable, PollTimeout::NONE)
+            && error != Errno::EINTR
+        {
+            tracing::error!(%error, "interfaces are looked at every few seconds only");
+            return;
+        }
+        if let Some(Err(error)) = gate.kernel().map(|kernel| kernel.follow_interfaces(&changes)) {
+            tracing::error!(%error, "an interface is not guarded");
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("interfaces".into()).spawn(follow) {
+        tracing::error!(%error, "interfaces are looked at every few seconds only");
     }
 }
 

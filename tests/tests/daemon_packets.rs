@@ -65,6 +65,13 @@ fn configuration(pins: &str) -> String {
     CONFIG.replace("[op]", &format!("pins = \"{pins}\"\n[op]"))
 }
 
+fn connect(server: &Namespace, clients: &Namespace) {
+    veth((server, "pcs"), (clients, "pcc"));
+    server.address("pcs", &format!("{SERVER}/24"));
+    clients.address("pcc", &format!("{SHARED}/24"));
+    clients.address("pcc", &format!("{ALONE}/24"));
+}
+
 impl World {
     fn new() -> Result<Self> {
         Self::with(CONFIG, Pins::new())
@@ -77,10 +84,7 @@ impl World {
 
     fn with(config: &str, pins: Pins) -> Result<Self> {
         let (server, clients) = (Namespace::new("server"), Namespace::new("clients"));
-        veth((&server, "pcs"), (&clients, "pcc"));
-        server.address("pcs", &format!("{SERVER}/24"));
-        clients.address("pcc", &format!("{SHARED}/24"));
-        clients.address("pcc", &format!("{ALONE}/24"));
+        connect(&server, &clients);
         let backend = server.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
         let enter = format!("--net=/run/netns/{}", server.name());
         let wanted = Wanted {
@@ -235,6 +239,64 @@ fn bans_outlive_a_kill_and_come_back_to_the_operator() -> Result<()> {
     daemon.cli(&["ban", "del", ALONE])?;
     ensure!(clients.pings(ALONE, SERVER), "still banned");
     Ok(())
+}
+
+#[test]
+fn an_interface_that_goes_and_comes_back_is_told_of_and_guarded() -> Result<()> {
+    let world = World::pinned()?;
+    world.daemon.cli(&["ban", "add", ALONE, "--for", "1h"])?;
+    world.server.ip("link delete pcs");
+    world.until("the loss of the interface", || {
+        Ok(warnings(&world)?
+            .iter()
+            .any(|warning| warning.contains("pcs is not guarded")))
+    })?;
+    connect(&world.server, &world.clients);
+    world.until("the return of the interface", || Ok(warnings(&world)?.is_empty()))?;
+    ensure!(!world.clients.pings(ALONE, SERVER), "a banned ping was answered");
+    ensure!(world.clients.pings(SHARED, SERVER), "everybody is dropped");
+    let told = world.daemon.logged("an interface came, and is guarded", "interface");
+    ensure!(told == ["pcs"], "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn a_fall_back_to_generic_mode_is_told() -> Result<()> {
+    let config = CONFIG.replace("[\"pcs\"]", "[\"pcs\", \"lo\"]");
+    let world = World::with(&config, Pins::new())?;
+    let told = warnings(&world)?;
+    ensure!(
+        told.len() == 1 && told[0].starts_with("lo fell back to generic XDP"),
+        "{told:?}"
+    );
+    let logged = world.daemon.logged(
+        "no native XDP: fell back to generic, at about half the speed; packet.attach = \"generic\" says that this is meant",
+        "interface",
+    );
+    ensure!(logged == ["lo"], "{logged:?}");
+    Ok(())
+}
+
+#[test]
+fn tables_grow_for_an_operator_who_bans_many() -> Result<()> {
+    let config = CONFIG.replace("[\"pcs\"]", "[\"pcs\"]\nmax_bans = 20\nmax_bans_limit = 60");
+    let world = World::with(&config, Pins::new())?;
+    for number in 0..60 {
+        world
+            .daemon
+            .cli(&["ban", "add", &format!("198.51.100.{number}"), "--for", "1h"])?;
+    }
+    let refused = world.daemon.cli(&["ban", "add", ALONE, "--for", "1h"]);
+    let refused = format!("{:#}", refused.err().context("the limit does not hold")?);
+    ensure!(refused.contains("packet.max_bans_limit"), "{refused}");
+    let status: serde_json::Value = serde_json::from_str(&world.daemon.cli(&["--json", "status"])?)?;
+    ensure!(status["bans"]["in_kernel"] == 60, "{status}");
+    Ok(())
+}
+
+fn warnings(world: &World) -> Result<Vec<String>> {
+    let status: serde_json::Value = serde_json::from_str(&world.daemon.cli(&["--json", "status"])?)?;
+    Ok(serde_json::from_value(status["packet_layer"]["warnings"].clone())?)
 }
 
 /// A connection attempt from a port of our choice.

@@ -26,6 +26,7 @@ const US_V6: &str = "2001:db8::1";
 fn attach(hosts: u32) -> Enforcer {
     attach_with(AttachOptions {
         capacities: Capacities {
+            hosts_limit: 0,
             hosts,
             hosts_v6: 0,
             prefixes: 4096,

@@ -38,6 +38,7 @@ fn options() -> AttachOptions {
         mode: Mode::Enforce,
         event_interval: Duration::ZERO,
         capacities: Capacities {
+            hosts_limit: 0,
             hosts: 16,
             hosts_v6: 0,
             prefixes: 16,

@@ -209,11 +209,8 @@ fn one_ban_holds_on_every_interface() {
     net.server.address("gate2", "10.78.0.1/24");
     net.clients.address("out2", "10.78.0.2/24");
     let enforcer = net.try_attach(AttachMode::Auto, &["gate", "gate2", "gate"]).unwrap();
-    let names: Vec<_> = enforcer
-        .interfaces()
-        .iter()
-        .map(|status| status.name.as_str())
-        .collect();
+    let interfaces = enforcer.interfaces();
+    let names: Vec<_> = interfaces.iter().map(|status| status.name.as_str()).collect();
     assert_eq!(names, ["gate", "gate2"]);
     assert!(net.clients.pings("10.78.0.2", "10.78.0.1"));
     ban(&enforcer, host(ATTACKER_V4));
@@ -231,6 +228,8 @@ fn loopback_has_generic_mode_only_and_auto_finds_it() {
     let enforcer = net.try_attach(AttachMode::Auto, &["lo", "gate"]).unwrap();
     let modes: Vec<_> = enforcer.interfaces().iter().map(|status| status.attach_mode).collect();
     assert_eq!(modes, [AttachMode::Generic, AttachMode::Native]);
+    let fallbacks: Vec<_> = enforcer.interfaces().iter().map(|status| status.fallback).collect();
+    assert_eq!(fallbacks, [true, false]);
 }
 
 #[test]

@@ -28,6 +28,9 @@ fn shown(status: &Status) -> Result<Answer, Failure> {
             "calls",
             &format!("{} admitted, {refused} refused", status.calls.admitted),
         );
+    for warning in status.packet_layer.iter().flat_map(|layer| &layer.warnings) {
+        answer = answer.say(format!("warning: {warning}"));
+    }
     if let Some(warning) = drift(status.bans) {
         answer = answer.say(warning);
     }

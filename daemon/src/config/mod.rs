@@ -8,7 +8,6 @@ mod error;
 mod http;
 mod packet;
 mod policy;
-mod reauth;
 mod route;
 mod rules;
 mod section;

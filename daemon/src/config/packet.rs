@@ -20,8 +20,10 @@ pub struct Packet {
     pub attach: AttachMode,
     /// Destination ports whose packets are never dropped.
     pub exempt_ports: Vec<u16>,
-    /// Bans that fit, in memory and in the kernel.
+    /// Bans that the kernel's tables have room for at the start.
     pub max_bans: u32,
+    /// Bans that fit, in memory and in the kernel, whose tables grow up to this.
+    pub max_bans_limit: u32,
     /// Where the program and its bans stay while no daemon runs.
     pub pins: Option<PathBuf>,
     /// Packets a second that a source may send.
@@ -36,6 +38,8 @@ pub struct Packet {
     pub debug: bool,
 }
 
+/// What the tables are made for.
+const MOST_BANS: u32 = 10_000_000;
 /// More than any network card takes.
 const MOST_PER_SECOND: u64 = 1_000_000_000_000;
 
@@ -52,7 +56,8 @@ pub(super) fn read(section: &Section<'_>) -> Packet {
         interfaces: interfaces.into_iter().flatten().collect(),
         attach: section.read("attach", AttachMode::Auto, word(ATTACH_MODES)),
         exempt_ports: section.list("exempt_ports", || vec![22], integer(1..=u16::MAX)),
-        max_bans: section.read("max_bans", HOSTS_CAPACITY, integer(1..=10_000_000)),
+        max_bans: section.read("max_bans", HOSTS_CAPACITY, integer(1..=MOST_BANS)),
+        max_bans_limit: section.read("max_bans_limit", MOST_BANS, integer(1..=MOST_BANS)),
         pins: section.read("pins", None, absolute_path_or_none),
         packets_per_second: limit(section, "packets_per_second"),
         bytes_per_second: limit(section, "bytes_per_second"),

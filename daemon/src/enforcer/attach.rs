@@ -3,24 +3,24 @@
 use std::{
     error::Error,
     io,
-    path::{Path, PathBuf},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
-    programs::{
-        ProgramError, Xdp, XdpMode,
-        links::{FdLink, PinnedLink},
-        xdp::{XdpLink, XdpLinkId},
-    },
-    util::KernelVersion,
+    programs::{ProgramError, Xdp},
 };
 use nix::net::if_::{if_nameindex, if_nametoindex};
 use portcullis_common::{Geometry, Slot, filter::FINE_AT, maps};
 
 use super::{
-    AttachMode, AttachOptions, EnforcerError, InterfaceStatus, geometry, netlink, object,
+    AttachMode, AttachOptions, EnforcerError, InterfaceStatus,
+    attachment::Guarded,
+    geometry, links,
+    netlink::{self, AttachedXdp},
+    object,
     pins::{self, Pins},
     privilege, sys,
 };
@@ -30,14 +30,18 @@ const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 const LOG_OFF: u8 = 0;
 const LOG_DEBUG: u8 = 4;
 
-const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 15, 0);
+/// What libxdp calls the program through which several share an interface.
+const DISPATCHER: &str = "xdp_dispatcher";
 
 /// Creates the maps and has the program verified.
 ///
-/// With `pinned`, the maps that are pinned there are taken, and the others are pinned there.
-pub(super) fn load(options: &AttachOptions, geometry: &Geometry, pinned: Option<&Path>) -> Result<Ebpf, EnforcerError> {
+/// With a directory of a bpffs, the maps of those names that it has are taken, and the others are named there.
+pub(super) fn load(
+    options: &AttachOptions,
+    geometry: &Geometry,
+    pinned: Option<(&Path, &[&'static str])>,
+) -> Result<Ebpf, EnforcerError> {
     let object = object::bytes()?;
-    check_kernel()?;
     let level = if options.debug { LOG_DEBUG } else { LOG_OFF };
     let capacities = options.capacities;
     let constants = sys::bytes(geometry);
@@ -45,8 +49,8 @@ pub(super) fn load(options: &AttachOptions, geometry: &Geometry, pinned: Option<
     let rate_limits = u32::from(options.rate_limits.is_some());
     let shuffle = u32::from(options.shuffle);
     let mut loader = EbpfLoader::new();
-    if let Some(path) = pinned {
-        for name in pins::MAPS {
+    if let Some((path, named)) = pinned {
+        for name in named {
             loader.map_pin_path(name, path.join(name));
         }
     }
@@ -68,175 +72,115 @@ pub(super) fn load(options: &AttachOptions, geometry: &Geometry, pinned: Option<
         .map_max_entries(maps::FLOWS, capacities.flows.max(1))
         .load(object)
         .map_err(load_error)?;
+    for _ in 0..INTERRUPTED {
+        match xdp(&mut program)?.load() {
+            Err(ProgramError::LoadError { io_error, .. }) if io_error.raw_os_error() == Some(libc::EAGAIN) => {}
+            outcome => return outcome.map(|()| program).map_err(program_error),
+        }
+    }
     xdp(&mut program)?.load().map_err(program_error)?;
     Ok(program)
 }
 
-/// Attaches to every interface. When one refuses, the others are detached again, but for those
-/// that an earlier process had attached.
-pub(super) fn attach_all(
-    program: &mut Ebpf,
-    options: &AttachOptions,
-    pins: Option<&Pins>,
-) -> Result<Vec<InterfaceStatus>, EnforcerError> {
-    let xdp = xdp(program)?;
-    let mut attached: Vec<InterfaceStatus> = Vec::new();
-    let mut made = Vec::new();
-    for name in &options.interfaces {
-        let outcome = index_of(name).and_then(|index| {
-            if attached.iter().any(|other| other.index == index) {
-                return Ok(None);
-            }
-            made.extend(attach_one(xdp, name, index, options.attach_mode, pins)?);
-            let attach_mode = mode_in_use(name, index)?;
-            let name = name.clone();
-            Ok(Some(InterfaceStatus {
-                name,
-                index,
-                attach_mode,
-            }))
-        });
-        match outcome {
-            Ok(status) => attached.extend(status),
-            Err(error) => {
-                for path in made {
-                    pins::remove_file(&path)?;
-                }
-                return Err(error);
-            }
-        }
-    }
-    Ok(attached)
-}
+/// A signal interrupts the verifier; on a busy machine, where it takes seconds, more than once.
+const INTERRUPTED: u32 = 10;
 
-/// Attaches again where an interface went and came back, which has another index then; tells
-/// where the program is now.
-pub(super) fn attach_again(
-    program: &mut Ebpf,
-    options: &AttachOptions,
-    pins: Option<&Pins>,
-    before: &[InterfaceStatus],
-) -> Result<Vec<InterfaceStatus>, EnforcerError> {
-    let xdp = xdp(program)?;
-    let mut attached: Vec<InterfaceStatus> = Vec::new();
-    for name in &options.interfaces {
-        let known = before.iter().find(|status| status.name == *name);
-        let now = if_nametoindex(name.as_str()).ok();
-        let renamed = known.filter(|status| now.is_none() && netlink::xdp_of(status.index).is_ok());
-        let status = match (now, known) {
-            (Some(index), Some(status)) if status.index == index && is_ours(xdp, index) => status.clone(),
-            (Some(index), _) => {
-                if let Some(pins) = pins {
-                    pins::remove_file(&pins.link(index))?;
-                }
-                attach_one(xdp, name, index, options.attach_mode, pins)?;
-                let attach_mode = mode_in_use(name, index)?;
-                tracing::info!(interface = name, mode = %attach_mode, "attached again");
-                InterfaceStatus {
-                    name: name.clone(),
-                    index,
-                    attach_mode,
-                }
-            }
-            (None, _) => match renamed {
-                Some(status) => status.clone(),
-                None => continue,
-            },
-        };
-        if attached.iter().all(|other| other.index != status.index) {
-            attached.push(status);
-        }
-    }
-    Ok(attached)
-}
-
-/// The id of a loaded program.
-fn program_id(xdp: &Xdp) -> Option<u32> {
-    xdp.info().ok().map(|info| info.id())
-}
-
-fn is_ours(xdp: &Xdp, index: u32) -> bool {
-    let attached = netlink::xdp_of(index).ok().flatten();
-    attached.is_some_and(|attached| Some(attached.program_id) == program_id(xdp))
-}
-
-/// Puts the program in the place of that of an earlier process, between two packets.
-fn take_over(xdp: &mut Xdp, index: u32, path: &Path) -> Result<bool, EnforcerError> {
-    let swapped = PinnedLink::from_pin(path)
-        .ok()
-        .and_then(|link| XdpLink::try_from(FdLink::from(link)).ok())
-        .is_some_and(|link| xdp.attach_to_link(link).is_ok());
-    if swapped && is_ours(xdp, index) {
-        return Ok(true);
-    }
-    // Of an interface that is gone, maybe one that had the same index.
-    pins::remove_file(path)?;
-    Ok(false)
-}
-
-/// Returns the pin that was made.
-fn attach_one(
-    xdp: &mut Xdp,
+/// Puts the program on an interface, in the place of that of an earlier process if there is one.
+pub(super) fn attach_one(
+    program: BorrowedFd<'_>,
     name: &str,
     index: u32,
     mode: AttachMode,
     pins: Option<&Pins>,
-) -> Result<Option<PathBuf>, EnforcerError> {
+) -> Result<Guarded, EnforcerError> {
     let path = pins.map(|pins| pins.link(index));
-    if let Some(path) = &path
-        && path.exists()
-        && take_over(xdp, index, path)?
-    {
-        return Ok(None);
+    if let Some(link) = path.as_deref().and_then(|path| take_over(program, index, path)) {
+        return guarded(name, index, mode, link, true);
+    }
+    if let Some(path) = &path {
+        // Of an interface that is gone, maybe one that had the same index.
+        pins::remove_file(path)?;
     }
     // The kernel would refuse later anyway, but not tell whose program it is.
-    if let Some(other) = netlink::xdp_of(index).map_err(|error| attach_failed(name, &error))? {
-        return Err(EnforcerError::OtherProgram {
-            interface: name.to_owned(),
-            program: other.describe(),
-        });
+    let now = netlink::interface(index).map_err(|error| attach_failed(name, &error))?;
+    if let Some(other) = now.xdp {
+        return Err(other_program(name, index, other));
     }
-    let link = attach_in_mode(xdp, name, index, mode)?;
+    let link = attach_in_mode(program, name, index, mode)?;
     if let Some(path) = &path {
-        let link = xdp.take_link(link).map_err(|error| attach_failed(name, &error))?;
-        let link = FdLink::try_from(link).map_err(|error| attach_failed(name, &error))?;
-        link.pin(path).map_err(|error| attach_failed(name, &error))?;
+        links::pin(link.as_fd(), path).map_err(|error| attach_failed(name, &error))?;
     }
-    Ok(path)
+    guarded(name, index, mode, link, false)
 }
 
-fn attach_in_mode(xdp: &mut Xdp, name: &str, index: u32, mode: AttachMode) -> Result<XdpLinkId, EnforcerError> {
-    let generic = |xdp: &mut Xdp| xdp.attach_to_if_index(index, XdpMode::Skb);
-    let native = |xdp: &mut Xdp| xdp.attach_to_if_index(index, XdpMode::Driver);
+/// Puts the program in the place of that of an earlier process, between two packets.
+fn take_over(program: BorrowedFd<'_>, index: u32, path: &Path) -> Option<OwnedFd> {
+    let link = links::open(path).ok()?;
+    let info = links::info(link.as_fd()).ok()??;
+    (info.interface == index && links::update(link.as_fd(), program).is_ok()).then_some(link)
+}
+
+fn guarded(name: &str, index: u32, wanted: AttachMode, link: OwnedFd, adopted: bool) -> Result<Guarded, EnforcerError> {
+    let now = netlink::interface(index).map_err(|error| attach_failed(name, &error))?;
+    let attached = now.xdp.ok_or_else(|| EnforcerError::Attach {
+        interface: name.to_owned(),
+        reason: "the kernel reports no program after attaching one".to_owned(),
+    })?;
+    let status = InterfaceStatus {
+        name: now.name,
+        index,
+        attach_mode: attached.mode,
+        fallback: wanted == AttachMode::Auto && attached.mode == AttachMode::Generic,
+        up: now.up,
+    };
+    Ok(Guarded { status, link, adopted })
+}
+
+fn attach_in_mode(program: BorrowedFd<'_>, name: &str, index: u32, mode: AttachMode) -> Result<OwnedFd, EnforcerError> {
+    let generic = || {
+        let link = links::create(program, index, AttachMode::Generic);
+        link.map_err(|error| attach_failed(name, &error))
+    };
+    let native = || links::create(program, index, AttachMode::Native);
     match mode {
-        AttachMode::Generic => generic(xdp).map_err(|error| attach_failed(name, &error)),
-        AttachMode::Native => native(xdp).map_err(|error| native_failed(name, &error)),
-        AttachMode::Auto => match native(xdp) {
-            Ok(link) => Ok(link),
-            Err(error) => {
-                tracing::info!(
-                    interface = name,
-                    reason = chain(&error),
-                    "no native XDP, falling back to generic"
-                );
-                generic(xdp).map_err(|error| attach_failed(name, &error))
-            }
-        },
-    }
-}
-
-fn mode_in_use(name: &str, index: u32) -> Result<AttachMode, EnforcerError> {
-    match netlink::xdp_of(index) {
-        Ok(Some(attached)) => Ok(attached.mode),
-        Ok(None) => Err(EnforcerError::Attach {
-            interface: name.to_owned(),
-            reason: "the kernel reports no program after attaching one".to_owned(),
+        AttachMode::Generic => generic(),
+        AttachMode::Native => native().map_err(|error| native_failed(name, error)),
+        AttachMode::Auto => native().or_else(|reason| {
+            tracing::warn!(
+                interface = name,
+                %reason,
+                "no native XDP: fell back to generic, at about half the speed; packet.attach = \"generic\" says that this is meant"
+            );
+            generic()
         }),
-        Err(error) => Err(attach_failed(name, &error)),
     }
 }
 
-fn index_of(name: &str) -> Result<u32, EnforcerError> {
+fn other_program(interface: &str, index: u32, other: AttachedXdp) -> EnforcerError {
+    let found = other.describe();
+    let interface = interface.to_owned();
+    if found.name == DISPATCHER {
+        return EnforcerError::Dispatcher {
+            interface,
+            program: found.text,
+        };
+    }
+    let off = match other.mode {
+        AttachMode::Generic => "xdpgeneric off",
+        AttachMode::Native | AttachMode::Auto => "xdp off",
+    };
+    let remedy = match links::of_interface(index) {
+        Some(link) => format!("bpftool link detach id {link}"),
+        None => format!("ip link set dev {interface} {off}"),
+    };
+    EnforcerError::OtherProgram {
+        interface,
+        program: found.text,
+        remedy,
+    }
+}
+
+pub(super) fn index_of(name: &str) -> Result<u32, EnforcerError> {
     if_nametoindex(name).map_err(|_| EnforcerError::NoSuchInterface {
         name: name.to_owned(),
         available: interface_names(),
@@ -261,16 +205,6 @@ fn xdp(program: &mut Ebpf) -> Result<&mut Xdp, EnforcerError> {
         .ok_or_else(|| EnforcerError::BadObject {
             reason: format!("it has no XDP program {}", maps::PROGRAM),
         })
-}
-
-fn check_kernel() -> Result<(), EnforcerError> {
-    match KernelVersion::current() {
-        Ok(found) if found < OLDEST_KERNEL => Err(EnforcerError::KernelTooOld {
-            found: found.to_string(),
-        }),
-        // A version that we cannot read is no reason to refuse: loading will tell.
-        Ok(_) | Err(_) => Ok(()),
-    }
 }
 
 fn load_error(error: EbpfError) -> EnforcerError {
@@ -311,34 +245,21 @@ fn program_error(error: ProgramError) -> EnforcerError {
     }
 }
 
-fn native_failed(name: &str, error: &ProgramError) -> EnforcerError {
-    match os_error(error) {
-        Some(source) if source.raw_os_error() != Some(libc::EPERM) => EnforcerError::NativeUnsupported {
-            interface: name.to_owned(),
-            source,
-        },
-        Some(_) | None => attach_failed(name, error),
+fn native_failed(name: &str, source: io::Error) -> EnforcerError {
+    if source.raw_os_error() == Some(libc::EPERM) {
+        return attach_failed(name, &source);
     }
-}
-
-fn attach_failed(name: &str, error: &(dyn Error + 'static)) -> EnforcerError {
-    let explained = os_error(error).and_then(|source| privilege::explain(&source));
-    explained.unwrap_or_else(|| EnforcerError::Attach {
+    EnforcerError::NativeUnsupported {
         interface: name.to_owned(),
-        reason: chain(error),
-    })
+        source,
+    }
 }
 
-/// The first error of the system in a chain of causes.
-fn os_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        if let Some(code) = current.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            return Some(io::Error::from_raw_os_error(code));
-        }
-        cause = current.source();
-    }
-    None
+pub(super) fn attach_failed(name: &str, error: &io::Error) -> EnforcerError {
+    privilege::explain(error).unwrap_or_else(|| EnforcerError::Attach {
+        interface: name.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// An error with its causes, on one line.

@@ -34,10 +34,17 @@ pub enum EnforcerError {
     },
 
     /// The kernel lacks what the program needs.
-    #[error("kernel {found} is too old for the packet program; it needs 5.15 or later")]
-    KernelTooOld {
+    #[error(
+        "kernel {found} lacks {feature}, which the packet program needs; Linux {since} or later has it, unless it was \
+         built without"
+    )]
+    FeatureMissing {
         /// The running kernel.
         found: String,
+        /// What is missing.
+        feature: &'static str,
+        /// The version that brought it.
+        since: &'static str,
     },
 
     /// The process lacks capabilities.
@@ -60,10 +67,31 @@ pub enum EnforcerError {
         level: String,
     },
 
+    /// The process runs in a user namespace, whose root is not the machine's.
+    #[error(
+        "the kernel refuses to load the packet program ({source}): this process has its capabilities in a user \
+         namespace only; start it outside of the container, or without user namespaces (systemd: PrivateUsers=no)"
+    )]
+    UserNamespace {
+        /// What the kernel said.
+        source: io::Error,
+    },
+
+    /// A seccomp filter is in place.
+    #[error(
+        "the kernel refuses to load the packet program ({source}) although the capabilities are there: a seccomp \
+         filter is in place, which must allow bpf(2) (systemd: SystemCallFilter=bpf after all others; containers: \
+         a profile with bpf)"
+    )]
+    Filtered {
+        /// What the kernel said.
+        source: io::Error,
+    },
+
     /// Something else than capabilities forbids it.
     #[error(
-        "the kernel refuses to load the packet program although the capabilities are there \
-         ({source}); is this a container, or does a seccomp filter forbid bpf(2)?"
+        "the kernel refuses to load the packet program ({source}) although the capabilities are there, and neither \
+         lockdown nor seccomp is in the way: look for a denial of SELinux or AppArmor in the kernel's log"
     )]
     Forbidden {
         /// What the kernel said.
@@ -93,6 +121,41 @@ pub enum EnforcerError {
         available: String,
     },
 
+    /// The kernel has no bpffs.
+    #[error(
+        "cannot keep anything at {}: this kernel has no bpffs (CONFIG_BPF_SYSCALL); set packet.pins = \"\" to let bans \
+         end with the daemon",
+        path.display()
+    )]
+    NoBpffs {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The directory is on no bpffs, and we may not mount one.
+    #[error(
+        "{} is not on a bpffs, and mounting one takes CAP_SYS_ADMIN, which this process lacks; mount it before \
+         (`mount -t bpf bpf {}`), or set packet.pins to a directory on one",
+        path.display(), path.display()
+    )]
+    MayNotMount {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The directory cannot be written to.
+    #[error(
+        "cannot write to {} ({source}); it must belong to the user that the daemon runs as, and be writable for it \
+         (systemd: ReadWritePaths, and no ProtectKernelTunables over /sys/fs/bpf)",
+        path.display()
+    )]
+    PinsReadOnly {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+
     /// The place for what outlives the process cannot be used.
     #[error("failed to {action} {}: {source}; it must be a bpffs, or a place where one may be mounted", path.display())]
     Pins {
@@ -113,14 +176,28 @@ pub enum EnforcerError {
 
     /// The interface has another XDP program.
     #[error(
-        "another XDP program is attached to {interface}: {program}; detach it \
-         (`ip link set dev {interface} xdp off`, or stop the service that owns it), \
-         or leave this interface out"
+        "another XDP program is attached to {interface}: {program}; stop the service that owns it, detach it \
+         (`{remedy}`), or leave this interface out"
     )]
     OtherProgram {
         /// Which interface.
         interface: String,
-        /// Name and id of the program.
+        /// Name, id and mode of the program.
+        program: String,
+        /// The command that detaches it.
+        remedy: String,
+    },
+
+    /// The interface is shared through libxdp, which this program does not join.
+    #[error(
+        "{interface} is shared through libxdp: {program}; portcullis does not join its dispatcher, which cannot be \
+         replaced by one step on an upgrade. See what is in it (`xdp-loader status {interface}`), and unload it \
+         (`xdp-loader unload {interface} --all`), or leave this interface out"
+    )]
+    Dispatcher {
+        /// Which interface.
+        interface: String,
+        /// Name, id and mode of the dispatcher.
         program: String,
     },
 
@@ -152,6 +229,34 @@ pub enum EnforcerError {
         table: &'static str,
         /// How many entries it takes.
         capacity: u32,
+    },
+
+    /// There is no room for larger tables. The earlier ones stay, with every ban.
+    #[error(
+        "the tables cannot grow from {from} to {to} bans: {reason}; free memory, or set packet.max_bans_limit to what \
+         this machine can hold"
+    )]
+    NoMemoryToGrow {
+        /// What they hold.
+        from: u32,
+        /// What they should hold.
+        to: u32,
+        /// What is missing.
+        reason: String,
+    },
+
+    /// The process may no longer make tables. The earlier ones stay, with every ban.
+    #[error(
+        "the tables cannot grow from {from} to {to} bans while the daemon runs: {reason}. Set packet.max_bans to what is \
+         needed, and restart"
+    )]
+    MayNotGrow {
+        /// What they hold.
+        from: u32,
+        /// What they should hold.
+        to: u32,
+        /// What is missing.
+        reason: String,
     },
 
     /// The target is in the never-ban set.

@@ -33,6 +33,36 @@ pub(super) fn of(capacities: &Capacities) -> Geometry {
     }
 }
 
+/// Tables for that many bans, but none smaller than those found, and under their seed: nothing that was banned is ever
+/// without room, and hits are counted on.
+pub(super) fn not_below(capacities: &Capacities, found: &Geometry) -> (Geometry, Capacities) {
+    let wanted = of(capacities);
+    let mut capacities = *capacities;
+    if found.v4_lines > wanted.v4_lines {
+        capacities.hosts = found.v4_lines.saturating_mul(LOAD);
+    }
+    if found.v6_lines > of(&capacities).v6_lines {
+        capacities.hosts_v6 = found.v6_lines.saturating_mul(LOAD);
+    }
+    let geometry = Geometry {
+        seed: found.seed,
+        ..of(&capacities)
+    };
+    (geometry, capacities)
+}
+
+/// How many bytes the tables take that depend on the number of hosts.
+pub(super) fn bytes(geometry: &Geometry, capacities: &Capacities) -> u64 {
+    const LINE: u64 = 64;
+    const KEYS: u64 = 16 * Slot::PER_LINE as u64;
+    /// An element of a hash, and its bucket.
+    const OVERFLOWED: u64 = 100;
+    u64::from(geometry.filter_words) * 8
+        + u64::from(geometry.v4_lines) * LINE
+        + u64::from(geometry.v6_lines) * (LINE + KEYS)
+        + u64::from(overflow_capacity(capacities.hosts)) * OVERFLOWED
+}
+
 /// How many hosts may find their line full.
 pub(super) fn overflow_capacity(hosts: u32) -> u32 {
     (hosts / 64).max(1024)
@@ -46,6 +76,21 @@ fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_that_were_found_are_never_made_smaller() {
+        let hosts = |hosts| Capacities {
+            hosts,
+            ..Capacities::default()
+        };
+        let found = of(&hosts(50_000));
+        let (geometry, capacities) = not_below(&hosts(1_000), &found);
+        assert_eq!(geometry, found);
+        assert!(capacities.hosts >= 50_000, "{capacities:?}");
+        let (larger, capacities) = not_below(&hosts(1_000_000), &found);
+        assert_eq!((larger.seed, capacities.hosts), (found.seed, 1_000_000));
+        assert!(larger.v4_lines > found.v4_lines);
+    }
 
     #[test]
     fn sizes_are_powers_of_two_and_fit_ten_million() {

@@ -47,6 +47,11 @@ impl HitCells {
         }
     }
 
+    /// Whether these are as many cells.
+    pub(super) const fn are_as_many(&self, other: &Self) -> bool {
+        self.cells == other.cells
+    }
+
     /// What the hits of a ban are counted under; 0 if they are not.
     pub(super) fn id(&self, key: &Key) -> u64 {
         match key {
@@ -73,6 +78,20 @@ impl HitCells {
             bytes: read(bytes),
             last_since_boot: Duration::from_nanos(read(last)),
         })
+    }
+
+    /// Copies what was counted in cells of another number; of two bans that meet in one, the later one stays.
+    pub(super) fn take_over(&self, earlier: &Self) {
+        let words = self.words.get();
+        for cell in earlier.words.get().chunks_exact(CELL_WORDS) {
+            let id = cell[0].load(Ordering::Relaxed);
+            let start = HitCell::index(id, self.cells) as usize * CELL_WORDS;
+            if let (true, Some(place)) = (id != 0, words.get(start..start + CELL_WORDS)) {
+                for (word, earlier) in place.iter().zip(cell) {
+                    word.store(earlier.load(Ordering::Relaxed), Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// Starts from nothing: another ban of the same target.

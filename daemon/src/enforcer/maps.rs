@@ -40,6 +40,8 @@ pub(super) struct Maps {
     hits: HitCells,
     /// Bits of the filter that may stand for nothing any more.
     stale: u32,
+    /// What was changed since larger tables began to be filled.
+    touched: Option<Vec<Key>>,
     /// No ban of the table ends before this.
     first_expiry: [u64; BanTable::ALL.len()],
 }
@@ -80,6 +82,7 @@ impl Maps {
                 geometry,
             ),
             stale: 0,
+            touched: None,
             first_expiry: [0; BanTable::ALL.len()],
         })
     }
@@ -107,6 +110,7 @@ impl Maps {
         }
         let first = &mut self.first_expiry[key.table() as usize];
         *first = (*first).min(expires_boot_ns);
+        self.touched.iter_mut().for_each(|touched| touched.push(*key));
         Ok(())
     }
 
@@ -132,6 +136,7 @@ impl Maps {
         if removed {
             self.stale += 1;
             self.hits.forget(key);
+            self.touched.iter_mut().for_each(|touched| touched.push(*key));
         }
         Ok(removed)
     }
@@ -249,13 +254,65 @@ impl Maps {
         }
         let mut bans = Vec::new();
         earlier.walk(|key, entry| bans.push((key, entry)))?;
-        for (key, entry) in bans {
-            if let (Some(origin), Some(_)) = (
-                Origin::from_number(entry.origin),
-                clock::holding(entry.expires_boot_ns, entry.origin),
-            ) {
+        self.put_all(bans)?;
+        self.hits.take_over(&earlier.hits);
+        Ok(())
+    }
+
+    /// Writes entries of other tables, but for those that have ended.
+    pub(super) fn put_all(&mut self, entries: Vec<(Key, Entry)>) -> Result<(), EnforcerError> {
+        let now = clock::boot_ns();
+        for (key, entry) in entries {
+            if let (Some(origin), true) = (Origin::from_number(entry.origin), entry.expires_boot_ns > now) {
                 self.insert(&key, entry.expires_boot_ns, origin)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Remembers from now on which entries change.
+    pub(super) fn follow_changes(&mut self) {
+        self.touched = Some(Vec::new());
+    }
+
+    /// What changed since, and no longer remembers.
+    pub(super) fn changes(&mut self) -> Vec<Key> {
+        self.touched.take().unwrap_or_default()
+    }
+
+    /// The hosts of some lines, of [`lines`](Self::lines) that there are.
+    pub(super) fn hosts_in(&self, lines: std::ops::Range<u32>) -> Vec<(Key, Entry)> {
+        let mut found = Vec::new();
+        self.hosts.walk_lines(lines, |key, slot| found.push((key, slot.into())));
+        found
+    }
+
+    pub(super) const fn lines(&self) -> u32 {
+        self.hosts.lines()
+    }
+
+    /// The hosts that found their line full.
+    pub(super) fn overflowed_hosts(&self) -> Result<Vec<(Key, Entry)>, EnforcerError> {
+        let mut found = Vec::new();
+        self.hosts.walk_overflow(|key, slot| found.push((key, slot.into())))?;
+        Ok(found)
+    }
+
+    /// Brings tables that were filled from `earlier` to its state: prefixes, flows and the never-ban set are the same
+    /// maps, hits are too unless they have another number of cells.
+    pub(super) fn catch_up(&mut self, earlier: &Self, changed: &[Key]) -> Result<(), EnforcerError> {
+        for key in changed {
+            match earlier.entry(key)? {
+                Some(entry) => self.put_all(vec![(*key, entry)])?,
+                None => {
+                    self.remove(key)?;
+                }
+            }
+        }
+        self.exempt.clone_from(&earlier.exempt);
+        self.exempt.iter().for_each(|prefix| self.filter.add_never_ban(prefix));
+        if !self.hits.are_as_many(&earlier.hits) {
+            self.hits.take_over(&earlier.hits);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod attachment;
+mod bpffs;
 mod clock;
 mod counters;
 mod debug_log;
@@ -12,8 +13,11 @@ mod error;
 mod events;
 mod filter;
 mod geometry;
+mod growth;
 mod hits;
 mod hosts;
+mod legacy;
+mod links;
 mod mapped;
 mod maps;
 mod netlink;
@@ -21,8 +25,10 @@ mod object;
 mod options;
 mod pins;
 mod privilege;
+mod probe;
 mod reconcile;
 mod settings;
+mod start;
 mod sys;
 mod table;
 mod target;
@@ -40,9 +46,9 @@ pub use portcullis_common::{Origin, Reason};
 use self::{
     attachment::Attachment,
     maps::{CounterTable, Maps},
-    pins::{Found, Pins},
+    netlink::Change,
+    pins::Pins,
     settings::Settings,
-    table::Source,
     target::Key,
 };
 pub use self::{
@@ -50,7 +56,9 @@ pub use self::{
     counters::{Count, Counters},
     error::EnforcerError,
     events::{DropReport, Events},
+    growth::Growth,
     hits::Hits,
+    netlink::InterfaceChanges,
     object::{bytes as object_bytes, is_embedded},
     options::{AttachMode, AttachOptions, Capacities, Mode, Rate, RateLimits},
     reconcile::{Intended, Reconciled},
@@ -66,8 +74,9 @@ pub struct Enforcer {
     tables: Mutex<Tables>,
     counters: CounterTable,
     events: Mutex<Option<Events>>,
+    interface_changes: Mutex<Option<InterfaceChanges>>,
     attachment: Mutex<Attachment>,
-    interfaces: Vec<InterfaceStatus>,
+    growth: Mutex<Growth>,
     options: AttachOptions,
     pins: Option<Pins>,
 }
@@ -76,6 +85,7 @@ pub struct Enforcer {
 struct Tables {
     maps: Maps,
     settings: Settings,
+    capacities: Capacities,
 }
 
 /// What the kernel knows about a ban.
@@ -113,50 +123,9 @@ impl Enforcer {
     /// Loads the program and attaches it to every interface of `options`, or to none of them if
     /// one refuses. No interface at all is fine: tests and benches run frames without a network.
     pub fn attach(options: &AttachOptions) -> Result<Self, EnforcerError> {
-        let pins = options.pins.as_deref().map(Pins::open).transpose()?;
-        let found = pins.as_ref().map_or(Ok(Found::Nothing), |pins| pins.find(options))?;
-        let (geometry, earlier) = match found {
-            Found::Same(geometry) => (geometry, None),
-            Found::Nothing => (geometry::of(&options.capacities), None),
-            Found::Resized(earlier) => (geometry::of(&options.capacities), Some(earlier)),
-        };
-        let directory = pins.as_ref().map(|pins| match earlier {
-            Some(_) => pins.next_maps(),
-            None => pins.maps(),
-        });
-        if let (Some(pins), Some(directory)) = (&pins, &directory) {
-            pins.create(directory)?;
-        }
-        let mut program = attach::load(options, &geometry, directory.as_deref())?;
-        let source = Source::Program(&program);
-        let mut maps = Maps::open(&source, &geometry, &options.capacities)?;
-        if let (Some(pins), Some(earlier)) = (&pins, &earlier) {
-            maps.take_over(&Maps::open(&Source::Pins(&pins.maps()), earlier, &options.capacities)?)?;
-        }
-        maps.rebuild_filter()?;
-        let settings = Settings::open(&source, options, &geometry)?;
-        let counters = CounterTable::open(&source)?;
-        let events = Events::open(&mut program)?;
-        if options.debug {
-            debug_log::follow(&mut program)?;
-        }
-        let interfaces = attach::attach_all(&mut program, options, pins.as_ref())?;
-        if let Some(pins) = &pins {
-            if earlier.is_some() {
-                pins.promote_next()?;
-            }
-            let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
-            pins.tidy(&indices)?;
-        }
-        Ok(Self {
-            tables: Mutex::new(Tables { maps, settings }),
-            counters,
-            events: Mutex::new(Some(events)),
-            attachment: Mutex::new(Attachment::new(program, interfaces.clone())),
-            interfaces,
-            options: options.clone(),
-            pins,
-        })
+        object::bytes()?;
+        probe::check()?;
+        start::attach(options)
     }
 
     /// Detaches the program everywhere and leaves nothing behind, pinned or not.
@@ -170,12 +139,43 @@ impl Enforcer {
         Pins::open(pins)?.remove()
     }
 
-    /// Attaches the program again where an interface was removed and came back under its name.
-    /// Returns where it is attached now. Cheap: call it every second, or when the kernel tells.
+    /// Looks at all interfaces: attaches where one came (back) under its name, and forgets those that went.
+    ///
+    /// Returns where the program is attached now.
+    ///
+    /// # Errors
+    /// The first interface that refused. The others are guarded all the same.
     pub fn refresh_interfaces(&self) -> Result<Vec<InterfaceStatus>, EnforcerError> {
         let mut attachment = lock(&self.attachment);
         attachment.refresh(&self.options, self.pins.as_ref())?;
-        Ok(attachment.interfaces().to_vec())
+        Ok(attachment.interfaces())
+    }
+
+    /// The source of changes of interfaces; `None` from the second call on. They are those of the network namespace
+    /// that the program was attached in.
+    pub fn take_interface_changes(&self) -> Option<InterfaceChanges> {
+        lock(&self.interface_changes).take()
+    }
+
+    /// Does what [`refresh_interfaces`](Self::refresh_interfaces) does if one of the changes concerns us, or some were
+    /// lost; tells whether it did. Call it when `changes` is readable.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn follow_interfaces(&self, changes: &InterfaceChanges) -> Result<bool, EnforcerError> {
+        let read = changes.read().map_err(|error| EnforcerError::Attach {
+            interface: "(all)".to_owned(),
+            reason: format!("changes of interfaces cannot be read: {error}"),
+        })?;
+        let mut attachment = lock(&self.attachment);
+        let concerned = read.iter().any(|change| match change {
+            Change::Of(interface) => attachment.concerns(interface.index, &interface.name, &self.options),
+            Change::Lost => true,
+        });
+        if concerned {
+            attachment.refresh(&self.options, self.pins.as_ref())?;
+        }
+        Ok(concerned)
     }
 
     /// Compares what the kernel holds with what it should hold, and repairs it.
@@ -191,8 +191,19 @@ impl Enforcer {
     }
 
     /// Bans `target` for `ttl` from now, whatever was left of an earlier ban of it.
+    ///
+    /// A full table grows first if it may; then this waits for it.
     pub fn ban(&self, target: Target, ttl: Duration, origin: Origin) -> Result<(), EnforcerError> {
-        self.tables().ban(&Key::try_from(target)?, clock::expiry(ttl), origin)
+        let (key, expires) = (Key::try_from(target)?, clock::expiry(ttl));
+        let mut outcome = self.tables().ban(&key, expires, origin);
+        // Others may take the room that was made.
+        for _ in 0..ATTEMPTS {
+            if !matches!(outcome, Err(EnforcerError::MapFull { .. })) || !self.make_room(1) {
+                break;
+            }
+            outcome = self.tables().ban(&key, expires, origin);
+        }
+        outcome
     }
 
     /// Bans many at once, and tells which of them were refused.
@@ -203,6 +214,7 @@ impl Enforcer {
         let mut refused = Vec::new();
         let mut some = Vec::with_capacity(AT_ONCE);
         while bans.peek().is_some() {
+            let mut full = Vec::new();
             let mut tables = self.tables();
             let start = clock::boot_time();
             for _ in 0..TURN / AT_ONCE {
@@ -215,13 +227,40 @@ impl Enforcer {
                 }
                 tables.maps.touch(some.iter().map(|(key, ..)| key));
                 for (key, expires_boot_ns, origin) in &some {
-                    if let Err(error) = tables.ban(key, *expires_boot_ns, *origin) {
-                        refused.push(((*key).into(), error));
+                    match tables.ban(key, *expires_boot_ns, *origin) {
+                        Ok(()) => {}
+                        Err(EnforcerError::MapFull { .. }) => full.push((*key, *expires_boot_ns, *origin)),
+                        Err(error) => refused.push(((*key).into(), error)),
                     }
                 }
             }
+            drop(tables);
+            for _ in 0..ATTEMPTS {
+                if full.is_empty() || !self.make_room(full.len() as u64 + bans.size_hint().0 as u64) {
+                    break;
+                }
+                full = self.ban_again(full, &mut refused);
+            }
+            let mut tables = self.tables();
+            let mut last =
+                |(key, expires, origin): Expiring| Some((key.into(), tables.ban(&key, expires, origin).err()?));
+            refused.extend(full.into_iter().filter_map(&mut last));
         }
         refused
+    }
+
+    /// Those that found a table full, once more; returns those that still do.
+    fn ban_again(&self, bans: Vec<Expiring>, refused: &mut Vec<(Target, EnforcerError)>) -> Vec<Expiring> {
+        let mut tables = self.tables();
+        let mut full = Vec::new();
+        for (key, expires, origin) in bans {
+            match tables.ban(&key, expires, origin) {
+                Ok(()) => {}
+                Err(EnforcerError::MapFull { .. }) => full.push((key, expires, origin)),
+                Err(error) => refused.push((key.into(), error)),
+            }
+        }
+        full
     }
 
     /// Lifts the ban of exactly this target; `false` if there was none.
@@ -284,9 +323,16 @@ impl Enforcer {
         self.counters.sums()
     }
 
-    /// Where the program was attached at first, and how.
-    pub fn interfaces(&self) -> &[InterfaceStatus] {
-        &self.interfaces
+    /// Where the program is attached, and how.
+    pub fn interfaces(&self) -> Vec<InterfaceStatus> {
+        lock(&self.attachment).interfaces()
+    }
+
+    /// Interfaces that it should guard and does not: there are none of these names, or they refused.
+    pub fn unguarded(&self) -> Vec<String> {
+        let guarded = self.interfaces();
+        let is_unguarded = |name: &&String| guarded.iter().all(|interface| interface.name != **name);
+        self.options.interfaces.iter().filter(is_unguarded).cloned().collect()
     }
 
     /// Removes bans that have ended, which the program ignores anyway, and tells how many.
@@ -344,6 +390,12 @@ impl Tables {
         self.maps.insert(key, expires_boot_ns, origin)
     }
 }
+
+/// A ban as a table takes it: until when, and by whose word.
+type Expiring = (Key, u64, Origin);
+
+/// How often a ban tries again after room was made for it.
+const ATTEMPTS: u32 = 8;
 
 /// How many bans of many are written before others get their turn.
 const TURN: usize = 4096;

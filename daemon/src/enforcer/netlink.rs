@@ -1,12 +1,15 @@
-//! Asks the kernel which XDP program an interface has (rtnetlink, `RTM_GETLINK`).
+//! Asks the kernel about interfaces, and hears of their changes (rtnetlink, `RTM_GETLINK` and `RTNLGRP_LINK`).
 
 use std::{
     io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use aya::programs::loaded_programs;
-use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket},
+};
 
 use super::AttachMode;
 
@@ -23,6 +26,59 @@ const XDP_ATTACHED_NONE: u8 = 0;
 const XDP_ATTACHED_SKB: u8 = 2;
 const NLA_TYPE_MASK: u16 = 0x3fff;
 
+/// What an interface is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Interface {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) up: bool,
+    pub(super) xdp: Option<AttachedXdp>,
+}
+
+/// A change that the kernel told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Of this interface.
+    Of(Interface),
+    /// There were too many changes to tell: look at everything.
+    Lost,
+}
+
+/// Changes of interfaces. Readable (poll, epoll) when there are some.
+pub struct InterfaceChanges {
+    socket: OwnedFd,
+}
+
+impl InterfaceChanges {
+    /// Those of the network namespace of this thread.
+    pub(super) fn open() -> io::Result<Self> {
+        let socket = open(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, libc::RTMGRP_LINK as u32))?;
+        Ok(Self { socket })
+    }
+
+    /// The changes that were told by now; never waits.
+    pub(super) fn read(&self) -> io::Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        let mut buffer = vec![0; ANSWER_BYTES];
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(length) => changes.extend(messages(&buffer[..length]).filter_map(parse_change).map(Change::Of)),
+                Err(Errno::ENOBUFS) => changes.push(Change::Lost),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(changes),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for InterfaceChanges {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// The XDP program of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AttachedXdp {
@@ -32,17 +88,30 @@ pub(super) struct AttachedXdp {
 
 impl AttachedXdp {
     /// The name and the id of the program, as far as we may know them.
-    pub(super) fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> Described {
         let id = self.program_id;
         let info = loaded_programs().filter_map(Result::ok).find(|info| info.id() == id);
-        let name = info.as_ref().and_then(|info| info.name_as_str());
-        format!("`{}` (id {id}, {})", name.unwrap_or("?"), self.mode)
+        let name = info
+            .as_ref()
+            .and_then(|info| info.name_as_str())
+            .unwrap_or("?")
+            .to_owned();
+        Described {
+            text: format!("`{name}` (id {id}, {})", self.mode),
+            name,
+        }
     }
 }
 
-/// The program that is attached to an interface, if any.
-pub(super) fn xdp_of(index: u32) -> io::Result<Option<AttachedXdp>> {
-    let socket = open()?;
+/// A program as an operator knows it.
+pub(super) struct Described {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+/// What an interface is at this moment.
+pub(super) fn interface(index: u32) -> io::Result<Interface> {
+    let socket = open(SockFlag::SOCK_CLOEXEC)?;
     let kernel = NetlinkAddr::new(0, 0);
     sendto(socket.as_raw_fd(), &request(index), &kernel, MsgFlags::empty())?;
     let mut answer = vec![0; ANSWER_BYTES];
@@ -50,11 +119,11 @@ pub(super) fn xdp_of(index: u32) -> io::Result<Option<AttachedXdp>> {
     parse_answer(&answer[..length])
 }
 
-fn open() -> io::Result<OwnedFd> {
+fn open(flags: SockFlag) -> io::Result<OwnedFd> {
     Ok(socket(
         AddressFamily::Netlink,
         SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
+        flags,
         SockProtocol::NetlinkRoute,
     )?)
 }
@@ -70,14 +139,46 @@ fn request(index: u32) -> [u8; HEADER_BYTES + INTERFACE_BYTES] {
     message
 }
 
-fn parse_answer(answer: &[u8]) -> io::Result<Option<AttachedXdp>> {
+fn parse_answer(answer: &[u8]) -> io::Result<Interface> {
     let kind = answer.get(4..6).and_then(to_u16).ok_or_else(cut_off)?;
     if i32::from(kind) == libc::NLMSG_ERROR {
         let code = answer.get(16..20).and_then(to_u32).ok_or_else(cut_off)?;
         return Err(io::Error::from_raw_os_error(-code.cast_signed()));
     }
-    let attributes = answer.get(HEADER_BYTES + INTERFACE_BYTES..).ok_or_else(cut_off)?;
-    Ok(find(attributes, libc::IFLA_XDP).and_then(parse_xdp))
+    parse_interface(answer).ok_or_else(cut_off)
+}
+
+/// The messages of one datagram.
+fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = datagram.get(0..4).and_then(to_u32)? as usize;
+        let message = datagram.get(..length).filter(|_| length >= HEADER_BYTES)?;
+        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(message)
+    })
+}
+
+fn parse_change(message: &[u8]) -> Option<Interface> {
+    let kind = message.get(4..6).and_then(to_u16)?;
+    if [libc::RTM_NEWLINK, libc::RTM_DELLINK].contains(&kind) {
+        parse_interface(message)
+    } else {
+        None
+    }
+}
+
+fn parse_interface(message: &[u8]) -> Option<Interface> {
+    let index = message.get(20..24).and_then(to_u32)?;
+    let flags = message.get(24..28).and_then(to_u32)?;
+    let attributes = message.get(HEADER_BYTES + INTERFACE_BYTES..)?;
+    let name = find(attributes, libc::IFLA_IFNAME)?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some(Interface {
+        index,
+        name: String::from_utf8_lossy(name).into_owned(),
+        up: flags & libc::IFF_UP as u32 != 0,
+        xdp: find(attributes, libc::IFLA_XDP).and_then(parse_xdp),
+    })
 }
 
 fn parse_xdp(attributes: &[u8]) -> Option<AttachedXdp> {
@@ -148,8 +249,9 @@ mod tests {
             attribute(IFLA_XDP_PROG_ID, &7_u32.to_ne_bytes()),
         ];
         let found = parse_answer(&answer(&xdp.concat())).unwrap();
+        assert_eq!((found.index, found.name.as_str(), found.up), (1, "eth0", false));
         assert_eq!(
-            found,
+            found.xdp,
             Some(AttachedXdp {
                 mode: AttachMode::Generic,
                 program_id: 7
@@ -158,9 +260,24 @@ mod tests {
     }
 
     #[test]
+    fn a_datagram_of_several_changes_is_taken_apart() {
+        let mut change = answer(&[]);
+        change[4..6].copy_from_slice(&libc::RTM_NEWLINK.to_ne_bytes());
+        change[24..28].copy_from_slice(&(libc::IFF_UP as u32).to_ne_bytes());
+        let length = change.len() as u32;
+        change[0..4].copy_from_slice(&length.to_ne_bytes());
+        let twice = [change.clone(), change].concat();
+        let found: Vec<_> = messages(&twice).filter_map(parse_change).collect();
+        assert!(found.len() == 2 && found.iter().all(|change| change.up && change.name == "eth0"));
+        for length in 0..twice.len() {
+            let _ = messages(&twice[..length]).filter_map(parse_change).count();
+        }
+    }
+
+    #[test]
     fn none_attached_and_every_truncation_are_survived() {
         let whole = answer(&attribute(IFLA_XDP_ATTACHED, &[XDP_ATTACHED_NONE]));
-        assert_eq!(parse_answer(&whole).unwrap(), None);
+        assert_eq!(parse_answer(&whole).unwrap().xdp, None);
         for length in 0..whole.len() {
             let _ = parse_answer(&whole[..length]);
         }

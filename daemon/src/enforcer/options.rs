@@ -75,6 +75,8 @@ impl Default for AttachOptions {
 pub struct Capacities {
     /// Banned hosts and /64s of IPv6; about 35 bytes each, taken at once.
     pub hosts: u32,
+    /// How many hosts the tables may grow to while the program runs; not at all if that is less than `hosts`.
+    pub hosts_limit: u32,
     /// How many of these may be IPv6 before finding them gets slow and then fails; 0 for a quarter.
     /// About 75 bytes each, taken at once.
     pub hosts_v6: u32,
@@ -88,6 +90,7 @@ impl Default for Capacities {
     fn default() -> Self {
         Self {
             hosts: maps::HOSTS_CAPACITY,
+            hosts_limit: 0,
             hosts_v6: 0,
             prefixes: maps::PREFIXES_CAPACITY,
             flows: maps::FLOWS_CAPACITY,

@@ -1,23 +1,23 @@
 //! What outlives the process: maps and links, as files of a bpffs.
 //!
-//! Below the directory are `maps-N`, the maps of layout N, and `link-I`, the link of interface I.
-//! Another layout has another directory, so that no version reads what it does not understand.
+//! Below the directory are `maps-L-G`, the maps of layout L in generation G with the program that uses them, and
+//! `link-I`, the link of interface I. A generation is made as `next` and gets its name in one step once it is whole;
+//! then the links are swapped to its program, and only then the earlier one goes. So whenever the process ends,
+//! the generation whose program a link runs is whole, and it is the one that the next process takes over.
 
 use std::{
-    ffi::CString,
+    collections::HashSet,
     fs, io,
-    os::{
-        fd::{AsRawFd as _, OwnedFd},
-        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-    },
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
-    ptr,
 };
 
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use portcullis_common::{ABI_VERSION, Geometry, Settings, maps};
 
-use super::{AttachOptions, EnforcerError, geometry, table::Source, table::Table};
+use super::{
+    EnforcerError, bpffs, links,
+    table::{Source, Table},
+};
 
 /// What another process may take over: all but what the program needs for itself.
 pub(super) const MAPS: [&str; 12] = [
@@ -35,40 +35,50 @@ pub(super) const MAPS: [&str; 12] = [
     maps::SETTINGS,
 ];
 
+/// The program of a generation.
+const PROGRAM: &str = "PROGRAM";
+const NEXT: &str = "next";
+
 /// The directory, locked against other processes as long as this lives.
 pub(super) struct Pins {
     root: PathBuf,
     _lock: OwnedFd,
 }
 
-/// What was found of an earlier process.
-pub(super) enum Found {
-    /// Nothing that can be used.
-    Nothing,
-    /// Tables of the size and the layout that are wanted.
-    Same(Geometry),
-    /// Tables of this layout in another size.
-    Resized(Geometry),
+/// What an earlier process left.
+pub(super) struct Earlier {
+    /// The directory of the maps.
+    pub(super) path: PathBuf,
+    /// What is in it.
+    pub(super) layout: Layout,
+}
+
+/// The layout of maps that were found.
+pub(super) enum Layout {
+    /// Ours, in this size.
+    Current(Geometry),
+    /// That of another version of the daemon.
+    Other(u32),
+}
+
+/// A directory of maps.
+struct Generation {
+    path: PathBuf,
+    layout: u32,
+    number: u64,
 }
 
 impl Pins {
     /// Opens the directory, and mounts a bpffs there unless it is on one.
     pub(super) fn open(root: &Path) -> Result<Self, EnforcerError> {
-        let failed = |action, source| failed(root, action, source);
-        fs::create_dir_all(root).map_err(|source| failed("create", source))?;
-        let kind = statfs(root)
-            .map_err(|errno| failed("look at", errno.into()))?
-            .filesystem_type();
-        if kind != BPF_FS_MAGIC {
-            mount(root).map_err(|source| failed("mount a bpffs at", source))?;
-        }
-        let directory = fs::File::open(root).map_err(|source| failed("open", source))?;
+        bpffs::prepare(root)?;
+        let directory = fs::File::open(root).map_err(|source| failed(root, "open", source))?;
         // SAFETY: the descriptor is open, and flock takes no memory of ours.
         if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             let source = io::Error::last_os_error();
             return Err(match source.raw_os_error() {
                 Some(libc::EWOULDBLOCK) => EnforcerError::PinsInUse { path: root.to_owned() },
-                _ => failed("lock", source),
+                _ => failed(root, "lock", source),
             });
         }
         Ok(Self {
@@ -77,106 +87,160 @@ impl Pins {
         })
     }
 
-    /// The maps of this layout.
-    pub(super) fn maps(&self) -> PathBuf {
-        self.root.join(format!("maps-{ABI_VERSION}"))
-    }
-
-    /// Where the tables of another size are made.
-    pub(super) fn next_maps(&self) -> PathBuf {
-        self.root.join(format!("maps-{ABI_VERSION}-next"))
-    }
-
     /// The link of an interface.
     pub(super) fn link(&self, index: u32) -> PathBuf {
         self.root.join(format!("link-{index}"))
     }
 
-    /// Looks at what an earlier process left.
-    pub(super) fn find(&self, options: &AttachOptions) -> Result<Found, EnforcerError> {
-        let path = self.maps();
-        self.remove_maps(&self.next_maps())?;
-        let Some(settings) = earlier_settings(&path) else {
-            self.remove_maps(&path)?;
-            return Ok(Found::Nothing);
+    /// What an earlier process left: the maps of the program that a link runs, or else the newest.
+    pub(super) fn find(&self) -> Result<Option<Earlier>, EnforcerError> {
+        let running = self.running_programs()?;
+        let is_running = |generation: &Generation| {
+            let program = links::open(&generation.path.join(PROGRAM));
+            let id = program.and_then(|program| links::program_id(program.as_fd()));
+            id.is_ok_and(|id| running.contains(&id))
         };
-        let found = settings.geometry;
-        let wanted = Geometry {
-            seed: found.seed,
-            ..geometry::of(&options.capacities)
-        };
-        Ok(if found == wanted && same_capacities(&path, options) {
-            Found::Same(found)
-        } else {
-            Found::Resized(found)
-        })
+        let mut generations = self.generations()?;
+        generations.sort_by_cached_key(|generation| {
+            let is_ours = generation.layout == ABI_VERSION;
+            (is_running(generation), is_ours, generation.number)
+        });
+        let found = generations.into_iter().rev().find_map(|generation| {
+            let layout = layout_of(&generation)?;
+            Some(Earlier {
+                path: generation.path,
+                layout,
+            })
+        });
+        Ok(found)
     }
 
-    pub(super) fn create(&self, path: &Path) -> Result<(), EnforcerError> {
-        fs::create_dir_all(path).map_err(|source| failed(path, "create", source))
+    /// An empty directory for the next generation.
+    pub(super) fn start_next(&self) -> Result<PathBuf, EnforcerError> {
+        let path = self.root.join(NEXT);
+        remove_directory(&path)?;
+        fs::create_dir(&path).map_err(|source| failed(&path, "create", source))?;
+        Ok(path)
     }
 
-    /// Puts the tables of another size in the place of the earlier ones, which the program no
-    /// longer uses.
-    pub(super) fn promote_next(&self) -> Result<(), EnforcerError> {
-        self.remove_maps(&self.maps())?;
-        fs::rename(self.next_maps(), self.maps()).map_err(|source| failed(&self.next_maps(), "rename", source))
-    }
-
-    /// Removes what belongs to no interface in use, and the maps of other layouts.
-    pub(super) fn tidy(&self, interfaces: &[u32]) -> Result<(), EnforcerError> {
-        let keep: Vec<PathBuf> = interfaces.iter().map(|index| self.link(*index)).collect();
-        for path in children(&self.root)? {
+    /// Gives the next generation its name, now that it is whole. Returns its directory.
+    pub(super) fn finish_next(&self, program: BorrowedFd<'_>) -> Result<PathBuf, EnforcerError> {
+        let next = self.root.join(NEXT);
+        for path in children(&next)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with("link-") && !keep.contains(&path) {
+            if !MAPS.contains(&name.as_str()) {
                 remove_file(&path)?;
-            } else if name.starts_with("maps-") && path != self.maps() {
-                self.remove_maps(&path)?;
+            }
+        }
+        let pin = next.join(PROGRAM);
+        links::pin(program, &pin).map_err(|source| failed(&pin, "pin", source))?;
+        let last = self.generations()?.iter().map(|generation| generation.number).max();
+        let number = last.map_or(0, |last| last.saturating_add(1));
+        let path = self.root.join(format!("maps-{ABI_VERSION}-{number}"));
+        fs::rename(&next, &path).map_err(|source| failed(&next, "rename", source))?;
+        Ok(path)
+    }
+
+    /// Removes the links of all interfaces but these, and all maps but those in `maps`.
+    pub(super) fn tidy(&self, interfaces: &[u32], maps: Option<&Path>) -> Result<(), EnforcerError> {
+        let keep: Vec<PathBuf> = interfaces.iter().map(|index| self.link(*index)).collect();
+        // The links first: they must never run a program whose maps nobody finds again.
+        for path in self.named("link-")? {
+            if !keep.contains(&path) {
+                remove_file(&path)?;
+            }
+        }
+        match maps {
+            Some(maps) => self.keep_only(maps)?,
+            None => self.keep_only(Path::new(""))?,
+        }
+        remove_directory(&self.root.join(NEXT))
+    }
+
+    /// Removes all maps but those in `maps`, and leaves the links alone.
+    pub(super) fn keep_only(&self, maps: &Path) -> Result<(), EnforcerError> {
+        for path in self.named("maps-")? {
+            if path != maps {
+                remove_directory(&path)?;
             }
         }
         Ok(())
     }
 
-    /// Detaches the program everywhere and forgets every ban.
-    pub(super) fn remove(self) -> Result<(), EnforcerError> {
-        self.tidy(&[])?;
-        self.remove_maps(&self.maps())?;
-        let root = self.root.clone();
-        drop(self);
-        unmount(&root).map_err(|source| failed(&root, "unmount", source))?;
-        fs::remove_dir(&root).map_err(|source| failed(&root, "remove", source))
+    /// Gives up what was begun.
+    pub(super) fn drop_next(&self) {
+        if let Err(error) = remove_directory(&self.root.join(NEXT)) {
+            tracing::warn!(%error, "unfinished tables stay until the next start");
+        }
     }
 
-    fn remove_maps(&self, path: &Path) -> Result<(), EnforcerError> {
-        if !path.exists() {
-            return Ok(());
-        }
-        for map in children(path)? {
-            remove_file(&map)?;
-        }
-        fs::remove_dir(path).map_err(|source| failed(path, "remove", source))
+    /// Detaches the program everywhere and forgets every ban.
+    pub(super) fn remove(self) -> Result<(), EnforcerError> {
+        self.tidy(&[], None)?;
+        let root = self.root.clone();
+        drop(self);
+        bpffs::release(&root)
+    }
+
+    /// The ids of the programs that pinned links run.
+    fn running_programs(&self) -> Result<HashSet<u32>, EnforcerError> {
+        let links = self.named("link-")?;
+        let info = |path: &PathBuf| links::info(links::open(path).ok()?.as_fd()).ok().flatten();
+        Ok(links
+            .iter()
+            .filter_map(info)
+            .filter(|link| link.interface != 0)
+            .map(|link| link.program)
+            .collect())
+    }
+
+    fn generations(&self) -> Result<Vec<Generation>, EnforcerError> {
+        Ok(self.named("maps-")?.into_iter().filter_map(Generation::of).collect())
+    }
+
+    fn named(&self, start: &str) -> Result<Vec<PathBuf>, EnforcerError> {
+        let is_named = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(start))
+        };
+        Ok(children(&self.root)?.into_iter().filter(is_named).collect())
     }
 }
 
-/// The settings among earlier maps, if every map is there and they are of this layout.
-fn earlier_settings(path: &Path) -> Option<Settings> {
+impl Generation {
+    /// `maps-L-G`, or `maps-L` before there were generations.
+    fn of(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_prefix("maps-")?;
+        let (layout, number) = name.split_once('-').unwrap_or((name, "0"));
+        let (layout, number) = (layout.parse().ok()?, number.parse().ok()?);
+        Some(Self { path, layout, number })
+    }
+}
+
+/// The layout that the maps themselves claim. `None` if some are missing, or the name of the directory says otherwise.
+fn layout_of(generation: &Generation) -> Option<Layout> {
+    let path = &generation.path;
+    let claimed = Table::<u32, Settings>::first_word(&path.join(maps::SETTINGS)).ok()?;
+    if claimed != generation.layout {
+        return None;
+    }
+    if claimed != ABI_VERSION {
+        return Some(Layout::Other(claimed));
+    }
     if !MAPS.iter().all(|name| path.join(name).exists()) {
         return None;
     }
     let table = Table::<u32, Settings>::open(&Source::Pins(path), maps::SETTINGS).ok()?;
-    let settings = table.get(&0).ok()??;
-    (settings.abi_version == ABI_VERSION).then_some(settings)
+    Some(Layout::Current(table.get(&0).ok()??.geometry))
 }
 
-fn same_capacities(path: &Path, options: &AttachOptions) -> bool {
-    let is = |name, wanted: u32| {
-        let info = aya::maps::MapData::from_pin(path.join(name)).and_then(|map| map.info());
-        info.is_ok_and(|info| info.max_entries() == wanted)
-    };
-    let capacities = options.capacities;
-    is(maps::OVERFLOW, geometry::overflow_capacity(capacities.hosts))
-        && is(maps::PREFIXES, capacities.prefixes.max(1))
-        && is(maps::FLOWS, capacities.flows.max(1))
+/// Gives maps of one directory a second name in another.
+pub(super) fn share(names: &[&str], from: &Path, to: &Path) -> Result<(), EnforcerError> {
+    for name in names {
+        let map = links::open(&from.join(name)).map_err(|source| failed(&from.join(name), "open", source))?;
+        links::pin(map.as_fd(), &to.join(name)).map_err(|source| failed(&to.join(name), "pin", source))?;
+    }
+    Ok(())
 }
 
 fn children(path: &Path) -> Result<Vec<PathBuf>, EnforcerError> {
@@ -191,44 +255,20 @@ pub(super) fn remove_file(path: &Path) -> Result<(), EnforcerError> {
     }
 }
 
+pub(super) fn remove_directory(path: &Path) -> Result<(), EnforcerError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    for file in children(path)? {
+        remove_file(&file)?;
+    }
+    fs::remove_dir(path).map_err(|source| failed(path, "remove", source))
+}
+
 pub(super) fn failed(path: &Path, action: &'static str, source: io::Error) -> EnforcerError {
     EnforcerError::Pins {
         path: path.to_owned(),
         action,
         source,
-    }
-}
-
-fn mount(root: &Path) -> io::Result<()> {
-    let target = CString::new(root.as_os_str().as_bytes())?;
-    // SAFETY: three strings that end, and no data: the kernel reads nothing else.
-    let result = unsafe {
-        libc::mount(
-            c"bpf".as_ptr(),
-            target.as_ptr(),
-            c"bpf".as_ptr(),
-            libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
-            ptr::null(),
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
-/// Unmounts a bpffs that is mounted at just this place.
-fn unmount(root: &Path) -> io::Result<()> {
-    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
-    let parent = root.parent().unwrap_or(root);
-    if device(root)? == device(parent)? {
-        return Ok(());
-    }
-    let target = CString::new(root.as_os_str().as_bytes())?;
-    // SAFETY: a string that ends.
-    match unsafe { libc::umount2(target.as_ptr(), 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
     }
 }

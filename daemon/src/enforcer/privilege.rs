@@ -19,10 +19,31 @@ pub(super) fn explain(error: &io::Error) -> Option<EnforcerError> {
     if let Some(level) = lockdown() {
         return Some(EnforcerError::LockedDown { level });
     }
-    let code = error.raw_os_error().unwrap_or(libc::EPERM);
-    Some(EnforcerError::Forbidden {
-        source: io::Error::from_raw_os_error(code),
+    let source = io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EPERM));
+    Some(if in_user_namespace(&read("/proc/self/uid_map")) {
+        EnforcerError::UserNamespace { source }
+    } else if is_filtered(&read("/proc/thread-self/status")) {
+        EnforcerError::Filtered { source }
+    } else {
+        EnforcerError::Forbidden { source }
     })
+}
+
+/// Empty if it cannot be read.
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The machine's own namespace maps every user to itself.
+fn in_user_namespace(map: &str) -> bool {
+    let fields: Vec<&str> = map.split_whitespace().collect();
+    !fields.is_empty() && fields != ["0", "0", "4294967295"]
+}
+
+/// Mode 2 is a filter.
+fn is_filtered(status: &str) -> bool {
+    let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
+    mode.is_some_and(|mode| mode.trim() == "2")
 }
 
 /// The capabilities that this process lacks, if any.
@@ -44,7 +65,7 @@ fn missing_of(effective: u64) -> String {
 
 /// All of them if they cannot be read, so that no false hint is given.
 fn effective_capabilities() -> u64 {
-    fs::read_to_string("/proc/self/status")
+    fs::read_to_string("/proc/thread-self/status")
         .ok()
         .and_then(|status| parse_effective(&status))
         .unwrap_or(u64::MAX)
@@ -77,6 +98,15 @@ mod tests {
         assert_eq!(missing_of(1 << 12 | 1 << 39), "CAP_PERFMON");
         assert_eq!(missing_of(1 << 12 | 1 << 21), "");
         assert_eq!(missing_of(u64::MAX), "");
+    }
+
+    #[test]
+    fn namespaces_and_filters_are_recognised() {
+        assert!(!in_user_namespace("         0          0 4294967295\n"));
+        assert!(in_user_namespace("         0       1000          1\n"));
+        assert!(!in_user_namespace(""));
+        assert!(is_filtered("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
+        assert!(!is_filtered("Seccomp:\t0\n") && !is_filtered(""));
     }
 
     #[test]

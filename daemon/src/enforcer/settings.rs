@@ -40,6 +40,24 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The size of the tables.
+    pub(super) const fn geometry(&self) -> &Geometry {
+        &self.record.geometry
+    }
+
+    /// Gives a program on other tables the settings that hold.
+    pub(super) fn moved_to(&self, program: &Source<'_>, geometry: &Geometry) -> Result<Self, EnforcerError> {
+        let moved = Self {
+            map: Table::open(program, maps::SETTINGS)?,
+            record: Record {
+                geometry: *geometry,
+                ..self.record
+            },
+        };
+        moved.write()?;
+        Ok(moved)
+    }
+
     pub(super) fn mode(&self) -> Mode {
         if self.record.mode == MODE_ENFORCE {
             Mode::Enforce

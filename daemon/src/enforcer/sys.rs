@@ -56,6 +56,13 @@ pub(super) fn lookup<K: Plain, V: Plain>(map: BorrowedFd<'_>, key: &K) -> io::Re
     present(found).map(|found| found.map(|()| unsafe { value.assume_init() }))
 }
 
+/// Copies the value of `key` out, of whatever type it is.
+///
+/// The caller has room for it, and has compared the size of `K` with that of the map.
+pub(super) fn lookup_into<K: Plain>(map: BorrowedFd<'_>, key: &K, value: &mut [u32]) -> io::Result<()> {
+    element(Command::Lookup, map, ptr::from_ref(key), value.as_mut_ptr().cast())
+}
+
 /// Copies the values of `key` of every possible CPU out.
 ///
 /// The caller has room for one `V` per possible CPU, and `V` is a multiple of 8 bytes, which is

@@ -23,6 +23,17 @@ pub(super) enum Source<'a> {
     Pins(&'a Path),
 }
 
+/// A descriptor of a map of a loaded object.
+pub(super) fn fd_of(program: &Ebpf, name: &'static str) -> Result<OwnedFd, EnforcerError> {
+    let map = program.map(name).ok_or_else(|| bad(format!("it has no map {name}")))?;
+    let data = map_data(map).ok_or_else(|| bad(format!("map {name} is of another type")))?;
+    clone_fd(data.fd()).map_err(|source| EnforcerError::Map {
+        map: name,
+        action: "open",
+        source,
+    })
+}
+
 /// Entries that are read by one system call.
 const BATCH: usize = 4096;
 
@@ -48,6 +59,23 @@ impl<K: Plain, V: Plain> Table<K, V> {
                 Self::of(&data, name)
             }
         }
+    }
+
+    /// The first word of the first value of an array, whatever else is in it: where layouts note their version.
+    pub(super) fn first_word(path: &Path) -> Result<u32, EnforcerError> {
+        let failed = |source| EnforcerError::Map {
+            map: "SETTINGS",
+            action: "read",
+            source,
+        };
+        let data = MapData::from_pin(path).map_err(|error| bad(error.to_string()))?;
+        let info = data.info().map_err(|error| bad(error.to_string()))?;
+        let mut value = vec![0_u32; (info.value_size() as usize).div_ceil(size_of::<u32>()).max(1)];
+        if info.key_size() as usize != size_of::<u32>() {
+            return Err(bad("it is no array".to_owned()));
+        }
+        sys::lookup_into(data.fd().as_fd(), &0_u32, &mut value).map_err(failed)?;
+        Ok(value[0])
     }
 
     fn of(data: &MapData, name: &'static str) -> Result<Self, EnforcerError> {
@@ -126,9 +154,12 @@ impl<V: Plain> Table<u32, V> {
 fn map_data(map: &Map) -> Option<&MapData> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "aya knows dozens of types, we use these")]
     match map {
-        Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::LruHashMap(data) | Map::LpmTrie(data) => {
-            Some(data)
-        }
+        Map::Array(data)
+        | Map::PerCpuArray(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::LpmTrie(data)
+        | Map::RingBuf(data) => Some(data),
         _ => None,
     }
 }

@@ -54,6 +54,15 @@ pub(super) enum Key {
 }
 
 impl Key {
+    /// The key of a network, in the table that it belongs to.
+    pub(super) const fn of_prefix(key: PrefixKey) -> Self {
+        match key.bits {
+            PrefixKey::ADDRESS_BITS => Self::Host(key.address),
+            WIDE_BITS => Self::Wide(key.address),
+            _ => Self::Prefix(key),
+        }
+    }
+
     pub(super) const fn table(&self) -> BanTable {
         match self {
             Self::Host(_) | Self::Wide(_) => BanTable::Hosts,
@@ -91,14 +100,7 @@ impl TryFrom<Target> for Key {
     fn try_from(target: Target) -> Result<Self, EnforcerError> {
         match target {
             Target::Host(address) => Ok(Self::Host(address.into())),
-            Target::Prefix(network) => {
-                let key = prefix_key(network)?;
-                Ok(match key.bits {
-                    PrefixKey::ADDRESS_BITS => Self::Host(key.address),
-                    WIDE_BITS => Self::Wide(key.address),
-                    _ => Self::Prefix(key),
-                })
-            }
+            Target::Prefix(network) => prefix_key(network).map(Self::of_prefix),
             Target::Flow(flow) => flow_key(flow).map(Self::Flow),
         }
     }

@@ -22,7 +22,6 @@ const CRATE_EDGES: [(&str, &[&str]); 3] = [
         &[
             "base64",
             "chacha20poly1305",
-            "ed25519-dalek",
             "hkdf",
             "hmac",
             "http",

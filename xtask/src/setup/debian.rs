@@ -132,8 +132,7 @@ fn libraries(depends: &str) -> Vec<String> {
         .collect()
 }
 
-/// Downloads packages and unpacks them into `root`, which is replaced in one step.
-pub(crate) fn unpack(packages: &[String], root: &Path) -> Result<()> {
+fn unpack(packages: &[String], root: &Path) -> Result<()> {
     let downloads = root.with_extension("download");
     let fresh = root.with_extension("new");
     for folder in [&downloads, &fresh] {
@@ -165,8 +164,7 @@ fn download(packages: &[String], folder: &Path) -> Result<()> {
     fetch().map(drop)
 }
 
-/// Brings apt's lists up to date.
-pub(crate) fn update() -> Result<()> {
+fn update() -> Result<()> {
     if !process::is_root() {
         bail!("apt's lists are out of date\nhint: sudo apt-get update");
     }

@@ -61,7 +61,7 @@ pub enum BanRefused {
     #[error("a ban lasts between one second and ten years")]
     Duration,
     /// The set is full.
-    #[error("the ban list is full ({capacity} entries); delete some or raise packet.max_bans")]
+    #[error("the ban list is full ({capacity} entries); delete some or raise packet.max_bans_limit")]
     Full {
         /// How many fit.
         capacity: usize,

@@ -2,7 +2,6 @@
 
 use super::Guard;
 use super::consequence::Fault;
-use super::permit::Identity;
 use crate::binding::{Binding, Surroundings};
 use crate::refusal::Refusal;
 use crate::request::Request;
@@ -23,7 +22,6 @@ pub struct Bound {
     pub(super) session: SessionId,
     /// What the body must be; `None` if the request has none.
     pub(super) digest: Option<Claimed>,
-    pub(super) identity: Identity,
 }
 
 /// A request whose signature is proved and whose nonce is spent.
@@ -60,11 +58,10 @@ impl Guard {
         let presented = fields.present()?;
         let claim = self.claim(&presented, request, now)?;
         let digest = request.has_body.then(|| digest::claimed(request.headers)).transpose()?;
-        let identity = self.enter(&claim, request, now)?;
+        self.enter(&claim, request, now)?;
         Ok(Bound {
             session: claim.session,
             digest,
-            identity,
         })
     }
 
@@ -94,7 +91,7 @@ impl Guard {
     }
 
     /// Compares a claim with its session, which is locked but for the time that a public key takes.
-    fn enter(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<Identity, Box<Fault>> {
+    fn enter(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
         let mut shard = self.sessions.shard(claim.session);
         shard.check_ended(claim.session, now)?;
         let Some(record) = shard.get(claim.session) else {
@@ -116,7 +113,7 @@ impl Guard {
     }
 
     /// The first call of a session that is not in memory.
-    fn enter_anew(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<Identity, Box<Fault>> {
+    fn enter_anew(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
         let grant = self.master().open(&claim.presented.keyid).map_err(Refusal::from)?;
         let verifier = Verifier::of(&grant.key).ok_or(Refusal::SessionForged)?;
         let matches = claim.matches(&verifier);
@@ -131,9 +128,10 @@ impl Guard {
         let mut record = Record::new(&grant, verifier, self.epoch, surroundings, request.client, now);
         record.check_expiry(now)?;
         // A wrong signature leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
-        let identity = self.go_on(claim, matches, &mut record, request, now)?;
+        self.prove(claim, matches, &mut record, now)?;
+        record.touch(request.client, request.headers, request.connection, now);
         shard.insert(record, now);
-        Ok(identity)
+        Ok(())
     }
 
     fn go_on(
@@ -143,11 +141,11 @@ impl Guard {
         record: &mut Record,
         request: &Request<'_>,
         now: Now,
-    ) -> Result<Identity, Box<Fault>> {
+    ) -> Result<(), Box<Fault>> {
         let signed = self.prove(claim, matches, record, now)?;
-        let identity = self.bind(&signed, claim, request, record, now)?;
+        self.bind(&signed, claim, request, record, now)?;
         record.touch(request.client, request.headers, request.connection, now);
-        Ok(identity)
+        Ok(())
     }
 
     /// The signature first: only who holds the key may spend a nonce.

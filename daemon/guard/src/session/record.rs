@@ -132,12 +132,7 @@ impl Record {
             streams: self.streams.len(),
             connections: self.connections.len(),
             calls: self.calls,
-            user: self.binding.user().map(ToString::to_string),
-            status: if self.binding.is_suspended() {
-                SessionStatus::Suspended
-            } else {
-                SessionStatus::Active
-            },
+            status: SessionStatus::Active,
         }
     }
 }

@@ -56,6 +56,9 @@ pub struct PacketLayer {
     pub interfaces: Vec<Interface>,
     /// Packets by reason.
     pub packets: Vec<PacketCount>,
+    /// What is worse than it should be, in words for the operator.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// An interface that the program is attached to.

@@ -46,8 +46,8 @@ pub(super) fn mode(gate: &Gate) -> Mode {
 }
 
 fn packet_layer(kernel: &Enforcer) -> Result<PacketLayer, EnforcerError> {
-    let interfaces = kernel.interfaces().iter().map(|interface| Interface {
-        name: interface.name.clone(),
+    let interfaces = kernel.interfaces().into_iter().map(|interface| Interface {
+        name: interface.name,
         attached: interface.attach_mode.to_string(),
     });
     let counters = kernel.counters()?;
@@ -61,7 +61,23 @@ fn packet_layer(kernel: &Enforcer) -> Result<PacketLayer, EnforcerError> {
     Ok(PacketLayer {
         interfaces: interfaces.collect(),
         packets: packets.collect(),
+        warnings: warnings(kernel),
     })
+}
+
+fn warnings(kernel: &Enforcer) -> Vec<String> {
+    let unguarded = kernel.unguarded().into_iter().map(|name| {
+        format!("{name} is not guarded: it is not there, or the log says why; it will be as soon as that is possible")
+    });
+    let generic = kernel
+        .interfaces()
+        .into_iter()
+        .filter(|interface| interface.fallback)
+        .map(|interface| {
+            let name = interface.name;
+            format!("{name} fell back to generic XDP, at about half the speed: its driver has no native mode")
+        });
+    unguarded.chain(generic).chain(kernel.growth().failure).collect()
 }
 
 fn ban_count(intended: &HashSet<IpNet>, kernel: Option<&Enforcer>) -> Result<BanCount, EnforcerError> {

@@ -7,8 +7,11 @@
     reason = "a helper of tests may fail as a test may"
 )]
 
+mod growth;
+mod interfaces;
+mod pins;
+
 use std::{
-    fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -189,45 +192,4 @@ fn detaching_leaves_nothing_behind() {
         ..options(&place.0, 16)
     };
     assert!(server.run(|| Enforcer::attach(&unpinned)).is_ok());
-}
-
-#[test]
-fn maps_of_another_layout_are_replaced_and_never_read() {
-    let ((server, clients), place) = (net(), Place::new());
-    let first = attach(&server, &options(&place.0, 1_000));
-    first.ban(host(ATTACKER), HOUR, Origin::Operator).unwrap();
-    drop(first);
-    let maps = fs::read_dir(&place.0).unwrap().flatten().map(|entry| entry.path());
-    let maps = maps.into_iter().find(|path| path.is_dir()).unwrap();
-    fs::rename(&maps, place.0.join("maps-1")).unwrap();
-    assert!(!clients.pings(ATTACKER, SERVER));
-    let second = attach(&server, &options(&place.0, 1_000));
-    assert_eq!(second.list().unwrap().bans, []);
-    assert!(clients.pings(ATTACKER, SERVER));
-    assert!(!place.0.join("maps-1").exists() && maps.exists());
-}
-
-#[test]
-fn an_interface_that_comes_back_is_guarded_again() {
-    for pinned in [true, false] {
-        let ((server, clients), place) = (net(), Place::new());
-        let enforcer = attach(
-            &server,
-            &AttachOptions {
-                pins: pinned.then(|| place.0.clone()),
-                ..options(&place.0, 1_000)
-            },
-        );
-        enforcer.ban(host(ATTACKER), HOUR, Origin::Operator).unwrap();
-        let before = server.run(|| enforcer.refresh_interfaces()).unwrap();
-        assert_eq!(before, enforcer.interfaces());
-        server.ip("link delete gate");
-        assert_eq!(server.run(|| enforcer.refresh_interfaces()).unwrap(), []);
-        connect(&server, &clients);
-        assert!(clients.pings(ATTACKER, SERVER));
-        let after = server.run(|| enforcer.refresh_interfaces()).unwrap();
-        assert_eq!(after.len(), 1);
-        assert!(!clients.pings(ATTACKER, SERVER) && clients.pings(NEIGHBOUR, SERVER));
-        assert!(server.run(|| enforcer.refresh_interfaces()).unwrap() == after);
-    }
 }
