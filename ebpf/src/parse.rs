@@ -20,8 +20,8 @@ const IPPROTO_DSTOPTS: u8 = 60;
 
 /// 802.1Q and 802.1ad: an outer and an inner tag.
 const MAX_VLAN_TAGS: usize = 2;
-/// A packet with more extension headers than this has no ports for us.
-const MAX_EXTENSION_HEADERS: usize = 6;
+/// The ports of a packet with more extension headers than this are not looked for.
+const MAX_EXTENSION_HEADERS: usize = 5;
 /// The fragment offset of IPv4: all but the three flags.
 const IPV4_OFFSET_MASK: u16 = 0x1fff_u16.to_be();
 /// The fragment offset of IPv6: all but two reserved bits and the flag.
@@ -285,7 +285,8 @@ impl Ipv6 {
         let mut cursor = self.payload;
         let mut protocol = field!(self.header, next_header);
         let mut walked = 0;
-        while walked < MAX_EXTENSION_HEADERS {
+        // The last round only looks whether the transport header is next.
+        while walked <= MAX_EXTENSION_HEADERS {
             let length = match protocol {
                 IPPROTO_HOPOPTS | IPPROTO_ROUTING | IPPROTO_DSTOPTS => Length::EightBytes,
                 IPPROTO_AH => Length::FourBytes,

@@ -6,5 +6,6 @@ pub mod canned;
 pub mod cli;
 pub mod client;
 pub mod daemon;
+pub mod dissect;
 pub mod frames;
 pub mod netns;

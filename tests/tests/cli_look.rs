@@ -84,8 +84,8 @@ fn session_list() {
     expect![[r#"
         exit status: 0
         ----- stdout
-        AAECAwQFBgcICQr_	active	192.0.2.7	3s	12.5	42	2	1	2027-01-15T20:00:00Z	Mozilla/5.0 (X11; Linux x86_64)
-        AQECAwQFBgcICQr_	banned 14m59s	2001:db8::7	5m	120.0	7	1	0	2027-01-15T20:00:00Z	evil\u{1b}]0;title\u{7}\u{202e}
+        AAECAwQFBgcICQr_	active	192.0.2.7	3s	12.5	42	2	1	2027-01-15T20:00:00Z	-	Mozilla/5.0 (X11; Linux x86_64)
+        AQECAwQFBgcICQr_	banned 14m59s	2001:db8::7	5m	120.0	7	1	0	2027-01-15T20:00:00Z	-	evil\u{1b}]0;title\u{7}\u{202e}
     "#]]
     .assert_eq(&cli.run(&["session", "list"]).unwrap());
 }

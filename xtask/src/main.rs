@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+mod kernels;
 mod paths;
 mod process;
 mod setup;

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fmt::Write as _,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -45,10 +46,17 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program of that name is in `PATH`, or in the places where root's programs are.
 pub(crate) fn exists(program: &str) -> bool {
+    find(program).is_ok()
+}
+
+/// Where the program of that name is.
+pub(crate) fn find(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|folder| folder.join(program).is_file())
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+        .with_context(|| format!("no program {program} in PATH"))
 }
 
 /// Whether this process is root's.

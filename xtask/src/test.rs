@@ -7,13 +7,23 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::setup::{self, Purpose};
-use crate::{build, paths, process};
+use crate::{build, kernels, paths, process};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Only the tests of the Rust code; no SDK and no browser.
     #[arg(long)]
     rust: bool,
+    /// Only the XDP suites, on these kernels, in virtual machines; what follows `--` goes to the test programs.
+    #[arg(
+        long,
+        value_name = "VERSIONS",
+        num_args = 0..=1,
+        value_delimiter = ',',
+        default_missing_value = kernels::DEFAULT,
+        conflicts_with = "rust"
+    )]
+    kernels: Option<Vec<String>>,
     /// Passed on to `cargo test`.
     #[arg(last = true)]
     cargo: Vec<String>,
@@ -23,6 +33,9 @@ pub(crate) struct Arguments {
 const NODE_PACKAGES: [&str; 2] = ["sdk/js", "tests/browser"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(versions) = &arguments.kernels {
+        return kernels::run(versions, &arguments.cargo);
+    }
     setup::ready(Purpose::Test)?;
     build::objects()?;
     if !arguments.rust {

@@ -10,6 +10,7 @@
 mod bind;
 mod consequence;
 mod identify;
+mod login;
 mod operator;
 mod permit;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use zeroize::Zeroizing;
 
 pub use consequence::Refused;
 pub use identify::Bound;
-pub use permit::{Permit, Receipt};
+pub use permit::{Caller, Permit, Receipt};
 
 use crate::blacklist::{Allowed, Blacklist};
 use crate::effect::Effect;
@@ -168,13 +169,12 @@ impl Guard {
     }
 
     /// Judges a bound request by its body and the rules. `body` is what arrived; `None` if nothing was to come.
-    #[expect(clippy::needless_pass_by_value, reason = "a bound request is admitted once")]
     pub fn admit(&self, bound: Bound, request: &Request<'_>, body: Option<&[u8]>, now: Now) -> Judgement<Permit> {
         match self.check_rules(&bound, request, body, now) {
             Ok((permit, effects)) => {
                 self.admitted.fetch_add(1, Ordering::Relaxed);
                 Judgement {
-                    outcome: Ok(permit),
+                    outcome: Ok(permit.of(bound.identity)),
                     effects,
                 }
             }

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 pub use route::{BodyMode, Route, RoutePolicy, Routes};
 
 use crate::path::{NormalPath, PathPattern};
+use crate::reauth::LoginRoutes;
 use crate::sequence::Rules;
 
 /// Whether verdicts have consequences. New installations start by watching.
@@ -126,6 +127,8 @@ pub struct Policy {
     pub bind_user_agent: BindingPolicy,
     /// Changes of network that a session may make in an hour before it must be opened anew.
     pub networks_per_hour: u16,
+    /// The application's login, by which suspended sessions come back.
+    pub logins: LoginRoutes,
     /// Signal weights.
     pub weights: Weights,
     /// Thresholds and ban times.
@@ -210,6 +213,7 @@ impl Default for Policy {
             bind_address: BindingPolicy::Ladder,
             bind_user_agent: BindingPolicy::Ladder,
             networks_per_hour: 12,
+            logins: LoginRoutes::default(),
             weights: Weights::default(),
             thresholds: Thresholds::default(),
             rules: Rules::default(),

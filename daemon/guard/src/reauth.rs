@@ -1,4 +1,11 @@
-//! What a client is told to do to get in: the `WWW-Authenticate` and `Accept-Signature` fields of a 401.
+//! What a client is told to do to get in: the `WWW-Authenticate` and `Accept-Signature` fields of a 401; and how a session
+//! that cannot go on comes back through the application's login.
+
+mod route;
+mod word;
+
+pub use route::{LoginRoute, LoginRoutes, Return};
+pub use word::{PORTCULLIS_SESSION, PORTCULLIS_USER, SessionWord, WordError};
 
 use crate::signature::{HMAC_SHA256, TAG};
 

@@ -78,6 +78,12 @@ pub enum Refusal {
     AddressUnsteady,
     /// The session is used from several networks at the same time.
     Concentrated,
+    /// The session is suspended until its user has authenticated again.
+    Suspended,
+    /// A login that must be signed with a fresh nonce.
+    LoginStale,
+    /// Another user logged in with the session.
+    UserSwitched,
     /// A body without `Content-Digest`, or one in no algorithm that we know.
     DigestMissing,
     /// The body is not what was signed.
@@ -177,6 +183,9 @@ impl Refusal {
             Self::HabitsChanged => "habits-changed",
             Self::AddressUnsteady => "address-unsteady",
             Self::Concentrated => "concentrated",
+            Self::Suspended => "suspended",
+            Self::LoginStale => "login-stale",
+            Self::UserSwitched => "user-switched",
             Self::DigestMissing => "digest-missing",
             Self::DigestMismatch => "digest-mismatch",
             Self::BodyTooLarge => "body-too-large",
@@ -266,7 +275,8 @@ impl Refusal {
             | Self::SessionForged
             | Self::SessionExpired
             | Self::SessionRevoked
-            | Self::SessionEvicted => (
+            | Self::SessionEvicted
+            | Self::UserSwitched => (
                 "session-invalid",
                 401,
                 "The session is not valid",
@@ -290,17 +300,17 @@ impl Refusal {
                 "This nonce was used before",
                 "Sign each request anew.",
             ),
-            Self::StreamUnknown | Self::AddressChanged | Self::HabitsChanged => (
+            Self::StreamUnknown | Self::AddressChanged | Self::HabitsChanged | Self::LoginStale => (
                 "fresh-nonce-required",
                 401,
                 "Sign again with the nonce in Accept-Signature",
                 "The gate needs to see that this signature was made just now.",
             ),
-            Self::UserAgentChanged | Self::AddressUnsteady | Self::Concentrated => (
+            Self::UserAgentChanged | Self::AddressUnsteady | Self::Concentrated | Self::Suspended => (
                 "reauthentication-required",
                 401,
                 "The session cannot go on as it is",
-                "Open a new session, or log in again.",
+                "The member `reauthenticate` says how: log in again with this session, or open a new one.",
             ),
             Self::DigestMissing => (
                 "digest-required",
@@ -359,7 +369,7 @@ impl Refusal {
     /// What the answer carries beside the problem document.
     #[must_use]
     pub fn remedy(self) -> Remedy {
-        if let Self::StreamUnknown | Self::AddressChanged | Self::HabitsChanged = self {
+        if let Self::StreamUnknown | Self::AddressChanged | Self::HabitsChanged | Self::LoginStale = self {
             Remedy::SignWithFreshNonce
         } else if let Self::Quota(wait) | Self::AddressBanned(wait) | Self::SessionBanned(wait) = self {
             Remedy::Wait(wait)
@@ -370,6 +380,15 @@ impl Refusal {
         } else {
             Remedy::None
         }
+    }
+
+    /// Whether the session is suspended by it, or was before.
+    #[must_use]
+    pub fn suspends(self) -> bool {
+        matches!(
+            self,
+            Self::UserAgentChanged | Self::AddressUnsteady | Self::Concentrated | Self::Suspended
+        )
     }
 
     /// Whether monitor mode lets the request through all the same. What could mean different things to the gate and
@@ -416,6 +435,9 @@ impl Refusal {
             | Self::HabitsChanged
             | Self::AddressUnsteady
             | Self::Concentrated
+            | Self::Suspended
+            | Self::LoginStale
+            | Self::UserSwitched
             | Self::DigestMissing
             | Self::DigestMismatch
             | Self::Sequence

@@ -92,6 +92,9 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::AddressChanged
         | Refusal::HabitsChanged
         | Refusal::AddressUnsteady
+        | Refusal::Suspended
+        | Refusal::LoginStale
+        | Refusal::UserSwitched
         | Refusal::BodyTooLarge
         | Refusal::BodyIncomplete
         | Refusal::Overloaded

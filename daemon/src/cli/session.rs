@@ -59,6 +59,7 @@ fn listed(list: &SessionList) -> Result<Answer, Failure> {
         ">STREAMS",
         ">CONNECTIONS",
         "EXPIRES",
+        "USER",
         "USER-AGENT",
     ]);
     for session in &list.sessions {
@@ -72,6 +73,7 @@ fn listed(list: &SessionList) -> Result<Answer, Failure> {
             session.streams.to_string(),
             session.connections.to_string(),
             session.expires.to_string(),
+            session.user.clone().unwrap_or_else(|| "-".to_owned()),
             session.user_agent.clone(),
         ]);
     }
@@ -81,6 +83,7 @@ fn listed(list: &SessionList) -> Result<Answer, Failure> {
 fn state(session: &Session) -> String {
     match (session.state, session.banned_seconds) {
         (SessionState::Active, _) => "active".to_owned(),
+        (SessionState::Suspended, _) => "suspended".to_owned(),
         (SessionState::Banned, Some(left)) => format!("banned {}", Span(left)),
         (SessionState::Banned, None) => "banned".to_owned(),
         (SessionState::Revoked, _) => "revoked".to_owned(),

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::error::Mistake;
 use super::section::{Parsed, Section};
-use super::value::{describe, duration, integer, size, socket_address, word};
+use super::value::{boolean, describe, duration, integer, size, socket_address, word};
 
 /// The HTTP side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Http {
     pub upstream_timeout: Duration,
     /// Connections of clients at a time.
     pub max_connections: usize,
+    /// Whether the application learns session and user, by `Portcullis-Session` and `Portcullis-User`.
+    pub session_fields: bool,
 }
 
 /// `http` or `https`.
@@ -133,6 +135,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Http> {
         body_timeout: section.read("body_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
         upstream_timeout: section.read("upstream_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
         max_connections: section.read("max_connections", 10_000, integer(1..=10_000_000)),
+        session_fields: section.read("session_fields", true, boolean),
         // All keys are read before the one that may be missing matters.
         upstream: upstream?,
         listen: listen.into_iter().flatten().collect(),

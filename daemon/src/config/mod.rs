@@ -8,6 +8,7 @@ mod error;
 mod http;
 mod packet;
 mod policy;
+mod reauth;
 mod route;
 mod rules;
 mod section;

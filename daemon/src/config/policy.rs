@@ -1,4 +1,4 @@
-//! What decisions are made by: `[protect]`, `[[route]]`, `[session]`, `[binding]`, `[score]` and `never_ban`.
+//! What decisions are made by: `[protect]`, `[[route]]`, `[session]`, `[binding]`, `[reauth]`, `[score]` and `never_ban`.
 
 use portcullis_guard::blacklist::NEVER_BAN_CAPACITY;
 use portcullis_guard::path::PathPattern;
@@ -7,9 +7,9 @@ use portcullis_guard::sequence::Rules;
 
 use super::error::Mistake;
 use super::http::{Http, Scheme};
-use super::route;
 use super::section::Section;
 use super::value::{duration, integer, network, pattern, points, word};
+use super::{reauth, route};
 
 /// Half of the never-ban set; the rest is for the machine's own addresses and for the command line.
 const MOST_NEVER_BAN: usize = NEVER_BAN_CAPACITY / 2;
@@ -42,9 +42,11 @@ pub(super) fn read(root: &Section<'_>, mode: Mode, http: Option<&Http>, rules: R
         )
     });
     let (thresholds, weights) = root.section("score", |section| (read_score(section), read_weights(section)));
+    let protected = root.section("protect", read_protect);
     Policy {
         mode,
-        protected: root.section("protect", read_protect),
+        logins: root.section("reauth", |section| reauth::read(section, &protected)),
+        protected,
         routes: route::read(root, http.map(|http| http.max_body)),
         default_port: http.map_or(Scheme::Http, |http| http.public_scheme).default_port(),
         sessions,

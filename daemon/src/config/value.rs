@@ -209,6 +209,11 @@ pub(super) fn pattern(value: &DeValue<'_>) -> Parsed<PathPattern> {
     let text = value
         .as_str()
         .ok_or_else(|| expected("a path like \"/api/**\"", value))?;
+    path_set(text)
+}
+
+/// A set of paths within a text.
+pub(super) fn path_set(text: &str) -> Parsed<PathPattern> {
     PathPattern::parse(text).map_err(|error| {
         let mistake = Mistake::new(format!("{text:?} is no set of paths: {error}"));
         match text.strip_prefix('/') {

@@ -4,6 +4,7 @@ use http::header::{CONNECTION, FORWARDED, HOST, HeaderName, TE, TRAILER, TRANSFE
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use portcullis_guard::guard::Permit;
+use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
 use portcullis_guard::request::ClientAddress;
 
 use super::body::CallBody;
@@ -25,7 +26,15 @@ const OURS: [&str; 5] = ["portcullis-", "x-forwarded", "x-original-", "x-rewrite
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const PORTCULLIS_SESSION: HeaderName = HeaderName::from_static("portcullis-session");
+
+/// What the application is told beside the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    /// How clients reach the gate.
+    pub scheme: &'static str,
+    /// Whether it learns of session and user.
+    pub session: bool,
+}
 
 /// Builds the request for the upstream. It takes the permit's word that the request may pass.
 ///
@@ -36,16 +45,16 @@ pub(super) fn request(
     head: &Head,
     permit: &Permit,
     client: ClientAddress,
-    scheme: &'static str,
+    told: Told,
     body: CallBody,
 ) -> Result<Request<CallBody>, http::Error> {
     let mut headers = parts.headers;
     remove_hop_by_hop(&mut headers);
     remove_ours(&mut headers);
     headers.insert(X_FORWARDED_FOR, text(&client.to_string()));
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    if let Some(session) = permit.session() {
-        headers.insert(PORTCULLIS_SESSION, text(&session.to_string()));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(told.scheme));
+    if told.session {
+        name_session(&mut headers, permit);
     }
     debug_assert!(headers.contains_key(HOST), "intake checked it");
     let mut request = Request::builder()
@@ -54,6 +63,16 @@ pub(super) fn request(
         .body(body)?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Whose call it is. The fields of these names that the client sent are gone.
+fn name_session(headers: &mut HeaderMap, permit: &Permit) {
+    if let Some(session) = permit.session() {
+        headers.insert(PORTCULLIS_SESSION, text(&session.to_string()));
+    }
+    if let Some(user) = permit.user() {
+        headers.insert(PORTCULLIS_USER, text(user));
+    }
 }
 
 /// Whether only the gate may set a field.
@@ -93,7 +112,7 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn text(value: &str) -> HeaderValue {
-    // Addresses and session names are ASCII.
+    // Addresses, names of sessions and users are ASCII.
     HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
 }
 

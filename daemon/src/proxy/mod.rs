@@ -18,18 +18,24 @@ use http::{Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::Request as HttpRequest;
 use hyper::body::Incoming;
-use portcullis_guard::guard::{Admission, Judgement, Permit, Receipt, Refused};
+use portcullis_guard::guard::{Admission, Caller, Judgement, Permit, Receipt, Refused};
 use portcullis_guard::path::NormalPath;
+use portcullis_guard::reauth::{SessionWord, WordError};
 use portcullis_guard::refusal::Refusal;
 use portcullis_guard::request::{ClientAddress, Reference, Request};
 
 use self::body::{AnswerBody, CallBody};
+use self::forward::Told;
 use self::intake::Head;
 use self::upstream::{Failure, Upstream};
 use crate::gate::Gate;
 use crate::listener::connections::Connection;
 use crate::listener::timer::CoarseTimer;
+use crate::throttle::{Leave, Throttle};
 use crate::{clock, random};
+
+/// Mistakes of the application that are written to the log, a second.
+static WORDS_TOLD: Throttle = Throttle::new(1);
 
 /// The proxy of one worker.
 pub struct Proxy {
@@ -37,7 +43,7 @@ pub struct Proxy {
     upstream: Upstream,
     timer: CoarseTimer,
     default_port: u16,
-    scheme: &'static str,
+    told: Told,
 }
 
 /// One request on its way.
@@ -76,12 +82,16 @@ impl Proxy {
     pub fn new(gate: Arc<Gate>, timer: CoarseTimer) -> Self {
         let http = &gate.config().http;
         let upstream = Upstream::new(http.upstream.clone(), http.upstream_timeout, timer.clone());
-        let (default_port, scheme) = (gate.guard().policy().default_port, http.public_scheme.as_str());
+        let default_port = gate.guard().policy().default_port;
+        let told = Told {
+            scheme: http.public_scheme.as_str(),
+            session: http.session_fields,
+        };
         Self {
             upstream,
             timer,
             default_port,
-            scheme,
+            told,
             gate,
         }
     }
@@ -187,32 +197,66 @@ impl Proxy {
         body: CallBody,
     ) -> Response<AnswerBody> {
         let client = ClientAddress::new(connection.flow.remote.ip());
-        let receipt = permit.take_receipt();
+        let (receipt, caller) = (permit.take_receipt(), permit.take_caller());
         let shown = without_fields(&parts);
-        let sent = match forward::request(parts, head, &permit, client, self.scheme, body) {
+        let sent = match forward::request(parts, head, &permit, client, self.told, body) {
             Ok(request) => self.upstream.send(request).await,
             Err(_) => Err(Failure::NotSent),
         };
+        let call = Call {
+            parts: &shown,
+            head,
+            connection,
+            client,
+            reference: random::reference(),
+        };
         match sent {
             Ok(mut response) => {
+                let word = SessionWord::take(response.headers_mut());
                 self.complete(receipt, response.status());
+                if let (Some(caller), Some(word)) = (caller, word)
+                    && let Some(refused) = self.heed(&call, caller, word, response.status())
+                {
+                    return refused.map(Either::Left);
+                }
                 forward::remove_hop_by_hop(response.headers_mut());
                 response.map(Either::Right)
             }
             Err(failure) => {
-                let call = Call {
-                    parts: &shown,
-                    head,
-                    connection,
-                    client,
-                    reference: random::reference(),
-                };
                 let answer = self.refuse(&call, failure.refusal());
                 if failure == Failure::NotSent {
                     self.complete(receipt, answer.status());
                 }
                 // Otherwise the application may have done what it was asked: the rules go on counting the call.
                 answer.map(Either::Left)
+            }
+        }
+    }
+
+    /// Tells the guard what the application says of the session. What comes back takes the place of the answer.
+    fn heed(
+        &self,
+        call: &Call<'_>,
+        caller: Caller,
+        word: Result<SessionWord, WordError>,
+        status: StatusCode,
+    ) -> Option<Response<Full<Bytes>>> {
+        let now = clock::now();
+        match word {
+            Ok(word) => {
+                let judgement = self
+                    .gate
+                    .guard()
+                    .heed(caller, &word, status.as_u16(), &call.view(), now);
+                let _ = self.gate.perform(judgement.effects);
+                let refused = judgement.outcome.err().filter(|refused| refused.waived.is_none())?;
+                Some(self.answer_refused(call, &refused))
+            }
+            Err(error) => {
+                if let Leave::Granted(left_out) = WORDS_TOLD.ask(now.mono) {
+                    tracing::warn!(%error, path = call.head.path.as_str(), left_out, "the application's word is ignored");
+                }
+                None
             }
         }
     }

@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUT
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use portcullis_guard::guard::Refused;
-use portcullis_guard::reauth;
+use portcullis_guard::reauth::{self, Return};
 use portcullis_guard::refusal::Remedy;
 use portcullis_guard::time::WallMillis;
 use serde::Serialize;
@@ -26,6 +26,8 @@ struct Document<'a> {
     r#ref: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_time: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reauthenticate: Option<&'static str>,
 }
 
 /// The answer to a refused request.
@@ -40,6 +42,7 @@ pub fn answer(refused: &Refused, has_body: bool, now: WallMillis) -> Response<Fu
         detail: problem.detail,
         r#ref: refused.reference.to_string(),
         server_time: asks_to_sign.then(|| seconds(now)),
+        reauthenticate: refused.way_back.map(Return::as_str),
     };
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -90,6 +93,7 @@ mod tests {
             refusal,
             reference: Reference(7),
             fresh: None,
+            way_back: None,
             waived: None,
         }
     }

@@ -132,7 +132,8 @@ fn libraries(depends: &str) -> Vec<String> {
         .collect()
 }
 
-fn unpack(packages: &[String], root: &Path) -> Result<()> {
+/// Downloads packages and unpacks them into `root`, which is replaced in one step.
+pub(crate) fn unpack(packages: &[String], root: &Path) -> Result<()> {
     let downloads = root.with_extension("download");
     let fresh = root.with_extension("new");
     for folder in [&downloads, &fresh] {
@@ -164,7 +165,8 @@ fn download(packages: &[String], folder: &Path) -> Result<()> {
     fetch().map(drop)
 }
 
-fn update() -> Result<()> {
+/// Brings apt's lists up to date.
+pub(crate) fn update() -> Result<()> {
     if !process::is_root() {
         bail!("apt's lists are out of date\nhint: sudo apt-get update");
     }

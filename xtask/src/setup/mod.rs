@@ -11,7 +11,10 @@ use std::{env, time::Instant};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
-pub(crate) use self::toolchain::Toolchain;
+pub(crate) use self::{
+    debian::{unpack, update},
+    toolchain::Toolchain,
+};
 use crate::{paths, process};
 
 #[derive(Args)]
@@ -29,6 +32,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Purpose {
     Build,
     Test,
+    /// The XDP suites on other kernels, in virtual machines.
+    Kernels,
     Demo,
     Bench,
 }

@@ -13,8 +13,9 @@ struct Package {
     purposes: &'static [Purpose],
 }
 
+const PING: &[Purpose] = &[Purpose::Test, Purpose::Kernels, Purpose::Demo];
 const TEST_AND_DEMO: &[Purpose] = &[Purpose::Test, Purpose::Demo];
-const NETWORKS: &[Purpose] = &[Purpose::Test, Purpose::Demo, Purpose::Bench];
+const NETWORKS: &[Purpose] = &[Purpose::Test, Purpose::Kernels, Purpose::Demo, Purpose::Bench];
 
 const PACKAGES: &[Package] = &[
     Package {
@@ -33,7 +34,7 @@ const PACKAGES: &[Package] = &[
         program: "ping",
         package: "iputils-ping",
         reason: "shows that a banned host's packets die and a neighbour's live",
-        purposes: TEST_AND_DEMO,
+        purposes: PING,
     },
     Package {
         program: "nft",
@@ -58,6 +59,18 @@ const PACKAGES: &[Package] = &[
         package: "nodejs",
         reason: "runs the real backends and drives the browser",
         purposes: TEST_AND_DEMO,
+    },
+    Package {
+        program: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        reason: "runs the XDP suites on other kernels",
+        purposes: &[Purpose::Kernels],
+    },
+    Package {
+        program: "xz",
+        package: "xz-utils",
+        reason: "unpacks the modules of other kernels",
+        purposes: &[Purpose::Kernels],
     },
     Package {
         program: "npm",

@@ -230,17 +230,15 @@ impl Surroundings {
         self.user.as_ref()
     }
 
+    /// The application says whose session it is.
+    pub fn belong_to(&mut self, user: &Arc<str>) {
+        self.user = Some(Arc::clone(user));
+    }
+
     /// The user has authenticated, by a call from the surroundings `at_login`: the session goes on from there.
-    pub fn restore(&mut self, user: &str, at_login: &Self) {
-        let user = Some(self.user.take().unwrap_or_else(|| user.into()));
-        if self.suspended {
-            *self = Self {
-                user,
-                ..at_login.clone()
-            };
-        } else {
-            (self.home, self.user) = (at_login.home, user);
-        }
+    pub fn restore(&mut self, user: &Arc<str>, at_login: &Self) {
+        *self = at_login.clone();
+        self.belong_to(user);
     }
 
     fn browser_evidence(&self, seen: &Binding, headers: &HeaderMap, policy: BindingPolicy) -> Result<u8, Objection> {

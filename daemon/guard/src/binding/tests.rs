@@ -321,7 +321,7 @@ fn a_login_restores_the_session_where_it_was_made_and_keeps_its_user() {
     assert!(visitor.surroundings.is_suspended());
     let seen = binding("10.9.0.1", &visitor.headers);
     let there = Surroundings::new(&seen, &visitor.headers, MonoMillis(visitor.now));
-    visitor.surroundings.restore("alice", &there);
+    visitor.surroundings.restore(&"alice".into(), &there);
     assert!(!visitor.surroundings.is_suspended());
     assert_eq!(visitor.surroundings.user().map(|user| &**user), Some("alice"));
     assert_eq!(visitor.call("10.9.0.1"), Ok(Moved::No));

@@ -3,9 +3,11 @@
 use super::Guard;
 use super::consequence::Fault;
 use super::identify::{Claim, Signed};
-use crate::binding::{Ladder, Moved, Objection};
+use super::permit::Identity;
+use crate::binding::{Ladder, Moved, Objection, Surroundings};
 use crate::path::NormalPath;
 use crate::policy::Mode;
+use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::nonce::Accepted;
 use crate::session::record::Record;
@@ -19,7 +21,36 @@ impl Guard {
         request: &Request<'_>,
         record: &mut Record,
         now: Now,
+    ) -> Result<Identity, Box<Fault>> {
+        let is_login = self.policy.logins.contain(request.operation, request.path);
+        self.climb(signed, claim, request, record, now).or_else(|fault| {
+            // Nothing holds a user up who logs in, as long as he does it now and here.
+            match signed.accepted {
+                Accepted::Issued if is_login => Ok(()),
+                Accepted::Continued if is_login && fault.refusal().suspends() => {
+                    Err(self.ask_for_fresh(Refusal::LoginStale, claim, now))
+                }
+                Accepted::Issued | Accepted::Continued => Err(fault),
+            }
+        })?;
+        Ok(Identity {
+            user: record.binding.user().cloned(),
+            login: is_login.then(|| Box::new(Surroundings::new(&claim.binding, request.headers, now.mono))),
+        })
+    }
+
+    /// Goes up the ladder as far as the surroundings demand.
+    fn climb(
+        &self,
+        signed: &Signed,
+        claim: &Claim<'_>,
+        request: &Request<'_>,
+        record: &mut Record,
+        now: Now,
     ) -> Result<(), Box<Fault>> {
+        if record.binding.is_suspended() {
+            return Err(Fault::by(Refusal::Suspended, claim.session));
+        }
         let ladder = self.ladder(request.path);
         let is_fresh = match signed.accepted {
             Accepted::Issued => true,
@@ -34,9 +65,11 @@ impl Guard {
                 Ok(())
             }
             Err(objection) => {
-                if self.policy.mode == Mode::Monitor {
-                    // The client is not asked, so that it cannot answer: it is told about once, and not for each call.
-                    record.binding.adopt(&claim.binding, request.headers, now.mono);
+                match self.policy.mode {
+                    // The client is not asked and cannot answer: this is told once, and not for each call.
+                    Mode::Monitor => record.binding.adopt(&claim.binding, request.headers, now.mono),
+                    Mode::Enforce if objection.needs_reauthentication() => record.binding.suspend(),
+                    Mode::Enforce => {}
                 }
                 Err(self.object(objection, claim, now))
             }

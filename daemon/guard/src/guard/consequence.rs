@@ -14,6 +14,7 @@ use crate::blacklist::{BanOrder, Origin};
 use crate::effect::{Effect, KernelBan};
 use crate::incident::{Incident, METHOD_KEPT, PATH_KEPT, kept};
 use crate::policy::Mode;
+use crate::reauth::Return;
 use crate::refusal::Refusal;
 use crate::request::{Reference, Request};
 use crate::score::{Points, points};
@@ -32,6 +33,8 @@ pub struct Refused {
     pub reference: Reference,
     /// Session id and nonce of the gate's choice, for `Accept-Signature`.
     pub fresh: Option<(String, String)>,
+    /// How the session comes back, if it is suspended.
+    pub way_back: Option<Return>,
     /// The permit to forward it all the same: the gate only watches.
     pub waived: Option<Permit>,
 }
@@ -73,6 +76,10 @@ impl Fault {
     pub(super) fn with_fresh(mut self: Box<Self>, session_id: String, nonce: String) -> Box<Self> {
         self.fresh = Some((session_id, nonce));
         self
+    }
+
+    pub(super) fn refusal(&self) -> Refusal {
+        self.refusal
     }
 
     fn points(&self, guard: &Guard, request: &Request<'_>) -> Points {
@@ -167,6 +174,7 @@ impl Guard {
             refusal: fault.refusal,
             reference: request.reference,
             fresh: fault.fresh,
+            way_back: fault.refusal.suspends().then(|| self.policy.logins.way_back()),
             waived: waived.then(Permit::unsigned),
         };
         Judgement {

@@ -2,6 +2,7 @@
 
 use super::Guard;
 use super::consequence::Fault;
+use super::permit::Identity;
 use crate::binding::{Binding, Surroundings};
 use crate::refusal::Refusal;
 use crate::request::Request;
@@ -22,6 +23,7 @@ pub struct Bound {
     pub(super) session: SessionId,
     /// What the body must be; `None` if the request has none.
     pub(super) digest: Option<Claimed>,
+    pub(super) identity: Identity,
 }
 
 /// A request whose signature is proved and whose nonce is spent.
@@ -58,10 +60,11 @@ impl Guard {
         let presented = fields.present()?;
         let claim = self.claim(&presented, request, now)?;
         let digest = request.has_body.then(|| digest::claimed(request.headers)).transpose()?;
-        self.enter(&claim, request, now)?;
+        let identity = self.enter(&claim, request, now)?;
         Ok(Bound {
             session: claim.session,
             digest,
+            identity,
         })
     }
 
@@ -91,7 +94,7 @@ impl Guard {
     }
 
     /// Compares a claim with its session, which is locked but for the time that a public key takes.
-    fn enter(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
+    fn enter(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<Identity, Box<Fault>> {
         let mut shard = self.sessions.shard(claim.session);
         shard.check_ended(claim.session, now)?;
         let Some(record) = shard.get(claim.session) else {
@@ -113,7 +116,7 @@ impl Guard {
     }
 
     /// The first call of a session that is not in memory.
-    fn enter_anew(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
+    fn enter_anew(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<Identity, Box<Fault>> {
         let grant = self.master().open(&claim.presented.keyid).map_err(Refusal::from)?;
         let verifier = Verifier::of(&grant.key).ok_or(Refusal::SessionForged)?;
         let matches = claim.matches(&verifier);
@@ -128,10 +131,9 @@ impl Guard {
         let mut record = Record::new(&grant, verifier, self.epoch, surroundings, request.client, now);
         record.check_expiry(now)?;
         // A wrong signature leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
-        self.prove(claim, matches, &mut record, now)?;
-        record.touch(request.client, request.headers, request.connection, now);
+        let identity = self.go_on(claim, matches, &mut record, request, now)?;
         shard.insert(record, now);
-        Ok(())
+        Ok(identity)
     }
 
     fn go_on(
@@ -141,11 +143,11 @@ impl Guard {
         record: &mut Record,
         request: &Request<'_>,
         now: Now,
-    ) -> Result<(), Box<Fault>> {
+    ) -> Result<Identity, Box<Fault>> {
         let signed = self.prove(claim, matches, record, now)?;
-        self.bind(&signed, claim, request, record, now)?;
+        let identity = self.bind(&signed, claim, request, record, now)?;
         record.touch(request.client, request.headers, request.connection, now);
-        Ok(())
+        Ok(identity)
     }
 
     /// The signature first: only who holds the key may spend a nonce.

@@ -1,5 +1,8 @@
 //! The right to be forwarded.
 
+use std::sync::Arc;
+
+use crate::binding::Surroundings;
 use crate::sequence::Reservation;
 use crate::session::SessionId;
 
@@ -9,6 +12,23 @@ use crate::session::SessionId;
 pub struct Permit {
     session: Option<SessionId>,
     receipt: Option<Receipt>,
+    identity: Identity,
+}
+
+/// Whose call it is beside the session.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    /// The user that the session is bound to.
+    pub(super) user: Option<Arc<str>>,
+    /// From where the call came, if it is a login.
+    pub(super) login: Option<Box<Surroundings>>,
+}
+
+/// A signed call that was forwarded, so that the application's word on its session can be heeded.
+#[derive(Debug)]
+pub struct Caller {
+    pub(super) session: SessionId,
+    pub(super) login: Option<Box<Surroundings>>,
 }
 
 /// What the rules want back when the upstream has answered. Dropped unanswered, reservations stay counted: a call whose
@@ -25,6 +45,7 @@ impl Permit {
         Self {
             session: None,
             receipt: None,
+            identity: Identity::default(),
         }
     }
 
@@ -32,13 +53,31 @@ impl Permit {
         Self {
             session: Some(session),
             receipt,
+            identity: Identity::default(),
         }
+    }
+
+    pub(super) fn of(self, identity: Identity) -> Self {
+        Self { identity, ..self }
     }
 
     /// The session that signed; `None` on public paths and in monitor mode.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         self.session
+    }
+
+    /// The user that the session is bound to.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.identity.user.as_deref()
+    }
+
+    /// Takes the caller, for [`Guard::heed`](super::Guard::heed). `None` on public paths and in monitor mode.
+    pub fn take_caller(&mut self) -> Option<Caller> {
+        let session = self.session?;
+        let login = self.identity.login.take();
+        Some(Caller { session, login })
     }
 
     /// Takes the receipt, for [`Guard::complete`](super::Guard::complete).

@@ -1,6 +1,7 @@
 //! Tests of the whole way through the guard, by value: requests and time go in, verdicts and effects come out.
 
 mod binding;
+mod login;
 
 use std::time::Duration;
 
@@ -479,8 +480,8 @@ fn another_browser_must_open_its_own_session() {
     assert_eq!(refusal(&guard, &thief, at(10)), Some(Refusal::UserAgentChanged));
     assert_eq!(
         refusal(&guard, &client.get("/api/a", at(20)), at(20)),
-        None,
-        "the owner goes on"
+        Some(Refusal::Suspended),
+        "whoever has the key, nobody goes on with it"
     );
 }
 

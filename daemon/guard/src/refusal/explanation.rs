@@ -29,7 +29,9 @@ impl Refusal {
             }
             Self::SessionForged => "the session id was damaged or made up",
             Self::SessionExpired => "the session was past its end",
-            Self::SessionRevoked => "the session was revoked by the operator",
+            Self::SessionRevoked => {
+                "the session was ended: by the operator, by a logout, or by another user who logged in"
+            }
             Self::SessionEvicted => "the session was pushed out of memory, or comes back from a ban",
             Self::SessionBanned(_) => "the session is banned",
             Self::SignatureExpired => "the signature was too old",
@@ -52,6 +54,9 @@ impl Refusal {
             }
             Self::AddressUnsteady => "the session changed networks too often, or at all where the binding is strict",
             Self::Concentrated => "the session was used from several networks at the same time",
+            Self::Suspended => "the session waits for its user to authenticate again",
+            Self::LoginStale => "a login of a session that waits for one: the client was asked to sign again",
+            Self::UserSwitched => "another user logged in with the session",
             Self::DigestMissing => "the body had no usable Content-Digest",
             Self::DigestMismatch => "the body was not what was signed",
             Self::BodyTooLarge => "the body was over the limit",

@@ -35,6 +35,8 @@ pub struct SessionSummary {
     pub client: ClientAddress,
     /// The User-Agent it is bound to, cut to [`record::USER_AGENT_KEPT`] bytes.
     pub user_agent: String,
+    /// Who the application says that it is.
+    pub user: Option<String>,
     /// Points now.
     pub score: f32,
     /// Tabs, workers or processes that sign.
@@ -52,6 +54,8 @@ pub struct SessionSummary {
 pub enum SessionStatus {
     /// It may.
     Active,
+    /// Not before its user has authenticated again.
+    Suspended,
     /// Not for this long.
     Banned(Duration),
     /// Never again.

@@ -132,7 +132,12 @@ impl Record {
             streams: self.streams.len(),
             connections: self.connections.len(),
             calls: self.calls,
-            status: SessionStatus::Active,
+            user: self.binding.user().map(ToString::to_string),
+            status: if self.binding.is_suspended() {
+                SessionStatus::Suspended
+            } else {
+                SessionStatus::Active
+            },
         }
     }
 }

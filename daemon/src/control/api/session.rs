@@ -21,6 +21,9 @@ pub struct Session {
     pub address: IpAddr,
     /// The User-Agent that it is bound to, cut. Text from the client.
     pub user_agent: String,
+    /// Who the application says that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Points now.
     pub score: f32,
     /// Tabs, workers or processes that sign.
@@ -42,6 +45,8 @@ pub struct Session {
 pub enum SessionState {
     /// It may.
     Active,
+    /// Not before its user has authenticated again.
+    Suspended,
     /// Not for a while.
     Banned,
     /// Never again.

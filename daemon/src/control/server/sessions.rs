@@ -57,6 +57,7 @@ fn connections(effect: &Effect) -> usize {
 fn shown(session: &SessionSummary) -> Session {
     let (state, banned_seconds) = match session.status {
         SessionStatus::Active => (SessionState::Active, None),
+        SessionStatus::Suspended => (SessionState::Suspended, None),
         SessionStatus::Banned(left) => (SessionState::Banned, Some(seconds_left(left))),
         SessionStatus::Revoked => (SessionState::Revoked, None),
     };
@@ -67,6 +68,7 @@ fn shown(session: &SessionSummary) -> Session {
         idle_seconds: session.idle.as_secs(),
         address: session.client.ip(),
         user_agent: session.user_agent.clone(),
+        user: session.user.clone(),
         score: session.score,
         streams: session.streams,
         connections: session.connections,
