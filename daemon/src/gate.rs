@@ -1,19 +1,22 @@
 //! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use portcullis_guard::blacklist::Ban;
+use portcullis_guard::blacklist::{AllowRefused, Allowed, Ban};
 use portcullis_guard::effect::{Effect, KernelBan};
 use portcullis_guard::guard::Guard;
 use portcullis_guard::incident::Incident;
+use portcullis_guard::request::ClientAddress;
 use portcullis_guard::time::{MonoMillis, Now, WallMillis};
 
 use crate::clock;
 use crate::config::Config;
 use crate::enforcer::{Enforcer, EnforcerError, Flow, Intended, Origin, Reconciled, Target};
 use crate::listener::connections::{Connections, Doom};
+use crate::random;
 use crate::state::{KeyRing, Rotated, StateError};
 use crate::throttle::{Leave, Throttle};
 
@@ -21,6 +24,17 @@ use crate::throttle::{Leave, Throttle};
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel does not enforce it: {0}")]
 pub struct KernelError(#[from] EnforcerError);
+
+/// Why the never-ban set does not hold as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ExemptError {
+    /// The guard has no room for it.
+    #[error(transparent)]
+    Refused(#[from] AllowRefused),
+    /// The kernel does not honour it.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
 
 /// How long after a failure a new key is tried for again.
 const KEY_RETRY: Duration = Duration::from_secs(600);
@@ -214,6 +228,39 @@ impl Gate {
         Some(outcome)
     }
 
+    /// Draws the consequence of packets that were over the rate limits again and again.
+    ///
+    /// Packets can be forged; an open connection cannot, as it takes answers to reach its client. So a source that has
+    /// none is limited and never banned: else anybody could have anybody banned.
+    pub fn strike(&self, address: IpAddr) {
+        let client = ClientAddress::new(address);
+        let Some(ttl) = self.config.packet.rate_ban else { return };
+        if !self.connections.any_from(client.source()) {
+            tracing::debug!(%address, "over the rate limits, without a connection: limited only");
+            return;
+        }
+        let effects = self.guard.ban_flood(client, ttl, random::reference(), clock::now());
+        // What the kernel refuses is logged, and reconciled.
+        let _ = self.perform(effects);
+    }
+
+    /// Puts networks into the never-ban set, and the whole set into the kernel.
+    ///
+    /// # Errors
+    /// If the set is full, or the kernel refuses. Nothing may be dropped before this succeeded.
+    pub fn exempt(&self, entries: Vec<Allowed>) -> Result<(), ExemptError> {
+        let now = clock::now();
+        for entry in entries {
+            self.perform(self.guard.allow(entry, now)?)?;
+        }
+        let all = self
+            .guard
+            .allowed()
+            .into_iter()
+            .map(|entry| Effect::Allow(entry.network));
+        Ok(self.perform(all.collect())?)
+    }
+
     /// Drops what still comes over a connection that was just closed.
     pub(crate) fn drop_flow(&self, flow: Flow, doom: Doom) {
         let outcome = self.in_kernel(|kernel| kernel.ban(Target::Flow(flow), doom.ttl, Origin::Verdict));
@@ -255,7 +302,7 @@ fn network_of(target: Target) -> Option<IpNet> {
 fn kernel_origin(origin: portcullis_guard::blacklist::Origin) -> Origin {
     match origin {
         portcullis_guard::blacklist::Origin::Operator => Origin::Operator,
-        portcullis_guard::blacklist::Origin::Score => Origin::Verdict,
+        portcullis_guard::blacklist::Origin::Score | portcullis_guard::blacklist::Origin::Rate => Origin::Verdict,
         portcullis_guard::blacklist::Origin::List => Origin::List,
     }
 }

@@ -1,6 +1,6 @@
 //! The composition root: puts the parts together, runs them, and takes them down again.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -12,12 +12,11 @@ use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_guard::blacklist::{self, BanOrder};
-use portcullis_guard::effect::Effect;
 use portcullis_guard::guard::{Guard, Secrets};
 use portcullis_guard::policy::Mode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::{self, Config};
 use crate::control;
@@ -31,6 +30,8 @@ use crate::{clock, listener, random, safety, telemetry};
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// How often the kernel's bans are compared with the intended ones.
 const RECONCILE: Duration = Duration::from_secs(30);
+/// Sources over their limits that wait for a verdict.
+const STRIKES_WAITING: usize = 256;
 /// How often sampled drops are read.
 const DROP_REPORTS: Duration = Duration::from_millis(500);
 /// How long open requests may take when the daemon stops.
@@ -62,7 +63,9 @@ pub fn run(config: Config) -> Result<()> {
         follow_interfaces(&gate);
         tokio::spawn(reconcile(Arc::clone(&gate)));
         if let Some(events) = gate.kernel().and_then(Enforcer::take_events) {
-            tokio::spawn(report_drops(events));
+            let (strikes, struck) = mpsc::channel(STRIKES_WAITING);
+            tokio::spawn(report_drops(events, strikes));
+            tokio::spawn(strike(Arc::clone(&gate), struck));
         }
         wait_for_signal().await
     })?;
@@ -119,7 +122,9 @@ fn open_gate(config: Config) -> Result<Gate> {
     );
     let enforcer = attach(&config)?;
     let gate = Gate::new(guard, enforcer, config).with_keys(ring);
-    exempt(&gate)?;
+    // Before the first packet of a client can be judged.
+    gate.exempt(safety::never_ban())
+        .context("failed to fill the never-ban set")?;
     adopt(&gate)?;
     Ok(gate)
 }
@@ -225,22 +230,6 @@ fn kernel_mode(mode: Mode) -> enforcer::Mode {
         Mode::Monitor => enforcer::Mode::Monitor,
         Mode::Enforce => enforcer::Mode::Enforce,
     }
-}
-
-/// The never-ban set goes into the kernel before the first packet of a client can be judged.
-fn exempt(gate: &Gate) -> Result<()> {
-    let now = clock::now();
-    for entry in safety::never_ban() {
-        gate.perform(gate.guard().allow(entry, now)?)?;
-    }
-    let configured = gate
-        .guard()
-        .policy()
-        .never_ban
-        .iter()
-        .map(|&network| Effect::Allow(network))
-        .collect();
-    gate.perform(configured).context("failed to fill the never-ban set")
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -358,13 +347,14 @@ async fn reconcile(gate: Arc<Gate>) {
     }
 }
 
-async fn report_drops(mut events: Events) {
+async fn report_drops(mut events: Events, strikes: mpsc::Sender<IpAddr>) {
     let mut interval = tokio::time::interval(DROP_REPORTS);
     loop {
         interval.tick().await;
         while let Some(report) = events.next_report() {
-            if report.strikes {
-                tracing::warn!(source = %report.source, "a source keeps sending more than its limits allow");
+            // Whoever finds no room is reported again if it goes on.
+            if report.strikes && strikes.try_send(report.source).is_err() {
+                tracing::warn!(source = %report.source, "too many sources are over their limits at once");
             }
             tracing::debug!(
                 source = %report.source,
@@ -374,6 +364,15 @@ async fn report_drops(mut events: Events) {
                 "packet"
             );
         }
+    }
+}
+
+/// What follows from too many packets: one after the other, beside the reading of reports.
+async fn strike(gate: Arc<Gate>, mut strikes: mpsc::Receiver<IpAddr>) {
+    while let Some(source) = strikes.recv().await {
+        tracing::warn!(%source, "a source keeps sending more than its limits allow");
+        let gate = Arc::clone(&gate);
+        let _ = tokio::task::spawn_blocking(move || gate.strike(source)).await;
     }
 }
 

@@ -55,13 +55,15 @@ pub(crate) fn judge(frame: &Frame, network: &Network, source: &Source, settings:
 
 #[inline(always)]
 fn over(cell: &mut RateCell, strikes: u64) -> Rate {
-    let before = cell.id & RateCell::STRIKES;
-    if before < RateCell::STRIKES {
+    let count = (cell.id & RateCell::STRIKES) + 1;
+    let report = count == strikes;
+    // From the start after a report: whoever goes on is reported again.
+    if report {
+        cell.id &= !RateCell::STRIKES;
+    } else if count <= RateCell::STRIKES {
         cell.id += 1;
     }
-    Rate::Over {
-        report: before + 1 == strikes,
-    }
+    Rate::Over { report }
 }
 
 #[derive(Clone, Copy)]

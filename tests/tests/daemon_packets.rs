@@ -260,6 +260,76 @@ fn an_interface_that_goes_and_comes_back_is_told_of_and_guarded() -> Result<()> 
     Ok(())
 }
 
+/// Sends datagrams of no connection, as anybody could in the name of anybody.
+fn flood(world: &World, from: &str) -> Result<()> {
+    let (from, to) = (from.parse::<IpAddr>()?, SocketAddr::from_str(&format!("{SERVER}:9"))?);
+    world.clients.run(|| {
+        let socket = std::net::UdpSocket::bind((from, 0))?;
+        for _ in 0..500 {
+            // The server may say that nobody listens.
+            let _ = socket.send_to(b"flood", to);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_flood_bans_only_who_has_a_connection_and_spares_clean_neighbours() -> Result<()> {
+    let limits = "[\"pcs\"]\npackets_per_second = 50\nrate_strikes = 100\nrate_ban = \"1h\"";
+    let world = World::with(&CONFIG.replace("[\"pcs\"]", limits), Pins::new())?;
+    let told = |address: &str| {
+        let sources = world
+            .daemon
+            .logged("a source keeps sending more than its limits allow", "source");
+        sources.iter().any(|source| source == address)
+    };
+    // Without a connection: it is limited, and no more.
+    flood(&world, ALONE)?;
+    world.until("the report", || Ok(told(ALONE)))?;
+    ensure!(world.dropped("rate_limited")? > 100);
+    std::thread::sleep(Duration::from_millis(200));
+    ensure!(
+        !world.daemon.cli(&["ban", "list"])?.contains(ALONE),
+        "a stranger was banned"
+    );
+
+    // With one: banned, and the operator learns why. The limit must let the connection in.
+    world.until("a connection", || Ok(world.connect(ALONE).is_ok()))?;
+    let wire = world.connect(ALONE)?;
+    flood(&world, ALONE)?;
+    world.until("the ban", || Ok(world.daemon.cli(&["ban", "list"])?.contains(ALONE)))?;
+    let list: serde_json::Value = serde_json::from_str(&world.daemon.cli(&["--json", "ban", "list"])?)?;
+    let text = list.to_string();
+    ensure!(
+        text.contains("\"rate\"") && text.contains("packets over the rate limits"),
+        "{text}"
+    );
+    let explained = world.daemon.logged("refused", "explanation");
+    ensure!(
+        explained
+            .iter()
+            .any(|why| why.contains("again and again: 10.77.9.3 banned")),
+        "{explained:?}"
+    );
+    ensure!(!world.clients.pings(ALONE, SERVER), "a ping was answered");
+    drop(wire);
+
+    // With a clean session: spared.
+    let mut wire = world.connect(SHARED)?;
+    let mut neighbour = Client::open_over(&mut wire, world.daemon.address())?;
+    ensure!(wire.exchange(&neighbour.request("GET", "/api/orders/1", "")?)?.status == 200);
+    flood(&world, SHARED)?;
+    world.until("the report", || {
+        let explained = world.daemon.logged("refused", "explanation");
+        Ok(explained.iter().any(|why| why.contains("spared")))
+    })?;
+    ensure!(
+        !world.daemon.cli(&["ban", "list"])?.contains(SHARED),
+        "a clean address was banned"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_fall_back_to_generic_mode_is_told() -> Result<()> {
     let config = CONFIG.replace("[\"pcs\"]", "[\"pcs\", \"lo\"]");

@@ -360,7 +360,7 @@ fn bytes_and_new_connections_have_limits_of_their_own() {
 }
 
 #[test]
-fn a_source_over_its_limit_again_and_again_is_reported_once() {
+fn a_source_over_its_limit_again_and_again_is_reported_again_and_again() {
     let enforcer = limited(RateLimits {
         packets: Some(SLOW),
         strikes: Some(50),
@@ -376,7 +376,8 @@ fn a_source_over_its_limit_again_and_again_is_reported_once() {
             reports.push(report.source.to_string());
         }
     }
-    assert_eq!(reports, ["198.51.100.7"]);
+    assert!((15..=20).contains(&reports.len()), "{reports:?}");
+    assert!(reports.iter().all(|source| source == "198.51.100.7"), "{reports:?}");
 }
 
 #[test]

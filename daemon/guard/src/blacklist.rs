@@ -39,11 +39,13 @@ pub enum Origin {
     Score,
     /// A list that was imported.
     List,
+    /// The gate itself, for packets over the rate limits.
+    Rate,
 }
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Operator, Self::Score, Self::List];
+    pub const ALL: [Self; 4] = [Self::Operator, Self::Score, Self::List, Self::Rate];
 
     /// As shown to the operator.
     #[must_use]
@@ -52,6 +54,7 @@ impl Origin {
             Self::Operator => "operator",
             Self::Score => "score",
             Self::List => "list",
+            Self::Rate => "rate",
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod bind;
 mod consequence;
+mod flood;
 mod identify;
 mod login;
 mod operator;

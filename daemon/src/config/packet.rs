@@ -1,6 +1,7 @@
 //! `[packet]`: the XDP program and the ban list that it enforces.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use portcullis_common::MAX_EXEMPT_PORTS;
 use portcullis_common::maps::HOSTS_CAPACITY;
@@ -8,7 +9,7 @@ use toml::de::DeValue;
 
 use super::error::Mistake;
 use super::section::{Parsed, Section};
-use super::value::{absolute_path, boolean, describe, integer, word};
+use super::value::{absolute_path, boolean, describe, duration, integer, word};
 use crate::enforcer::AttachMode;
 
 /// The packet layer.
@@ -34,6 +35,8 @@ pub struct Packet {
     pub syns_per_second: Option<u64>,
     /// Over a limit so often, a source is reported.
     pub rate_strikes: Option<u16>,
+    /// How long such a source is banned, if somebody there has a connection; `None`: it is limited only.
+    pub rate_ban: Option<Duration>,
     /// Whether the program logs each packet that meets a ban.
     pub debug: bool,
 }
@@ -63,6 +66,8 @@ pub(super) fn read(section: &Section<'_>) -> Packet {
         bytes_per_second: limit(section, "bytes_per_second"),
         syns_per_second: limit(section, "syns_per_second"),
         rate_strikes: Some(section.read("rate_strikes", 0, integer(0..=u16::MAX))).filter(|strikes| *strikes != 0),
+        rate_ban: Some(section.read("rate_ban", Duration::from_secs(60), duration("0s"..="1d")))
+            .filter(|ban| !ban.is_zero()),
         debug: section.read("debug", false, boolean),
     };
     if packet.exempt_ports.len() > MAX_EXEMPT_PORTS {

@@ -190,8 +190,7 @@ pub enum EnforcerError {
 
     /// The interface is shared through libxdp, which this program does not join.
     #[error(
-        "{interface} is shared through libxdp: {program}; portcullis does not join its dispatcher, which cannot be \
-         replaced by one step on an upgrade. See what is in it (`xdp-loader status {interface}`), and unload it \
+        "{interface} is shared through libxdp: {program}; portcullis does not join its dispatcher. See what is in it (`xdp-loader status {interface}`), and unload it \
          (`xdp-loader unload {interface} --all`), or leave this interface out"
     )]
     Dispatcher {

@@ -34,7 +34,7 @@ pub struct DropReport {
     pub origin: Option<Origin>,
     /// Whether it was really dropped; not so in monitor mode.
     pub dropped: bool,
-    /// Whether its source was over the rate limits so often that it should be banned; told once.
+    /// Whether its source was over the rate limits so often that it should be banned; told each time again that it was so often.
     pub strikes: bool,
     /// Drops of the same processor since its last event that had none of their own.
     pub unsampled: u64,

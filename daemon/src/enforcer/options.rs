@@ -39,7 +39,7 @@ pub struct RateLimits {
     pub bytes: Option<Rate>,
     /// TCP connections that it tries to open a second.
     pub syns: Option<Rate>,
-    /// Over a limit so often (at most 65 535 times), it is reported once: see `DropReport::strikes`.
+    /// Over a limit so often (at most 65 535 times), it is reported, and again after as often: see `DropReport::strikes`.
     pub strikes: Option<u16>,
 }
 

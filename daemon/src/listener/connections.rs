@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use portcullis_guard::request::ConnectionId;
+use portcullis_guard::request::{ClientAddress, ConnectionId, Source};
 use tokio::sync::Notify;
 
 use crate::enforcer::Flow;
@@ -76,6 +76,16 @@ impl Connections {
         {
             connection.doomed.notify_one();
         }
+    }
+
+    /// Whether somebody has a connection from that source.
+    #[must_use]
+    pub fn any_from(&self, source: Source) -> bool {
+        self.shards.iter().any(|shard| {
+            let open = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            open.values()
+                .any(|connection| ClientAddress::new(connection.flow.remote.ip()).source() == source)
+        })
     }
 
     /// How many are open.

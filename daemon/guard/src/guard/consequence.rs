@@ -309,7 +309,7 @@ impl Guard {
         }
     }
 
-    fn remember(&self, incident: Incident) {
+    pub(super) fn remember(&self, incident: Incident) {
         let mut ledger = self.ledger();
         *ledger.counts.entry(incident.refusal.cause()).or_default() += 1;
         ledger.incidents.record(incident);

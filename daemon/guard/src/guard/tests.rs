@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
+use crate::blacklist::Origin;
 use crate::effect::KernelBan;
 use crate::path::{NormalPath, PathPattern};
 use crate::policy::Mode;
@@ -633,7 +634,7 @@ fn an_address_without_neighbours_is_banned() {
         Effect::Ban(KernelBan {
             network,
             ttl,
-            origin: crate::blacklist::Origin::Score
+            origin: Origin::Score
         })
     );
     let banned = pass(&guard, &unsigned("/index.html"), at(30));
@@ -689,6 +690,46 @@ fn never_ban_wins_over_any_score() {
         assert!(!outcome.1.iter().any(|effect| matches!(effect, Effect::Ban(_))));
     }
     assert_eq!(guard.bans(at(50)), []);
+}
+
+#[test]
+fn a_flood_bans_its_source_but_not_over_never_ban_clean_neighbours_or_monitor_mode() {
+    let client = ClientAddress::new("10.0.0.1".parse().unwrap());
+    let minute = Duration::from_secs(60);
+    let bans = |guard: &Guard, ms| {
+        let effects = guard.ban_flood(client, minute, Reference(5), at(ms));
+        let said = guard.incident(Reference(5)).unwrap().explanation;
+        let banned = effects.iter().any(|effect| matches!(effect, Effect::Ban(_)));
+        assert_eq!(banned, !guard.bans(at(ms)).is_empty());
+        assert!(matches!(effects.last(), Some(Effect::Report(_))));
+        (banned, said)
+    };
+    let enforcing = guard(policy());
+    let (banned, said) = bans(&enforcing, 0);
+    assert!(banned && said.contains("banned"), "{said}");
+    let ban = &enforcing.bans(at(0))[0];
+    assert_eq!((ban.origin, ban.remaining(at(0))), (Origin::Rate, minute));
+
+    let exempt = guard(Policy {
+        never_ban: vec!["10.0.0.0/24".parse().unwrap()],
+        ..policy()
+    });
+    let (banned, said) = bans(&exempt, 0);
+    assert!(!banned && said.contains("never banned"), "{said}");
+
+    let watching = guard(Policy {
+        mode: Mode::Monitor,
+        ..policy()
+    });
+    let (banned, said) = bans(&watching, 0);
+    assert!(!banned && said.contains("would be banned"), "{said}");
+
+    let shared = guard(policy());
+    shared.sources.vouch(client.source(), SessionId([1; 12]), at(0).mono);
+    let (banned, said) = bans(&shared, 1_000);
+    assert!(!banned && said.contains("spared"), "{said}");
+    let (banned, _) = bans(&shared, 3_600_000);
+    assert!(banned, "the guard ends");
 }
 
 #[test]
