@@ -281,7 +281,7 @@ impl Guard {
         let effects = admission
             .observed
             .iter()
-            .map(|seen| self.observe(request, session, seen, now))
+            .flat_map(|seen| self.observe(request, session, seen, now))
             .collect();
         match admission.verdict {
             Ok(reservation) => Ok((Permit::signed(session, Some(Receipt { session, reservation })), effects)),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use portcullis_guard::policy::Mode;
 use portcullis_guard::sequence::{
-    Action, MaxSpec, OperationSpec, Place, RequireSpec, RuleError, RuleSpec, Rules, RulesSpec, Step,
+    Action, BanAction, BanTarget, Escalation, MaxSpec, OperationSpec, Place, RequireSpec, RuleError, RuleSpec, Rules,
+    RulesSpec, Step, Threshold,
 };
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -21,7 +22,27 @@ const DEFAULT_SCORE: f32 = 10.0;
 
 pub(super) const MODES: &[(&str, Mode)] = &[("monitor", Mode::Monitor), ("enforce", Mode::Enforce)];
 
-const ACTIONS: &[(&str, Action)] = &[("deny", Action::Deny)];
+/// Actions that a word names.
+const ACTIONS: &[(&str, Action)] = &[
+    ("log", Action::Log),
+    ("score", Action::Score),
+    ("deny", Action::Deny),
+    ("reauth", Action::Reauth),
+    ("challenge", Action::Challenge),
+];
+
+const TARGETS: &[(&str, BanTarget)] = &[
+    ("flow", BanTarget::Flow),
+    ("session", BanTarget::Session),
+    ("ip", BanTarget::Ip),
+    ("prefix", BanTarget::Prefix),
+];
+
+/// How long a ban lasts that does not say.
+const DEFAULT_TTL: Duration = Duration::from_secs(900);
+
+/// How often a ban may grow by a factor that `max_ttl` does not bound.
+const DEFAULT_MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn read<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Rules {
     root.read("rules_version", VERSION, integer(VERSION..=VERSION));
@@ -35,6 +56,7 @@ pub(super) fn read<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Rules {
         spec.rules.push(read_rule(position, section));
         positions.push(position);
     });
+    spec.thresholds = root.sections("threshold", |_, section| read_threshold(section));
     // What cannot be read has a stand-in, so that the guard finds the other mistakes. What it says about stand-ins
     // is not reported, because something was said about them here.
     Rules::compile(spec).unwrap_or_else(|errors| {
@@ -84,8 +106,64 @@ fn read_rule(position: usize, section: &Section<'_>) -> RuleSpec {
         max: section.optional_section("max", read_max),
         mode: section.read("mode", Mode::Monitor, word(MODES)),
         score: section.read("score", DEFAULT_SCORE, points(0.0..=1_000_000.0)),
-        action: section.read("action", Action::Deny, word(ACTIONS)),
+        action: read_action(section),
+        escalate: section.sections("escalate", |_, section| Escalation {
+            hits: section.required("hits", "3", integer(1..=1000)).unwrap_or(1),
+            per: section
+                .required("per", "\"10m\"", time)
+                .unwrap_or(Duration::from_secs(1)),
+            action: read_action(section),
+        }),
     }
+}
+
+fn read_threshold(section: &Section<'_>) -> Threshold {
+    Threshold {
+        score: section
+            .required("score", "60", points(0.0..=1_000_000.0))
+            .unwrap_or(1.0),
+        action: read_action(section),
+    }
+}
+
+/// `action = "WORD"`, or `ban = "TARGET"` with its times beside it.
+fn read_action(section: &Section<'_>) -> Action {
+    let action = section.optional("action", word(ACTIONS));
+    let target = section.optional("ban", word(TARGETS));
+    let ttl = section.optional("ttl", ban_time);
+    let grow = section.optional("grow", points(1.0..=100.0));
+    let max_ttl = section.optional("max_ttl", ban_time);
+    let jitter = section.optional("jitter", points(0.0..=1.0));
+    let Some(target) = target else {
+        for (key, is_there) in [
+            ("ttl", ttl.is_some()),
+            ("grow", grow.is_some()),
+            ("max_ttl", max_ttl.is_some()),
+            ("jitter", jitter.is_some()),
+        ] {
+            if is_there && !section.has("ban") {
+                let mistake = Mistake::new("this belongs to a ban");
+                section.error(key, mistake.hint("add `ban = \"session\"`"));
+            }
+        }
+        return action.unwrap_or_default();
+    };
+    if action.is_some() {
+        let mistake = Mistake::new("a ban is an action of its own");
+        section.error("action", mistake.hint("leave `action` out"));
+    }
+    let ttl = ttl.unwrap_or(DEFAULT_TTL);
+    Action::Ban(BanAction {
+        target,
+        ttl,
+        grow: grow.unwrap_or(1.0),
+        max_ttl: max_ttl.unwrap_or(ttl.max(DEFAULT_MAX_TTL)),
+        jitter: jitter.unwrap_or(0.0),
+    })
+}
+
+fn ban_time(value: &DeValue<'_>) -> Result<Duration, Mistake> {
+    duration("1s"..="365d")(value)
 }
 
 fn read_require(section: &Section<'_>) -> RequireSpec {
@@ -122,7 +200,8 @@ fn time(value: &DeValue<'_>) -> Result<Duration, Mistake> {
 
 /// The place with the position of the rule in the file.
 fn in_file(mut place: Place, positions: &[usize]) -> Place {
-    if let [_, Step::Index(index), ..] = place.0.as_mut_slice()
+    if let [Step::Key(array), Step::Index(index), ..] = place.0.as_mut_slice()
+        && array == "rule"
         && let Some(position) = positions.get(*index)
     {
         *index = *position;

@@ -77,6 +77,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether a key is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// A value, or its default if it is missing or wrong.
     pub(super) fn read<T>(&self, key: &'static str, default: T, parse: impl FnOnce(&DeValue<'_>) -> Parsed<T>) -> T {
         self.optional(key, parse).unwrap_or(default)

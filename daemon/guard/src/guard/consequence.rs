@@ -18,7 +18,7 @@ use crate::reauth::Return;
 use crate::refusal::Refusal;
 use crate::request::{Reference, Request};
 use crate::score::{Points, points};
-use crate::sequence::Violation;
+use crate::sequence::{Action, Violation};
 use crate::session::SessionId;
 use crate::session::record::Record;
 use crate::signature::input::SIGNATURE_INPUT;
@@ -169,7 +169,7 @@ impl Guard {
             account.drop_flows(vec![request.connection], self.policy.thresholds.flow_ban);
         }
         let waived = !enforced && fault.refusal.can_be_waived();
-        let effects = self.record(account, &fault, waived);
+        let effects = self.record(account, fault.violation.as_ref(), waived);
         let refused = Refused {
             refusal: fault.refusal,
             reference: request.reference,
@@ -265,14 +265,14 @@ impl Guard {
     }
 
     /// Counts and remembers a refusal and returns the effects, the report last.
-    fn record(&self, account: Account<'_, '_>, fault: &Fault, waived: bool) -> Vec<Effect> {
+    fn record(&self, account: Account<'_, '_>, violation: Option<&Violation>, waived: bool) -> Vec<Effect> {
         let incident = Incident {
-            rule: fault.violation.as_ref().map(|violation| violation.rule.to_string()),
+            rule: violation.map(|violation| violation.rule.to_string()),
             explanation: account.notes,
             session_points: account.points.session,
             address_points: account.points.address,
             waived,
-            ..self.incident_of(account.request, fault.refusal, account.session, account.now)
+            ..self.incident_of(account.request, account.refusal, account.session, account.now)
         };
         self.remember(incident.clone());
         let mut effects = account.effects;
@@ -280,16 +280,29 @@ impl Guard {
         effects
     }
 
-    /// A rule that only watches was broken: remember it, change nothing.
-    pub(super) fn observe(&self, request: &Request<'_>, session: SessionId, seen: &Violation, now: Now) -> Effect {
-        let incident = Incident {
-            rule: Some(seen.rule.to_string()),
-            explanation: format!("{}; the rule only watches", seen.explanation),
-            waived: true,
-            ..self.incident_of(request, seen.kind.refusal(), Some(session), now)
+    /// A rule that lets the call pass was broken: it costs points if the rule says so, and is remembered.
+    pub(super) fn observe(&self, request: &Request<'_>, session: SessionId, seen: &Violation, now: Now) -> Vec<Effect> {
+        let costs = seen.enforced && seen.action == Action::Score;
+        let why = if seen.enforced {
+            seen.action.to_string()
+        } else {
+            "the rule only watches".into()
         };
-        self.remember(incident.clone());
-        Effect::Report(incident)
+        let mut account = Account {
+            request,
+            refusal: seen.kind.refusal(),
+            session: Some(session),
+            points: Points {
+                session: if costs { seen.score } else { 0.0 },
+                address: 0.0,
+            },
+            effects: Vec::new(),
+            notes: format!("{}; {why}", seen.explanation),
+            enforced: self.policy.mode == Mode::Enforce,
+            now,
+        };
+        self.charge_session(&mut account);
+        self.record(account, Some(seen), true)
     }
 
     fn incident_of(&self, request: &Request<'_>, refusal: Refusal, session: Option<SessionId>, now: Now) -> Incident {

@@ -528,6 +528,7 @@ fn shop_rules() -> Rules {
         mode: Mode::Enforce,
         score: 40.0,
         action: Action::Deny,
+        escalate: Vec::new(),
     };
     let operations = vec![
         operation("view", "GET /api/orders/{id}"),
@@ -536,6 +537,7 @@ fn shop_rules() -> Rules {
     Rules::compile(RulesSpec {
         operations,
         rules: vec![pay],
+        thresholds: Vec::new(),
     })
     .unwrap()
 }

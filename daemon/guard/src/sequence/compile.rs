@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::action::Escalation;
 use super::explain::{human, listed};
 use super::facts::SlotId;
 use super::operation::Operation;
@@ -20,7 +21,7 @@ use super::window::Limit;
 const MOST: usize = 1024;
 
 /// The longest time that a rule can look back.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The largest `count`.
 const LARGEST_COUNT: u32 = 1_000_000;
@@ -34,6 +35,7 @@ pub(super) fn compile(spec: &RulesSpec) -> Result<Compiled, Vec<RuleError>> {
     for (index, rule) in spec.rules.iter().enumerate() {
         compiler.rule(index, rule, spec);
     }
+    compiler.thresholds(&spec.thresholds);
     if compiler.errors.is_empty() {
         compiler.errors = super::circle::find(spec);
     }
@@ -42,12 +44,13 @@ pub(super) fn compile(spec: &RulesSpec) -> Result<Compiled, Vec<RuleError>> {
             router: compiler.router,
             plans: compiler.plans,
             rules: compiler.rules,
+            thresholds: spec.thresholds.clone(),
         }),
         false => Err(compiler.errors),
     }
 }
 
-struct Compiler {
+pub(super) struct Compiler {
     router: Router,
     operations: Vec<Operation>,
     plans: Vec<Plan>,
@@ -115,7 +118,9 @@ impl Compiler {
             mode: spec.mode,
             score: spec.score,
             action: spec.action,
+            escalate: escalations(spec),
         });
+        self.consequences(spec, &place);
         let Some(on) = on else {
             return;
         };
@@ -352,15 +357,21 @@ impl Compiler {
         })
     }
 
-    fn check_time(&mut self, time: Option<Duration>, place: Place) {
+    pub(super) fn check_time(&mut self, time: Option<Duration>, place: Place) {
         if time.is_some_and(|time| time < Duration::from_millis(1) || time > LONGEST) {
             self.error(place, format!("expected a time from 1ms to {}", human(LONGEST)));
         }
     }
 
-    fn error(&mut self, place: Place, message: String) {
+    pub(super) fn error(&mut self, place: Place, message: String) {
         self.errors.push(RuleError::new(place, message));
     }
+}
+
+/// The counts of violations, each with a name that does not depend on how many there may be.
+fn escalations(spec: &RuleSpec) -> Vec<(SlotId, Escalation)> {
+    let named = |(position, step): (usize, &Escalation)| (slot(&["escalate", &spec.id, &position.to_string()]), *step);
+    spec.escalate.iter().enumerate().map(named).collect()
 }
 
 fn no_such_value(operation: &Operation, name: &str, place: &Place) -> RuleError {

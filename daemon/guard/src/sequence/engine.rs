@@ -1,12 +1,16 @@
 //! Admission and completion of calls.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Call;
-use super::explain::human_wait;
+use super::action::Action;
+use super::explain::{human, human_wait};
 use super::facts::{FactId, Facts};
 use super::plan::{Check, Condition, CountedOp, Rule, RuleId};
+use super::value::Binding;
+use super::window::Limit;
 use crate::policy::Mode;
 use crate::refusal::Refusal;
 use crate::time::MonoMillis;
@@ -27,7 +31,7 @@ pub struct Reservation {
 pub struct Admission {
     /// Whether it may pass.
     pub verdict: Result<Reservation, Violation>,
-    /// Violations without consequences, of rules that only watch.
+    /// Violations that do not refuse the call, of rules that only watch, log or give points.
     pub observed: Vec<Violation>,
 }
 
@@ -40,8 +44,14 @@ pub struct Violation {
     pub kind: ViolationKind,
     /// Points that the rule gives for it.
     pub score: f32,
+    /// What it leads to, after escalation.
+    pub action: Action,
+    /// Whether it has consequences: the rule and the gate enforce.
+    pub enforced: bool,
     /// In words, for the operator.
     pub explanation: String,
+    /// Its number in the compiled rules.
+    index: usize,
 }
 
 /// In which way a rule is violated.
@@ -91,11 +101,40 @@ impl Facts {
         let now = self.tick(now);
         let mut observed = Vec::new();
         let refused = self.check_all(&call, mode, now, &mut observed);
-        let verdict = match refused {
+        let rules = Arc::clone(&call.rules);
+        let mut verdict = match refused {
             Err(violation) => Err(violation),
             Ok(to_count) => self.reserve(call, to_count, mode, now, &mut observed),
         };
+        for violation in observed.iter_mut().chain(verdict.as_mut().err()) {
+            self.escalate(&rules.rules[violation.index], violation, now);
+        }
         Admission { verdict, observed }
+    }
+
+    /// Counts a violation, and names what so many lead to. The step with the most hits wins; what it counted starts
+    /// again.
+    fn escalate(&mut self, rule: &Rule, violation: &mut Violation, now: MonoMillis) {
+        for &(slot, step) in &rule.escalate {
+            let id = FactId {
+                slot,
+                binding: Binding::NONE,
+            };
+            let limit = Limit {
+                count: step.hits,
+                per: Some(step.per),
+            };
+            // Without room the violation is refused as before; it does not lead to more.
+            if self.count(id, limit, now).is_err() {
+                continue;
+            }
+            if self.counted(id).is_some_and(|window| window.check(limit, now).is_err()) {
+                self.forget(id);
+                violation.action = step.action;
+                let times = format!("; {} times within {}: {}", step.hits, human(step.per), step.action);
+                violation.explanation.push_str(&times);
+            }
+        }
     }
 
     /// Ends a call with the status of its answer.
@@ -142,7 +181,7 @@ impl Facts {
                 Ok(()) => {}
                 Err((kind, explanation)) => {
                     let rule = &call.rules.rules[check.rule];
-                    note(rule, kind, explanation, mode, &mut refused, observed);
+                    note(check.rule, rule, (kind, explanation), mode, &mut refused, observed);
                 }
             }
             if is_limit {
@@ -195,7 +234,8 @@ impl Facts {
             } else {
                 let explanation = format!("{}: the session has no room for one more count", call.operation());
                 let rule = &call.rules.rules[check.rule];
-                note(rule, ViolationKind::Overflow, explanation, mode, &mut refused, observed);
+                let found = (ViolationKind::Overflow, explanation);
+                note(check.rule, rule, found, mode, &mut refused, observed);
             }
         }
         let Some(violation) = refused else {
@@ -234,25 +274,28 @@ impl Facts {
     }
 }
 
-/// Puts a violation where it belongs: the first one that enforces is the verdict.
+/// Puts a violation where it belongs: the first one that refuses is the verdict.
 fn note(
+    index: usize,
     rule: &Rule,
-    kind: ViolationKind,
-    explanation: String,
+    (kind, explanation): (ViolationKind, String),
     mode: Mode,
     refused: &mut Option<Violation>,
     observed: &mut Vec<Violation>,
 ) {
+    let enforced = (rule.mode, mode) == (Mode::Enforce, Mode::Enforce);
     let violation = Violation {
         rule: rule.id.clone(),
         kind,
         score: rule.score,
+        action: rule.action,
+        enforced,
         explanation,
+        index,
     };
-    match (rule.mode, mode, rule.action) {
-        (Mode::Enforce, Mode::Enforce, super::Action::Deny) => {
-            refused.get_or_insert(violation);
-        }
-        (Mode::Monitor, _, _) | (_, Mode::Monitor, _) => observed.push(violation),
+    if enforced && !rule.action.lets_pass() {
+        refused.get_or_insert(violation);
+    } else {
+        observed.push(violation);
     }
 }

@@ -133,6 +133,11 @@ impl Facts {
         }
     }
 
+    /// Forgets a fact, whatever it says.
+    pub(super) fn forget(&mut self, id: FactId) {
+        self.facts.remove(&id);
+    }
+
     fn make_room(&mut self, now: MonoMillis) -> Result<(), Full> {
         if self.facts.len() < Self::CAPACITY {
             return Ok(());

@@ -11,8 +11,10 @@
 //!
 //! Where a condition binds a value, the call must have it exactly once; otherwise it is a violation.
 
+mod action;
 mod circle;
 mod compile;
+mod consequences;
 mod engine;
 mod explain;
 mod facts;
@@ -31,10 +33,11 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
+pub use action::{Action, BanAction, BanTarget, Escalation, Threshold};
 pub use engine::{Admission, Reservation, Violation, ViolationKind};
 pub use facts::Facts;
 pub use plan::RuleId;
-pub use spec::{Action, MaxSpec, OperationSpec, Place, RequireSpec, RuleError, RuleSpec, RulesSpec, Step};
+pub use spec::{MaxSpec, OperationSpec, Place, RequireSpec, RuleError, RuleSpec, RulesSpec, Step};
 pub use suggest::closest;
 pub use value::BindingKey;
 
@@ -64,7 +67,14 @@ impl Rules {
     #[expect(clippy::needless_pass_by_value, reason = "what was compiled is not needed again")]
     pub fn compile(spec: RulesSpec) -> Result<Self, Vec<RuleError>> {
         let compiled = compile::compile(&spec)?;
-        Ok(Self((!compiled.rules.is_empty()).then(|| Arc::new(compiled))))
+        let says_nothing = compiled.rules.is_empty() && compiled.thresholds.is_empty();
+        Ok(Self((!says_nothing).then(|| Arc::new(compiled))))
+    }
+
+    /// What a session's score leads to, by rising points.
+    #[must_use]
+    pub fn thresholds(&self) -> &[Threshold] {
+        self.0.as_ref().map_or(&[], |compiled| &compiled.thresholds)
     }
 
     /// How many rules there are.

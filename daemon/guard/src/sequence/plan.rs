@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::action::{Action, Escalation, Threshold};
 use super::facts::SlotId;
 use super::router::Router;
-use super::spec::Action;
 use super::status::StatusSet;
 use super::value::Binder;
 use super::window::Limit;
@@ -41,6 +41,8 @@ pub(super) struct Compiled {
     /// One for each operation.
     pub(super) plans: Vec<Plan>,
     pub(super) rules: Vec<Rule>,
+    /// By rising points.
+    pub(super) thresholds: Vec<Threshold>,
 }
 
 /// What violations of a rule lead to.
@@ -50,6 +52,8 @@ pub(super) struct Rule {
     pub(super) mode: Mode,
     pub(super) score: f32,
     pub(super) action: Action,
+    /// By rising hits, each with the slot of its count.
+    pub(super) escalate: Vec<(SlotId, Escalation)>,
 }
 
 /// What to do for the calls of one operation.

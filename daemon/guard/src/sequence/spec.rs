@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::action::{Action, Escalation, Threshold};
 use crate::policy::Mode;
 
 /// Operations and rules, in the order of the file.
@@ -12,6 +13,8 @@ pub struct RulesSpec {
     pub operations: Vec<OperationSpec>,
     /// The `[[rule]]` array.
     pub rules: Vec<RuleSpec>,
+    /// The `[[threshold]]` array.
+    pub thresholds: Vec<Threshold>,
 }
 
 /// One entry of `[op]`.
@@ -42,6 +45,8 @@ pub struct RuleSpec {
     pub score: f32,
     /// What a violation leads to beside points.
     pub action: Action,
+    /// What many violations lead to, by rising hits.
+    pub escalate: Vec<Escalation>,
 }
 
 /// A call that must have happened.
@@ -70,14 +75,6 @@ pub struct MaxSpec {
     pub count_if: Option<String>,
 }
 
-/// What a violation of an enforced rule leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Action {
-    /// The call is refused.
-    #[default]
-    Deny,
-}
-
 /// One step on the way to a value of the specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -96,6 +93,12 @@ impl Place {
     #[must_use]
     pub fn operation(name: &str) -> Self {
         Self::default().key("op").key(name)
+    }
+
+    /// The place of a threshold.
+    #[must_use]
+    pub fn threshold(index: usize) -> Self {
+        Self::default().key("threshold").index(index)
     }
 
     /// The place of a rule.

@@ -85,6 +85,7 @@ fn rule(id: &str, on: &[&str]) -> RuleSpec {
         mode: Mode::Enforce,
         score: 10.0,
         action: Action::Deny,
+        escalate: Vec::new(),
     }
 }
 
@@ -122,7 +123,11 @@ fn shop(rules: Vec<RuleSpec>) -> RulesSpec {
         on: "POST /transfers".into(),
         bind: vec![("id".into(), "query:order".into())],
     });
-    RulesSpec { operations, rules }
+    RulesSpec {
+        operations,
+        rules,
+        thresholds: Vec::new(),
+    }
 }
 
 fn session(rules: Vec<RuleSpec>) -> Session {

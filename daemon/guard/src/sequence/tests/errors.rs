@@ -111,3 +111,53 @@ fn one_operation_has_a_limited_number_of_limits() {
         ["rule[64].max: `pay` has 64 limits already"]
     );
 }
+
+#[test]
+fn consequences_are_checked() {
+    let ban = |ttl, grow, max_ttl, jitter| {
+        Action::Ban(BanAction {
+            target: BanTarget::Ip,
+            ttl: Duration::from_secs(ttl),
+            grow,
+            max_ttl: Duration::from_secs(max_ttl),
+            jitter,
+        })
+    };
+    let step = |hits, per, action| Escalation {
+        hits,
+        per: Duration::from_secs(per),
+        action,
+    };
+    let mut spec = shop(vec![RuleSpec {
+        max: Some(max(1, None, &[], None)),
+        action: ban(0, 0.5, 0, 2.0),
+        escalate: vec![
+            step(3, 0, Action::Score),
+            step(3, 60, ban(60, 2.0, 30, 0.0)),
+            step(0, 60, Action::Deny),
+        ],
+        ..rule("a", &["pay"])
+    }]);
+    let threshold = |score, action| Threshold { score, action };
+    spec.thresholds = vec![
+        threshold(0.0, Action::Delay),
+        threshold(10.0, Action::Log),
+        threshold(10.0, Action::Reauth),
+    ];
+    assert_eq!(
+        errors(spec),
+        [
+            "rule[0].ttl: expected a time from 1s to 365d",
+            "rule[0].grow: expected a number from 1 to 100",
+            "rule[0].jitter: expected a share from 0 to 1",
+            "rule[0].escalate[0].per: expected a time from 1ms to 366d",
+            "rule[0].escalate[0].action: `score` is not stronger than a refusal",
+            "rule[0].escalate[1].hits: 3 after 3: each step needs more hits than the one before",
+            "rule[0].escalate[1].max_ttl: expected a time from `ttl` (1m) to 365d",
+            "rule[0].escalate[2].hits: expected a number from 1 to 1000",
+            "threshold[0].score: points are a number above 0",
+            "threshold[0].action: `delay` is nothing that a score can lead to",
+            "threshold[2].score: points must rise from one threshold to the next, and 10 came before",
+        ]
+    );
+}

@@ -112,6 +112,7 @@ impl Play {
         let spec = RulesSpec {
             operations: operations(&OPERATIONS),
             rules: rules.clone(),
+            thresholds: Vec::new(),
         };
         Self {
             session: Session::new(Rules::compile(spec).unwrap()),

@@ -405,3 +405,59 @@ fn time_does_not_run_backwards() {
     session.now = MonoMillis(0);
     assert_eq!(session.call("GET /search", 200), quota(60));
 }
+
+fn ban(target: BanTarget) -> Action {
+    Action::Ban(BanAction {
+        target,
+        ttl: seconds(900),
+        grow: 1.0,
+        max_ttl: seconds(900),
+        jitter: 0.0,
+    })
+}
+
+#[test]
+fn repeated_violations_lead_to_more() {
+    let step = |hits, action| Escalation {
+        hits,
+        per: seconds(600),
+        action,
+    };
+    let mut session = session(vec![RuleSpec {
+        require: vec![require("view", None, &["id"])],
+        escalate: vec![step(2, Action::Reauth), step(4, ban(BanTarget::Session))],
+        ..rule("pay-after-view", &["pay"])
+    }]);
+    let mut violate = |time| {
+        session.pass(seconds(time));
+        let violation = session.start("POST /orders/7/pay").unwrap().verdict.unwrap_err();
+        (
+            violation.action,
+            violation
+                .explanation
+                .contains("4 times within 10m: ban session for 15m"),
+        )
+    };
+    assert_eq!(violate(0), (Action::Deny, false));
+    assert_eq!(violate(1), (Action::Reauth, false));
+    assert_eq!(violate(1), (Action::Deny, false), "what a step counted starts again");
+    assert_eq!(violate(1), (ban(BanTarget::Session), true), "the most hits win");
+    assert_eq!(violate(1), (Action::Deny, false));
+    assert_eq!(violate(600), (Action::Deny, false), "too long ago");
+}
+
+#[test]
+fn some_actions_let_the_call_pass() {
+    for action in [Action::Log, Action::Score] {
+        let mut session = session(vec![RuleSpec {
+            require: vec![require("view", None, &["id"])],
+            action,
+            ..rule("pay-after-view", &["pay"])
+        }]);
+        let admission = session.start("POST /orders/7/pay").unwrap();
+        assert!(admission.verdict.is_ok());
+        assert_eq!(admission.observed.len(), 1);
+        assert!(admission.observed[0].enforced);
+        assert_eq!(admission.observed[0].action, action);
+    }
+}
