@@ -16,8 +16,10 @@ pub(crate) struct Arguments {
 
 /// What Cargo is asked, in this order. The eBPF crate is linted on the host: there it is the same code without a
 /// program around it.
-const STEPS: [&[&str]; 5] = [
+const STEPS: [&[&str]; 7] = [
     &["fmt", "--all", "--check"],
+    &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"],
+    &["check", "--manifest-path", "fuzz/Cargo.toml"],
     &[
         "clippy",
         "--workspace",

@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+mod fuzz;
 mod kernels;
 mod paths;
 mod process;
@@ -37,6 +38,8 @@ enum Task {
     Check(check::Arguments),
     /// Measure, in one run with the floors and peers that it is compared to.
     Bench(bench::Arguments),
+    /// Search for inputs that the guard accepts and the reference would not, for a bounded time.
+    Fuzz(fuzz::Arguments),
 }
 
 impl Task {
@@ -48,6 +51,7 @@ impl Task {
             Self::Test(arguments) => test::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
+            Self::Fuzz(arguments) => fuzz::run(&arguments),
         }
     }
 }
