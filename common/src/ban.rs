@@ -29,22 +29,28 @@ pub enum Origin {
     /// The operator, by the command line.
     Operator = 1,
     /// The daemon, from the score of a session or an address.
-    Verdict = 2,
+    Score = 2,
     /// A list that was imported.
     List = 3,
     /// Another member of the fleet.
     Fleet = 4,
+    /// The daemon, for packets over the rate limits; and the limits themselves.
+    Rate = 5,
 }
 
 impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Operator, Self::Score, Self::List, Self::Fleet, Self::Rate];
+
     /// The origin of that number, if there is one.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
             1 => Some(Self::Operator),
-            2 => Some(Self::Verdict),
+            2 => Some(Self::Score),
             3 => Some(Self::List),
             4 => Some(Self::Fleet),
+            5 => Some(Self::Rate),
             _ => None,
         }
     }
@@ -54,9 +60,10 @@ impl Origin {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Operator => "operator",
-            Self::Verdict => "verdict",
+            Self::Score => "score",
             Self::List => "list",
             Self::Fleet => "fleet",
+            Self::Rate => "rate",
         }
     }
 }
@@ -67,7 +74,7 @@ mod tests {
 
     #[test]
     fn numbers_and_origins_agree() {
-        for origin in [Origin::Operator, Origin::Verdict, Origin::List, Origin::Fleet] {
+        for origin in Origin::ALL {
             assert_eq!(Origin::from_number(origin as u32), Some(origin));
         }
         assert_eq!(Origin::from_number(0), None);

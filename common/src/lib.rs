@@ -33,8 +33,11 @@ pub use flow::FlowKey;
 pub use plain::Plain;
 pub use prefix::PrefixKey;
 pub use reason::Reason;
-pub use settings::{Geometry, Limit, Limits, MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE_MONITOR, Settings};
+pub use settings::{
+    Geometry, Limit, Limits, MALFORMED_DROP, MALFORMED_PASS, MAX_EXEMPT_PORTS, MAX_FLOOD_PORTS, MODE_ENFORCE,
+    MODE_MONITOR, Settings, SynFlood,
+};
 pub use slot::{Slot, v4_permuted, v4_tag, v6_tag};
 
 /// Changes with every change of a map's name, key, value or meaning.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;

@@ -10,7 +10,7 @@ pub enum Reason {
     NeverBan = 1,
     /// It would have been dropped, but goes to an exempt management port.
     ExemptPort = 2,
-    /// No whole IPv4 or IPv6 header where its Ethernet type promises one: the stack decides.
+    /// No whole IPv4 or IPv6 header where its Ethernet type promises one, and the stack may decide.
     Malformed = 3,
     /// Neither IPv4 nor IPv6 (ARP and the like): none of our business.
     NotIp = 4,
@@ -24,11 +24,16 @@ pub enum Reason {
     RateLimited = 8,
     /// It passed without a look at its rate, as all cells for its source were busy with others.
     RateUnknown = 9,
+    /// It opens a connection while all sources together open more than the SYN-flood mode allows: it
+    /// passed to the kernel, and nothing was remembered of its source.
+    SynFlood = 10,
+    /// The same as [`Malformed`](Self::Malformed), where such packets are to be dropped.
+    MalformedDropped = 11,
 }
 
 impl Reason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Passed,
         Self::NeverBan,
         Self::ExemptPort,
@@ -39,10 +44,12 @@ impl Reason {
         Self::BannedFlow,
         Self::RateLimited,
         Self::RateUnknown,
+        Self::SynFlood,
+        Self::MalformedDropped,
     ];
 
     /// How many reasons there are.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 12;
 
     /// How many counters there are: one per reason, and then one per reason for the packets that
     /// monitor mode let through although they would have been dropped.
@@ -53,10 +60,16 @@ impl Reason {
     #[must_use]
     pub const fn is_drop(self) -> bool {
         match self {
-            Self::BannedHost | Self::BannedPrefix | Self::BannedFlow | Self::RateLimited => true,
-            Self::Passed | Self::NeverBan | Self::ExemptPort | Self::Malformed | Self::NotIp | Self::RateUnknown => {
-                false
+            Self::BannedHost | Self::BannedPrefix | Self::BannedFlow | Self::RateLimited | Self::MalformedDropped => {
+                true
             }
+            Self::Passed
+            | Self::NeverBan
+            | Self::ExemptPort
+            | Self::Malformed
+            | Self::NotIp
+            | Self::RateUnknown
+            | Self::SynFlood => false,
         }
     }
 
@@ -101,6 +114,8 @@ impl Reason {
             Self::BannedFlow => "banned_flow",
             Self::RateLimited => "rate_limited",
             Self::RateUnknown => "rate_unknown",
+            Self::SynFlood => "syn_flood",
+            Self::MalformedDropped => "malformed_dropped",
         }
     }
 }

@@ -10,6 +10,14 @@ pub const MODE_MONITOR: u32 = 0;
 /// [`Settings::mode`]: drop.
 pub const MODE_ENFORCE: u32 = 1;
 
+/// How many ports the SYN-flood mode can watch.
+pub const MAX_FLOOD_PORTS: usize = 8;
+
+/// [`Settings::malformed`]: pass packets without a whole header, and count them.
+pub const MALFORMED_PASS: u32 = 0;
+/// [`Settings::malformed`]: drop them.
+pub const MALFORMED_DROP: u32 = 1;
+
 /// The sizes of the tables and the seed of their hashes: constants of a loaded program, which the
 /// verifier makes part of its code. They are kept with the tables, as they give them their meaning.
 #[repr(C)]
@@ -65,6 +73,17 @@ pub struct Limits {
     pub syns: Limit,
 }
 
+/// When opening connections is a flood, whoever opens them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SynFlood {
+    /// On TCP segments that open a connection to one of `ports`, from all sources together, for each
+    /// processor.
+    pub limit: Limit,
+    /// Destination ports, network byte order, 0 for none.
+    pub ports: [u16; MAX_FLOOD_PORTS],
+}
+
 /// The one record of settings.
 ///
 /// The daemon writes the whole record while packets are read, so no field may depend on another
@@ -88,11 +107,17 @@ pub struct Settings {
     pub limits: Limits,
     /// So many times over its limits, and a source is reported. 0 is never.
     pub strikes: u64,
+    /// Read only by a program that was loaded with rate limits.
+    pub syn_flood: SynFlood,
+    /// [`MALFORMED_PASS`] or [`MALFORMED_DROP`].
+    pub malformed: u32,
+    /// Nothing.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Settings>() == 120 && align_of::<Settings>() == 8);
+const _: () = assert!(size_of::<Settings>() == 160 && align_of::<Settings>() == 8);
 
-// SAFETY: 4 * 4 + 8 * 2 + 32 + 6 * 8 + 8 bytes fill the 120, every pattern is a value.
+// SAFETY: 4 * 4 + 8 * 2 + 32 + 6 * 8 + 8 + 32 + 2 * 4 bytes fill the 160, every pattern is a value.
 unsafe impl Plain for Settings {}
 
 impl Settings {
@@ -110,5 +135,11 @@ impl Settings {
             syns: Limit { cost: 0, burst_ns: 0 },
         },
         strikes: 0,
+        syn_flood: SynFlood {
+            limit: Limit { cost: 0, burst_ns: 0 },
+            ports: [0; MAX_FLOOD_PORTS],
+        },
+        malformed: MALFORMED_PASS,
+        padding: 0,
     };
 }

@@ -51,6 +51,16 @@ pub struct Gate {
     config: Config,
     started: WallMillis,
     keys: Option<Mutex<Keys>>,
+    enforcement: Mutex<Option<Enforcement>>,
+}
+
+/// What a comparison of the kernel with the intention found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enforcement {
+    /// When.
+    pub at: WallMillis,
+    /// What; [`Reconciled::ratio`] is the part that was enforced.
+    pub found: Reconciled,
 }
 
 /// The keys of the session ids on disk.
@@ -72,6 +82,7 @@ impl Gate {
             config,
             started: clock::now().wall,
             keys: None,
+            enforcement: Mutex::new(None),
         }
     }
 
@@ -203,7 +214,7 @@ impl Gate {
     }
 
     /// Compares the kernel with the intention, repairs it, and says so (invariant I5). `None` without a packet layer.
-    pub fn reconcile(&self) -> Option<Result<Reconciled, EnforcerError>> {
+    pub fn reconcile(&self) -> Option<Result<Enforcement, EnforcerError>> {
         let kernel = self.enforcer.as_ref()?;
         let now = clock::now();
         let bans: Vec<_> = self.guard.bans(now).iter().map(|ban| intended(ban, now)).collect();
@@ -225,7 +236,17 @@ impl Gate {
                 "the kernel had drifted and was repaired"
             );
         }
-        Some(outcome)
+        Some(outcome.map(|found| {
+            let enforcement = Enforcement { at: now.wall, found };
+            *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner) = Some(enforcement);
+            enforcement
+        }))
+    }
+
+    /// What the last comparison of the kernel with the intention found. `None` before the first one.
+    #[must_use]
+    pub fn enforcement(&self) -> Option<Enforcement> {
+        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Draws the consequence of packets that were over the rate limits again and again.
@@ -263,7 +284,7 @@ impl Gate {
 
     /// Drops what still comes over a connection that was just closed.
     pub(crate) fn drop_flow(&self, flow: Flow, doom: Doom) {
-        let outcome = self.in_kernel(|kernel| kernel.ban(Target::Flow(flow), doom.ttl, Origin::Verdict));
+        let outcome = self.in_kernel(|kernel| kernel.ban(Target::Flow(flow), doom.ttl, Origin::Score));
         match outcome {
             // Never-ban wins in the kernel too, and the connection is closed all the same.
             Ok(()) | Err(KernelError(EnforcerError::NeverBanned { .. })) => {}
@@ -286,7 +307,7 @@ impl Gate {
 fn intended(ban: &Ban, now: Now) -> Intended {
     Intended {
         target: Target::Prefix(ban.network),
-        remaining: ban.remaining(now),
+        until: Duration::from_millis(now.mono.0).saturating_add(ban.remaining(now)),
         origin: kernel_origin(ban.origin),
     }
 }
@@ -302,7 +323,8 @@ fn network_of(target: Target) -> Option<IpNet> {
 fn kernel_origin(origin: portcullis_guard::blacklist::Origin) -> Origin {
     match origin {
         portcullis_guard::blacklist::Origin::Operator => Origin::Operator,
-        portcullis_guard::blacklist::Origin::Score | portcullis_guard::blacklist::Origin::Rate => Origin::Verdict,
+        portcullis_guard::blacklist::Origin::Score => Origin::Score,
+        portcullis_guard::blacklist::Origin::Rate => Origin::Rate,
         portcullis_guard::blacklist::Origin::List => Origin::List,
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{self, Config};
 use crate::control;
-use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, Target};
+use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, SynFlood, Target};
 use crate::gate::Gate;
 use crate::listener::timer::CoarseTimer;
 use crate::state::KeyRing;
@@ -163,7 +163,8 @@ fn adopt(gate: &Gate) -> Result<()> {
 
 fn guard_origin(origin: enforcer::Origin) -> blacklist::Origin {
     match origin {
-        enforcer::Origin::Verdict => blacklist::Origin::Score,
+        enforcer::Origin::Score => blacklist::Origin::Score,
+        enforcer::Origin::Rate => blacklist::Origin::Rate,
         enforcer::Origin::List => blacklist::Origin::List,
         enforcer::Origin::Operator | enforcer::Origin::Fleet => blacklist::Origin::Operator,
     }
@@ -193,6 +194,9 @@ fn attach(config: &Config) -> Result<Option<Enforcer>> {
         debug: packet.debug,
         pins: packet.pins.clone(),
         rate_limits: rate_limits(packet),
+        syn_flood: syn_flood(config),
+        drop_malformed: packet.drop_malformed,
+        monitored: packet.monitor.clone(),
         capacities: Capacities {
             hosts: packet.max_bans,
             hosts_limit: packet.max_bans_limit,
@@ -223,6 +227,19 @@ fn rate_limits(packet: &config::Packet) -> Option<RateLimits> {
         strikes: packet.rate_strikes,
     };
     (limits.packets.is_some() || limits.bytes.is_some() || limits.syns.is_some()).then_some(limits)
+}
+
+/// Guards the ports that the daemon itself listens on.
+fn syn_flood(config: &Config) -> Option<SynFlood> {
+    let per_second = config.packet.syn_flood_per_second?;
+    let mut ports: Vec<u16> = config.http.listen.iter().map(SocketAddr::port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let burst = per_second;
+    Some(SynFlood {
+        limit: Rate { per_second, burst },
+        ports,
+    })
 }
 
 fn kernel_mode(mode: Mode) -> enforcer::Mode {

@@ -18,6 +18,8 @@ pub(crate) struct Scratch {
     pub(crate) last_event_ns: u64,
     /// Drops since then.
     pub(crate) unsampled: u64,
+    /// When the connections that are opened will be back at the rate of the SYN-flood mode.
+    pub(crate) syns: u64,
 }
 
 /// No kernel has a longer timer tick than this (`HZ` is at least 100).

@@ -5,7 +5,7 @@
 
 use aya_ebpf::{btf_maps::lpm_trie::Key, helpers::generated::bpf_get_prandom_u32};
 use portcullis_common::{
-    Address, BanEntry, FlowKey, HitCell, PrefixKey, Reason, Slot,
+    Address, BanEntry, FlowKey, HitCell, Origin, PrefixKey, Reason, Slot,
     filter::{self, Place},
     hash::Source,
 };
@@ -22,6 +22,8 @@ use crate::{
 pub(crate) enum Glance {
     /// It passes.
     Pass(Reason),
+    /// It has no whole header: the settings tell what to do.
+    Malformed,
     /// Only [`judge`] can tell.
     Suspicious(Suspect),
 }
@@ -36,6 +38,8 @@ pub(crate) struct Suspect {
 /// What becomes of a packet.
 pub(crate) enum Verdict {
     Pass(Reason),
+    /// It passes, and is reported like what is dropped.
+    Note(Hit),
     Drop(Hit),
 }
 
@@ -54,7 +58,7 @@ pub(crate) struct Hit {
 #[inline(always)]
 pub(crate) fn glance(frame: &Frame) -> Glance {
     let Some(network) = frame.network() else {
-        return Glance::Pass(Reason::Malformed);
+        return Glance::Malformed;
     };
     let address = match &network {
         Network::V4(_) if maps::shuffle() => shuffled(),
@@ -76,7 +80,7 @@ pub(crate) fn glance(frame: &Frame) -> Glance {
 
 /// The verdict on a packet that [`glance`] found suspicious.
 #[inline(always)]
-pub(crate) fn judge(frame: &Frame, suspect: &Suspect, settings: &SharedSettings, scratch: &Scratch) -> Verdict {
+pub(crate) fn judge(frame: &Frame, suspect: &Suspect, settings: &SharedSettings, scratch: &mut Scratch) -> Verdict {
     let Some(network) = frame.network() else {
         return Verdict::Pass(Reason::Malformed);
     };
@@ -92,19 +96,37 @@ pub(crate) fn judge(frame: &Frame, suspect: &Suspect, settings: &SharedSettings,
     if !maps::rate_limits() {
         return Verdict::Pass(Reason::Passed);
     }
-    match rate::judge(frame, &network, &suspect.hashes, settings, scratch.boot_ns) {
+    match rate::judge(frame, &network, &suspect.hashes, settings, scratch) {
         rate::Rate::Within => Verdict::Pass(Reason::Passed),
         rate::Rate::Unknown => Verdict::Pass(Reason::RateUnknown),
+        rate::Rate::Flood => Verdict::Note(by_rate(address, Reason::SynFlood, false)),
         rate::Rate::Over { report } => {
-            let hit = Hit {
-                source: address,
-                reason: Reason::RateLimited,
-                origin: 0,
-                id: 0,
-                report,
-            };
+            let hit = by_rate(address, Reason::RateLimited, report);
             spare(&network, v4, hit, settings)
         }
+    }
+}
+
+/// What a packet without a whole header met.
+#[inline(always)]
+pub(crate) fn malformed() -> Hit {
+    Hit {
+        source: Address([0; 4]),
+        reason: Reason::MalformedDropped,
+        origin: 0,
+        id: 0,
+        report: false,
+    }
+}
+
+#[inline(always)]
+fn by_rate(source: Address, reason: Reason, report: bool) -> Hit {
+    Hit {
+        source,
+        reason,
+        origin: Origin::Rate as u32,
+        id: 0,
+        report,
     }
 }
 

@@ -20,7 +20,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use aya_log_ebpf::debug;
-use portcullis_common::{MODE_MONITOR, Reason};
+use portcullis_common::{MALFORMED_DROP, MODE_MONITOR, Reason};
 
 use crate::{
     clock::Scratch,
@@ -42,8 +42,21 @@ pub(crate) fn portcullis(context: XdpContext) -> u32 {
             count::count(reason.counter(), frame.length());
             xdp_action::XDP_PASS
         }
+        Glance::Malformed => malformed(&context, &frame),
         Glance::Suspicious(suspect) => look_closer(context.ctx, &suspect),
     }
+}
+
+/// The stack drops what has no whole header as well; whoever wants it counted and gone earlier says so.
+#[inline(always)]
+fn malformed(context: &XdpContext, frame: &Frame) -> u32 {
+    if let (Some(settings), Some(scratch)) = (maps::settings(), clock::read())
+        && setting!(settings, malformed) == MALFORMED_DROP
+    {
+        return refuse(context, frame, &decide::malformed(), &settings, scratch);
+    }
+    count::count(Reason::Malformed.counter(), frame.length());
+    xdp_action::XDP_PASS
 }
 
 /// What a glance did not decide. A function of its own, so that the way of the others keeps the registers for itself.
@@ -58,6 +71,11 @@ fn look_closer(context: *mut xdp_md, suspect: &Suspect) -> u32 {
     match decide::judge(&frame, suspect, &settings, scratch) {
         Verdict::Pass(reason) => {
             count::count(reason.counter(), frame.length());
+            xdp_action::XDP_PASS
+        }
+        Verdict::Note(hit) => {
+            event::sample(&context, &settings, &hit, false, scratch);
+            count::count(hit.reason.counter(), frame.length());
             xdp_action::XDP_PASS
         }
         Verdict::Drop(hit) => refuse(&context, &frame, &hit, &settings, scratch),

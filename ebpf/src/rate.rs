@@ -4,10 +4,14 @@
 //! too much if that is further away than the burst. The table has a fixed size, as inserting into
 //! one that grows costs ten times the rest of the program. A source whose line is full of others
 //! that are over their rate right now is not limited, and counted as such.
+//!
+//! While all sources together open more connections than the SYN-flood mode allows, no source that is
+//! not in the table yet gets into it: senders that forge addresses push nobody out.
 
-use portcullis_common::{Limit, RateCell, hash::Source, maps::RATE_LINES};
+use portcullis_common::{Limit, MAX_FLOOD_PORTS, RateCell, hash::Source, maps::RATE_LINES};
 
 use crate::{
+    clock::Scratch,
     decide::transport,
     maps::{RATES, RateLine, SharedSettings, setting},
     parse::{Frame, Network},
@@ -18,6 +22,8 @@ pub(crate) enum Rate {
     Within,
     /// There was no room to remember its source.
     Unknown,
+    /// It opens a connection, and too many do; its source is not known.
+    Flood,
     Over {
         /// So often by now that the daemon should know.
         report: bool,
@@ -25,23 +31,36 @@ pub(crate) enum Rate {
 }
 
 #[inline(always)]
-pub(crate) fn judge(frame: &Frame, network: &Network, source: &Source, settings: &SharedSettings, now: u64) -> Rate {
+pub(crate) fn judge(
+    frame: &Frame,
+    network: &Network,
+    source: &Source,
+    settings: &SharedSettings,
+    scratch: &mut Scratch,
+) -> Rate {
+    let now = scratch.boot_ns;
     // IPv4 by address, IPv6 by /64: there, everybody has as many addresses as he likes.
     let hash = if source.wide == 0 { source.host } else { source.wide };
     let id = portcullis_common::hash::mix(hash) & !RateCell::STRIKES | (RateCell::STRIKES + 1);
     let Some(line) = RATES.get_ptr_mut((id >> 40) as u32 & (RATE_LINES - 1)) else {
         return Rate::Unknown;
     };
-    let Some(cell) = cell_of(line, id, now) else {
-        return Rate::Unknown;
+    let port = opens(network, settings);
+    let flood = port.is_some_and(|port| is_flood(port, settings, scratch));
+    let cell = match cell_of(line, id) {
+        Some(cell) => cell,
+        None if flood => return Rate::Flood,
+        None => match new_cell(line, id, now) {
+            Some(cell) => cell,
+            None => return Rate::Unknown,
+        },
     };
     // SAFETY: the map outlives the program and its cells are plain data. Processors that count the
     // same source at the same moment may lose one packet of it.
     let cell = unsafe { &mut *cell };
-    let syn = setting!(settings, limits.syns.cost) != 0 && transport(network).is_some_and(|header| header.is_syn());
     let packets = charge(cell.packets, &limit(settings, Which::Packets), 1, now);
     let bytes = charge(cell.bytes, &limit(settings, Which::Bytes), frame.length(), now);
-    let syns = charge(cell.syns, &limit(settings, Which::Syns), u64::from(syn), now);
+    let syns = charge(cell.syns, &limit(settings, Which::Syns), u64::from(port.is_some()), now);
     match (packets, bytes, syns) {
         (Some(packets), Some(bytes), Some(syns)) => {
             cell.packets = packets;
@@ -50,6 +69,38 @@ pub(crate) fn judge(frame: &Frame, network: &Network, source: &Source, settings:
             Rate::Within
         }
         _ => over(cell, setting!(settings, strikes)),
+    }
+}
+
+/// The port that this opens a TCP connection to, if anybody asks.
+#[inline(always)]
+fn opens(network: &Network, settings: &SharedSettings) -> Option<u16> {
+    if setting!(settings, limits.syns.cost) == 0 && setting!(settings, syn_flood.limit.cost) == 0 {
+        return None;
+    }
+    let header = transport(network)?;
+    header.is_syn().then_some(header.destination_port)
+}
+
+/// Whether this processor sees more connections opened to the ports that are watched than it may.
+#[inline(always)]
+fn is_flood(port: u16, settings: &SharedSettings, scratch: &mut Scratch) -> bool {
+    let limit = limit(settings, Which::Flood);
+    let mut index = 0;
+    let mut watched = false;
+    while index < MAX_FLOOD_PORTS {
+        watched |= setting!(settings, syn_flood.ports[index]) == port;
+        index += 1;
+    }
+    if !watched || port == 0 {
+        return false;
+    }
+    match charge(scratch.syns, &limit, 1, scratch.boot_ns) {
+        Some(then) => {
+            scratch.syns = then;
+            false
+        }
+        None => true,
     }
 }
 
@@ -71,6 +122,7 @@ enum Which {
     Packets,
     Bytes,
     Syns,
+    Flood,
 }
 
 #[inline(always)]
@@ -88,6 +140,10 @@ fn limit(settings: &SharedSettings, which: Which) -> Limit {
             cost: setting!(settings, limits.syns.cost),
             burst_ns: setting!(settings, limits.syns.burst_ns),
         },
+        Which::Flood => Limit {
+            cost: setting!(settings, syn_flood.limit.cost),
+            burst_ns: setting!(settings, syn_flood.limit.burst_ns),
+        },
     }
 }
 
@@ -102,9 +158,9 @@ fn charge(back: u64, limit: &Limit, units: u64, now: u64) -> Option<u64> {
     Some(then)
 }
 
-/// The cell of that source, or one whose source is back at its rate.
+/// The cell of that source.
 #[inline(always)]
-fn cell_of(line: *mut RateLine, id: u64, now: u64) -> Option<*mut RateCell> {
+fn cell_of(line: *mut RateLine, id: u64) -> Option<*mut RateCell> {
     let mut number = 0;
     while number < RateCell::PER_LINE {
         // SAFETY: `number` is below the length of the line.
@@ -115,7 +171,13 @@ fn cell_of(line: *mut RateLine, id: u64, now: u64) -> Option<*mut RateCell> {
         }
         number += 1;
     }
-    number = 0;
+    None
+}
+
+/// A cell for that source, of one that is back at its rate.
+#[inline(always)]
+fn new_cell(line: *mut RateLine, id: u64, now: u64) -> Option<*mut RateCell> {
+    let mut number = 0;
     while number < RateCell::PER_LINE {
         // SAFETY: `number` is below the length of the line.
         let cell = unsafe { &raw mut (*line)[number] };

@@ -380,6 +380,10 @@ fn a_source_over_its_limit_again_and_again_is_reported_again_and_again() {
     assert!(reports.iter().all(|source| source == "198.51.100.7"), "{reports:?}");
 }
 
+fn in_an_hour() -> Duration {
+    Duration::from(nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap()) + HOUR
+}
+
 #[test]
 fn reconciling_repairs_what_drifted_and_tells_how_much() {
     let enforcer = attach(64);
@@ -387,7 +391,7 @@ fn reconciling_repairs_what_drifted_and_tells_how_much() {
     let intended: Vec<Intended> = (1..=10)
         .map(|last| Intended {
             target: host(last),
-            remaining: HOUR,
+            until: in_an_hour(),
             origin: Origin::List,
         })
         .collect();
@@ -430,7 +434,7 @@ fn what_changes_meanwhile_is_no_drift() {
     let host = |last: u8| Target::Host(IpAddr::from([198, 51, 100, last]));
     let ban = |last| Intended {
         target: host(last),
-        remaining: HOUR,
+        until: in_an_hour(),
         origin: Origin::List,
     };
     let (lifted, made) = (ban(1), ban(2));

@@ -325,12 +325,12 @@ fn the_kernel_ignores_a_ban_that_has_ended() {
         prefix("198.51.100.0/24"),
         flow("198.51.100.7:40000", "192.0.2.1:443"),
     ] {
-        enforcer.ban(target, ALREADY_OVER, Origin::Verdict).unwrap();
+        enforcer.ban(target, ALREADY_OVER, Origin::Score).unwrap();
         assert_eq!(reason(&enforcer, &frame), Reason::Passed, "{target}");
         assert_eq!(enforcer.lookup(target).unwrap(), None);
         ban(&enforcer, target);
         assert!(drops(&enforcer, &frame), "{target} prolonged");
-        enforcer.ban(target, ALREADY_OVER, Origin::Verdict).unwrap();
+        enforcer.ban(target, ALREADY_OVER, Origin::Score).unwrap();
         assert_eq!(reason(&enforcer, &frame), Reason::Passed, "{target} shortened");
     }
     assert_eq!(enforcer.sweep_expired().unwrap(), 3);
@@ -340,7 +340,7 @@ fn the_kernel_ignores_a_ban_that_has_ended() {
 #[test]
 fn an_ended_host_ban_does_not_hide_a_prefix_ban() {
     let enforcer = enforcer();
-    enforcer.ban(host(V4), ALREADY_OVER, Origin::Verdict).unwrap();
+    enforcer.ban(host(V4), ALREADY_OVER, Origin::Score).unwrap();
     ban(&enforcer, prefix("198.51.100.0/24"));
     let frame = Packet::tcp(V4, 40000, US_V4, 443).build();
     assert_eq!(reason(&enforcer, &frame), Reason::BannedPrefix);
@@ -350,9 +350,7 @@ fn an_ended_host_ban_does_not_hide_a_prefix_ban() {
 fn sweeping_keeps_what_holds_and_the_program_finds_new_bans_afterwards() {
     let enforcer = enforcer();
     let frame = Packet::tcp(V4, 40000, US_V4, 443).build();
-    enforcer
-        .ban(host("203.0.113.1"), ALREADY_OVER, Origin::Verdict)
-        .unwrap();
+    enforcer.ban(host("203.0.113.1"), ALREADY_OVER, Origin::Score).unwrap();
     ban(&enforcer, host(V4));
     assert_eq!(enforcer.sweep_expired().unwrap(), 1);
     assert!(drops(&enforcer, &frame));

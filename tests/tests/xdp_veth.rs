@@ -191,7 +191,7 @@ fn the_kernel_alone_ends_a_ban() {
     let stream = net.connect(ATTACKER_V4, echo).unwrap();
     let ttl = Duration::from_millis(800);
     let start = Instant::now();
-    enforcer.ban(host(ATTACKER_V4), ttl, Origin::Verdict).unwrap();
+    enforcer.ban(host(ATTACKER_V4), ttl, Origin::Score).unwrap();
     // The client's kernel sends the same bytes again and again until they get through.
     assert!(!answers(&stream, ttl / 2));
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use super::error::Mistake;
 use super::section::{Parsed, Section};
 use super::value::{absolute_path, boolean, describe, duration, integer, word};
-use crate::enforcer::AttachMode;
+use crate::enforcer::{AttachMode, Origin};
 
 /// The packet layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,12 @@ pub struct Packet {
     pub rate_strikes: Option<u16>,
     /// How long such a source is banned, if somebody there has a connection; `None`: it is limited only.
     pub rate_ban: Option<Duration>,
+    /// TCP connections a second that all sources together may try to open, for each processor, before it is a flood.
+    pub syn_flood_per_second: Option<u64>,
+    /// Whether frames without a whole IP header are dropped.
+    pub drop_malformed: bool,
+    /// Whose bans are only counted, whatever the mode.
+    pub monitor: Vec<Origin>,
     /// Whether the program logs each packet that meets a ban.
     pub debug: bool,
 }
@@ -50,6 +56,14 @@ const ATTACH_MODES: &[(&str, AttachMode)] = &[
     (AttachMode::Auto.name(), AttachMode::Auto),
     (AttachMode::Native.name(), AttachMode::Native),
     (AttachMode::Generic.name(), AttachMode::Generic),
+];
+
+/// Whose bans there are.
+const ORIGINS: &[(&str, Origin)] = &[
+    (Origin::Operator.name(), Origin::Operator),
+    (Origin::Score.name(), Origin::Score),
+    (Origin::Rate.name(), Origin::Rate),
+    (Origin::List.name(), Origin::List),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> Packet {
@@ -68,6 +82,9 @@ pub(super) fn read(section: &Section<'_>) -> Packet {
         rate_strikes: Some(section.read("rate_strikes", 0, integer(0..=u16::MAX))).filter(|strikes| *strikes != 0),
         rate_ban: Some(section.read("rate_ban", Duration::from_secs(60), duration("0s"..="1d")))
             .filter(|ban| !ban.is_zero()),
+        syn_flood_per_second: limit(section, "syn_flood_per_second"),
+        drop_malformed: section.read("drop_malformed", false, boolean),
+        monitor: section.list("monitor", Vec::new, word(ORIGINS)),
         debug: section.read("debug", false, boolean),
     };
     if packet.exempt_ports.len() > MAX_EXEMPT_PORTS {

@@ -46,7 +46,7 @@ pub(super) fn load(
     let capacities = options.capacities;
     let constants = sys::bytes(geometry);
     let constants = constants.as_slice();
-    let rate_limits = u32::from(options.rate_limits.is_some());
+    let rate_limits = u32::from(options.rate_limits.is_some() || options.syn_flood.is_some());
     let shuffle = u32::from(options.shuffle);
     let mut loader = EbpfLoader::new();
     if let Some((path, named)) = pinned {

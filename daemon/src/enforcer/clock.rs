@@ -33,7 +33,8 @@ pub(super) fn expiry_at(now: Duration, ttl: Duration) -> u64 {
     nanos(now.saturating_add(ttl))
 }
 
-fn nanos(time: Duration) -> u64 {
+/// A moment in the kernel's units.
+pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

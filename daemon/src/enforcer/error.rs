@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use ipnet::IpNet;
-use portcullis_common::MAX_EXEMPT_PORTS;
+use portcullis_common::{MAX_EXEMPT_PORTS, MAX_FLOOD_PORTS};
 
 use super::Target;
 
@@ -284,6 +284,13 @@ pub enum EnforcerError {
     /// The settings have room for a few ports.
     #[error("{given} exempt ports are too many; at most {MAX_EXEMPT_PORTS} are possible")]
     TooManyExemptPorts {
+        /// How many were given.
+        given: usize,
+    },
+
+    /// The same for the ports of the SYN-flood mode.
+    #[error("{given} ports are too many for the SYN-flood mode; at most {MAX_FLOOD_PORTS} are possible")]
+    TooManyFloodPorts {
         /// How many were given.
         given: usize,
     },

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use portcullis_common::{Address, FlowKey, Geometry, Plain, PrefixKey, Settings, maps as names};
+use portcullis_common::{Address, FlowKey, Geometry, Limits, MAX_EXEMPT_PORTS, Plain, PrefixKey, maps as names};
 
 use super::{
     Capacities, EnforcerError,
@@ -17,6 +17,25 @@ const PLAIN_TABLES: u32 = 1;
 
 /// Layout 2: the tables of today behind a filter whose bits meant something else.
 const OTHER_FILTER: u32 = 2;
+
+/// Layout 3: the tables of today under settings that were shorter.
+const SHORT_SETTINGS: u32 = 3;
+
+/// The settings of layouts 2 and 3.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ShortSettings {
+    head: [u32; 4],
+    exempt_ports: [u16; MAX_EXEMPT_PORTS],
+    geometry: Geometry,
+    limits: Limits,
+    strikes: u64,
+}
+
+const _: () = assert!(size_of::<ShortSettings>() == 120);
+
+// SAFETY: 4 * 4 + 8 * 2 + 32 + 6 * 8 + 8 bytes fill the 120, every pattern is a value.
+unsafe impl Plain for ShortSettings {}
 
 /// A ban of layout 1.
 #[repr(C)]
@@ -43,7 +62,7 @@ impl From<PlainEntry> for Entry {
 pub(super) fn take_over(maps: &mut Maps, layout: u32, path: &Path) -> Result<(), EnforcerError> {
     let (allowed, bans) = match layout {
         PLAIN_TABLES => plain_tables(&Source::Pins(path))?,
-        OTHER_FILTER => {
+        OTHER_FILTER | SHORT_SETTINGS => {
             let Some(geometry) = geometry(layout, path) else {
                 return Ok(());
             };
@@ -68,10 +87,10 @@ pub(super) fn take_over(maps: &mut Maps, layout: u32, path: &Path) -> Result<(),
 
 /// The size of the tables, if the layout has one that ours can be compared with.
 pub(super) fn geometry(layout: u32, path: &Path) -> Option<Geometry> {
-    if layout != OTHER_FILTER {
+    if layout != OTHER_FILTER && layout != SHORT_SETTINGS {
         return None;
     }
-    let settings = Table::<u32, Settings>::open(&Source::Pins(path), names::SETTINGS).ok()?;
+    let settings = Table::<u32, ShortSettings>::open(&Source::Pins(path), names::SETTINGS).ok()?;
     Some(settings.get(&0).ok()??.geometry)
 }
 

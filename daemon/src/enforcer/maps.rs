@@ -161,6 +161,11 @@ impl Maps {
         Ok(self.entry(key)?.and_then(|entry| self.holding(key, &entry)))
     }
 
+    /// What the ban of this key kept away.
+    pub(super) fn hits(&self, key: &Key) -> Option<hits::Hits> {
+        self.hits.get(key)
+    }
+
     pub(super) fn bans(&self) -> Result<Vec<(Target, KernelBan)>, EnforcerError> {
         let mut bans = Vec::new();
         self.walk(|key, entry| {

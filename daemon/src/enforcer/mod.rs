@@ -60,7 +60,7 @@ pub use self::{
     hits::Hits,
     netlink::InterfaceChanges,
     object::{bytes as object_bytes, is_embedded},
-    options::{AttachMode, AttachOptions, Capacities, Mode, Rate, RateLimits},
+    options::{AttachMode, AttachOptions, Capacities, Mode, Rate, RateLimits, SynFlood},
     reconcile::{Intended, Reconciled},
     target::{Flow, Target},
 };
@@ -79,6 +79,7 @@ pub struct Enforcer {
     growth: Mutex<Growth>,
     options: AttachOptions,
     pins: Option<Pins>,
+    syn_cookies: bool,
 }
 
 /// What one writer at a time may change.
@@ -273,6 +274,13 @@ impl Enforcer {
         self.tables().maps.ban(&Key::try_from(target)?)
     }
 
+    /// What each of these bans kept away, if that was counted; in their order.
+    pub fn hits(&self, targets: impl IntoIterator<Item = Target>) -> Vec<Option<Hits>> {
+        let tables = self.tables();
+        let hits = |target| tables.maps.hits(&Key::try_from(target).ok()?);
+        targets.into_iter().map(hits).collect()
+    }
+
     /// Puts a network into the never-ban set. Bans inside of it stay, without effect.
     pub fn allow(&self, network: IpNet) -> Result<(), EnforcerError> {
         self.tables().maps.allow(&target::prefix_key(network)?)
@@ -311,6 +319,16 @@ impl Enforcer {
     /// The same for the bans of one origin: they drop if both this and the mode are to enforce.
     pub fn set_origin_mode(&self, origin: Origin, mode: Mode) -> Result<(), EnforcerError> {
         self.tables().settings.set_origin_mode(origin, mode)
+    }
+
+    /// The origins whose bans are only counted, whatever the mode.
+    pub fn monitored_origins(&self) -> Vec<Origin> {
+        self.tables().settings.monitored()
+    }
+
+    /// Whether the kernel answered a flood of SYNs with cookies when this started. If not, a flood fills its tables.
+    pub const fn has_syn_cookies(&self) -> bool {
+        self.syn_cookies
     }
 
     /// Replaces the exempt ports.

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use portcullis_common::maps;
+use portcullis_common::{Origin, maps};
 
 /// How to attach, and to what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,12 @@ pub struct AttachOptions {
     pub capacities: Capacities,
     /// What a source may send; `None` costs nothing.
     pub rate_limits: Option<RateLimits>,
+    /// When opening connections is a flood; `None` costs nothing.
+    pub syn_flood: Option<SynFlood>,
+    /// Whether frames without a whole IP header are dropped; else they are counted, and the stack drops them.
+    pub drop_malformed: bool,
+    /// Origins whose bans are only counted, whatever the mode.
+    pub monitored: Vec<Origin>,
     /// A directory for what shall outlive the process, on a bpffs or where one may be mounted.
     /// Without it the program leaves the interfaces with the process.
     pub pins: Option<PathBuf>,
@@ -41,6 +47,16 @@ pub struct RateLimits {
     pub syns: Option<Rate>,
     /// Over a limit so often (at most 65 535 times), it is reported, and again after as often: see `DropReport::strikes`.
     pub strikes: Option<u16>,
+}
+
+/// When opening connections is a flood: from then on, nothing is remembered of sources that are not known yet, and
+/// their attempts are counted and sampled. They pass: the kernel answers them with SYN cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SynFlood {
+    /// TCP connections that all sources together may try to open, for each processor that receives packets.
+    pub limit: Rate,
+    /// To these ports; at most eight.
+    pub ports: Vec<u16>,
 }
 
 /// A rate.
@@ -63,6 +79,9 @@ impl Default for AttachOptions {
             event_interval: std::time::Duration::from_millis(10),
             capacities: Capacities::default(),
             rate_limits: None,
+            syn_flood: None,
+            drop_malformed: false,
+            monitored: Vec::new(),
             pins: None,
             shuffle: false,
         }

@@ -1,6 +1,6 @@
 //! What the packet program needs of the kernel, asked before it is loaded: a verifier's log names no version.
 
-use std::io;
+use std::{fs, io};
 
 use aya::{
     maps::MapType,
@@ -122,6 +122,12 @@ fn system(error: ProgramError) -> io::Error {
         ProgramError::SyscallError(error) => error.io_error,
         other => io::Error::other(other.to_string()),
     }
+}
+
+/// Whether the kernel answers SYNs with cookies once the queue of a listener is full (tcp(7), `tcp_syncookies`).
+pub(super) fn has_syn_cookies() -> bool {
+    let setting = fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies");
+    setting.is_ok_and(|setting| setting.trim() != "0")
 }
 
 #[cfg(test)]

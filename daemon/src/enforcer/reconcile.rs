@@ -18,8 +18,8 @@ const TOLERANCE_NS: u64 = 100_000_000;
 pub struct Intended {
     /// What is banned.
     pub target: Target,
-    /// For how long from now.
-    pub remaining: Duration,
+    /// Until when, by `CLOCK_BOOTTIME`: a moment, as reading a million bans takes a while.
+    pub until: Duration,
     /// Who asked for it.
     pub origin: Origin,
 }
@@ -91,7 +91,7 @@ pub(super) fn run(maps: &mut Maps, intended: &[Intended], current: Current<'_>) 
 
 /// Whether the kernel honours a ban as long as it should, and knows by whose word.
 fn holds(entry: &Entry, ban: &Intended) -> bool {
-    let expires = clock::expiry(ban.remaining);
+    let expires = clock::nanos(ban.until);
     entry.expires_boot_ns.abs_diff(expires) <= TOLERANCE_NS && entry.origin == ban.origin as u32
 }
 
@@ -114,5 +114,5 @@ fn lift_strays(
 /// `false` if the kernel does not take it.
 fn write(maps: &mut Maps, ban: &Intended) -> Result<bool, EnforcerError> {
     let key = Key::try_from(ban.target)?;
-    Ok(!maps.is_never_ban(&key) && maps.insert(&key, clock::expiry(ban.remaining), ban.origin).is_ok())
+    Ok(!maps.is_never_ban(&key) && maps.insert(&key, clock::nanos(ban.until), ban.origin).is_ok())
 }

@@ -1,12 +1,12 @@
 //! The settings of the running program.
 
 use portcullis_common::{
-    ABI_VERSION, Geometry, Limit, Limits, MAX_EXEMPT_PORTS, MODE_ENFORCE, MODE_MONITOR, Origin, Settings as Record,
-    maps,
+    ABI_VERSION, Geometry, Limit, Limits, MALFORMED_DROP, MALFORMED_PASS, MAX_EXEMPT_PORTS, MAX_FLOOD_PORTS,
+    MODE_ENFORCE, MODE_MONITOR, Origin, Settings as Record, SynFlood as FloodRecord, maps,
 };
 
 use super::{
-    AttachOptions, EnforcerError, Mode, Rate, RateLimits,
+    AttachOptions, EnforcerError, Mode, Rate, RateLimits, SynFlood,
     table::{Source, Table},
 };
 
@@ -33,6 +33,13 @@ impl Settings {
             mode: mode_number(options.mode),
             limits: limits_of(&limits),
             strikes: limits.strikes.map_or(0, u64::from),
+            syn_flood: options.syn_flood.as_ref().map_or(Ok(FloodRecord::default()), flood)?,
+            malformed: if options.drop_malformed {
+                MALFORMED_DROP
+            } else {
+                MALFORMED_PASS
+            },
+            monitored_origins: options.monitored.iter().fold(0, |bits, origin| bits | bit(*origin)),
             ..Record::INITIAL
         };
         let mut settings = Self { map, record };
@@ -72,12 +79,17 @@ impl Settings {
     }
 
     pub(super) fn set_origin_mode(&mut self, origin: Origin, mode: Mode) -> Result<(), EnforcerError> {
-        let bit = 1 << origin as u32;
         match mode {
-            Mode::Monitor => self.record.monitored_origins |= bit,
-            Mode::Enforce => self.record.monitored_origins &= !bit,
+            Mode::Monitor => self.record.monitored_origins |= bit(origin),
+            Mode::Enforce => self.record.monitored_origins &= !bit(origin),
         }
         self.write()
+    }
+
+    /// Origins whose bans are only counted.
+    pub(super) fn monitored(&self) -> Vec<Origin> {
+        let is_monitored = |origin: &Origin| self.record.monitored_origins & bit(*origin) != 0;
+        Origin::ALL.into_iter().filter(is_monitored).collect()
     }
 
     pub(super) fn set_exempt_ports(&mut self, ports: &[u16]) -> Result<(), EnforcerError> {
@@ -94,6 +106,23 @@ impl Settings {
     fn write(&self) -> Result<(), EnforcerError> {
         self.map.set(&0, &self.record)
     }
+}
+
+const fn bit(origin: Origin) -> u32 {
+    1 << origin as u32
+}
+
+fn flood(flood: &SynFlood) -> Result<FloodRecord, EnforcerError> {
+    let given = flood.ports.len();
+    if given > MAX_FLOOD_PORTS {
+        return Err(EnforcerError::TooManyFloodPorts { given });
+    }
+    let mut ports = [0; MAX_FLOOD_PORTS];
+    for (slot, port) in ports.iter_mut().zip(&flood.ports) {
+        *slot = port.to_be();
+    }
+    let limit = limit(Some(flood.limit));
+    Ok(FloodRecord { limit, ports })
 }
 
 const fn mode_number(mode: Mode) -> u32 {

@@ -15,6 +15,7 @@ use super::{
     geometry, legacy,
     maps::{CounterTable, Maps},
     pins::{self, Earlier, Layout, MAPS, Pins},
+    probe,
     settings::Settings,
     table::Source,
 };
@@ -80,6 +81,7 @@ pub(super) fn attach(options: &AttachOptions) -> Result<Enforcer, EnforcerError>
         growth: Mutex::new(Growth::default()),
         options,
         pins,
+        syn_cookies: probe::has_syn_cookies(),
     })
 }
 

@@ -219,8 +219,15 @@ fn bans_of_an_earlier_layout_are_taken_over() {
     bans_the_attacker_and_more(&server, &place, 3);
 }
 
+/// Layouts 2 and 3 had the tables of today; settings were shorter, and the filter of 2 meant something else.
 #[test]
-fn bans_behind_the_filter_of_layout_2_are_taken_over() {
+fn bans_of_layouts_with_the_tables_of_today_are_taken_over() {
+    for layout in [2, 3] {
+        takes_over_short_settings(layout);
+    }
+}
+
+fn takes_over_short_settings(layout: u32) {
     let ((server, clients), place) = (net(), Place::new());
     let enforcer = attach(&server, &options(&place.0, 50_000));
     enforcer.ban(host(ATTACKER), HOUR, Origin::Operator).unwrap();
@@ -230,13 +237,20 @@ fn bans_behind_the_filter_of_layout_2_are_taken_over() {
     enforcer.allow("198.51.100.0/24".parse().unwrap()).unwrap();
     drop(enforcer);
     let named = maps_of(&place.0).remove(0);
-    let old = place.0.join("maps-2");
+    let old = place.0.join(format!("maps-{layout}-0"));
     fs::rename(place.0.join(named), &old).unwrap();
     let settings = aya::maps::Map::from_map_data(MapData::from_pin(old.join("SETTINGS")).unwrap()).unwrap();
-    let mut settings = Array::<MapData, [u32; 30]>::try_from(settings).unwrap();
-    let mut record = settings.get(&0, 0).unwrap();
-    record[0] = 2;
-    settings.set(0, record, 0).unwrap();
+    let record = Array::<MapData, [u32; 40]>::try_from(settings)
+        .unwrap()
+        .get(&0, 0)
+        .unwrap();
+    let mut short = [0; 30];
+    short.copy_from_slice(&record[..30]);
+    short[0] = layout;
+    fs::remove_file(old.join("SETTINGS")).unwrap();
+    let mut settings = Array::<MapData, [u32; 30]>::create(1, 0).unwrap();
+    settings.set(0, short, 0).unwrap();
+    settings.pin(old.join("SETTINGS")).unwrap();
     // What it holds must not matter.
     let filter = aya::maps::Map::from_map_data(MapData::from_pin(old.join("FILTER")).unwrap()).unwrap();
     let mut filter = Array::<MapData, u64>::try_from(filter).unwrap();
