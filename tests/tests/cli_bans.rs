@@ -132,15 +132,16 @@ fn del_of_what_is_not_banned() {
 fn list() {
     let bans = r#"{"bans":[
         {"network":"192.0.2.7/32","reason":"scraping\u001b[2J\tfast","origin":"operator","since":"2027-01-15T08:00:00Z",
-         "until":"2027-01-15T09:30:00Z","remaining_seconds":5400},
+         "until":"2027-01-15T09:30:00Z","remaining_seconds":5400,
+         "hits":{"packets":512,"bytes":30720,"last_seen":"2027-01-15T08:20:00Z"}},
         {"network":"2001:db8::/48","reason":"replays","origin":"score","since":"2027-01-15T08:00:00Z",
          "until":"2027-01-15T08:15:00Z","remaining_seconds":59,"reference":"0000000000001"}]}"#;
     let cli = Cli::with(&[("GET /v1/bans", 200, bans)]).unwrap();
     expect![[r#"
         exit status: 0
         ----- stdout
-        192.0.2.7/32	1h30m	2027-01-15T09:30:00Z	operator	scraping\u{1b}[2J\u{9}fast
-        2001:db8::/48	59s	2027-01-15T08:15:00Z	score	replays
+        192.0.2.7/32	1h30m	2027-01-15T09:30:00Z	operator	512	30720	2027-01-15T08:20:00Z	scraping\u{1b}[2J\u{9}fast
+        2001:db8::/48	59s	2027-01-15T08:15:00Z	score	-	-	-	replays
     "#]]
     .assert_eq(&cli.run(&["ban", "list"]).unwrap());
     expect![[r#"
@@ -154,7 +155,12 @@ fn list() {
               "origin": "operator",
               "since": "2027-01-15T08:00:00Z",
               "until": "2027-01-15T09:30:00Z",
-              "remaining_seconds": 5400
+              "remaining_seconds": 5400,
+              "hits": {
+                "packets": 512,
+                "bytes": 30720,
+                "last_seen": "2027-01-15T08:20:00Z"
+              }
             },
             {
               "network": "2001:db8::/48",
@@ -195,6 +201,7 @@ fn list_of_nothing() {
 const DROPPED: &str = r#"{"address":"192.0.2.7","verdict":"dropped","mode":"enforce","allowed":null,"bans":[
     {"network":"192.0.2.7/32","reason":"scraping","origin":"score","since":"2027-01-15T08:00:00Z",
      "until":"2027-01-15T09:30:00Z","remaining_seconds":5400,"reference":"0000000000001",
+     "hits":{"packets":512,"bytes":30720,"last_seen":"2027-01-15T08:20:00Z"},
      "kernel":{"network":"192.0.2.7/32","remaining_seconds":5399}},
     {"network":"192.0.2.0/24","reason":"","origin":"operator","since":"2027-01-15T08:00:00Z",
      "until":"2027-01-15T09:30:00Z","remaining_seconds":5400,"kernel":null}],
@@ -213,6 +220,7 @@ fn check_dropped() {
         since:  2027-01-15T08:00:00Z
         until:  2027-01-15T09:30:00Z (1h30m left)
         kernel: has it, for 1h29m more
+        hits:   512 packets, 30720 bytes, the last at 2027-01-15T08:20:00Z
         see:    portcullis why 0000000000001
 
         ban:    192.0.2.0/24

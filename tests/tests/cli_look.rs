@@ -9,7 +9,11 @@ use portcullis_tests::cli::Cli;
 const STATUS: &str = r#"{"mode":"enforce","version":"0.1.0","started":"2027-01-15T08:00:00Z","uptime_seconds":7380,
     "packet_layer":{"interfaces":[{"name":"eth0","attached":"native"},{"name":"eth1","attached":"generic"}],
       "packets":[{"reason":"passed","dropped":false,"packets":120431,"bytes":98765432,"monitored_packets":0},
-        {"reason":"banned_host","dropped":true,"packets":512,"bytes":30720,"monitored_packets":3}]},
+        {"reason":"banned_host","dropped":true,"packets":512,"bytes":30720,"monitored_packets":3}],
+      "enforcement":{"at":"2027-01-15T10:02:40Z","ratio":0.9166,"intended":12,"enforced":11,"missing":1,"wrong":0,
+        "strays":0,"refused":1},
+      "tables":{"hosts":11,"overflowed":0,"capacity":1000000,"grown":0,"memory_bytes":43800000},
+      "monitored_origins":["list"]},
     "bans":{"intended":12,"in_kernel":11,"strays":0},"never_ban":4,"sessions":31,
     "calls":{"admitted":1234,"refused":{"navigation":0,"replay":2,"signature-missing":40}}}"#;
 
@@ -25,6 +29,9 @@ fn status() {
         interface: eth0 (native)
         interface: eth1 (generic)
         bans:      12 intended, 11 in the kernel
+        enforced:  91.66 % of 12 at 2027-01-15T10:02:40Z
+        tables:    11 of 1000000, 43 MB
+        monitored: list
         never-ban: 4
         sessions:  31
         calls:     1234 admitted, 42 refused
@@ -40,6 +47,16 @@ fn status() {
         warning: the kernel lacks 1 of 12 bans
     "#]]
     .assert_eq(&cli.run(&["status"]).unwrap());
+}
+
+#[test]
+fn status_that_was_verified_tells_what_was_repaired() {
+    let cli = Cli::with(&[("POST /v1/verify", 200, STATUS)]).unwrap();
+    let shown = cli.run(&["status", "--verify"]).unwrap();
+    assert!(shown.starts_with("exit status: 1"), "{shown}");
+    let told =
+        "verified: 1 bans were missing, 0 wrong and 0 beyond; repaired, but for 1 that the kernel would not take";
+    assert!(shown.contains(told), "{shown}");
 }
 
 #[test]

@@ -184,7 +184,12 @@ fn an_address_is_banned_unbanned_and_never_ban_wins() -> Result<()> {
     ensure!(world.dropped("banned_host")? > 0);
     ensure!(world.connect(SHARED).is_ok(), "another address is concerned");
     let check = world.daemon.cli(&["ban", "check", ALONE])?;
-    ensure!(check.contains("score"), "{check}");
+    ensure!(check.contains("score") && check.contains("hits:"), "{check}");
+    let bans: serde_json::Value = serde_json::from_str(&world.daemon.cli(&["--json", "ban", "list"])?)?;
+    ensure!(bans["bans"][0]["hits"]["packets"].as_u64() > Some(0), "{bans}");
+    let status: serde_json::Value = serde_json::from_str(&world.daemon.cli(&["--json", "status", "--verify"])?)?;
+    let found = &status["packet_layer"]["enforcement"];
+    ensure!(found["ratio"] == 1.0 && found["enforced"] == 1, "{status}");
 
     world.daemon.cli(&["ban", "del", ALONE])?;
     ensure!(world.connect(ALONE).is_ok(), "still banned");

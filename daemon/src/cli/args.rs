@@ -53,7 +53,7 @@ pub(super) enum Command {
     /// Take a pinned packet layer off the interfaces, after the daemon has ended
     Detach(ConfigArgs),
     /// Tell what the running gate does
-    Status,
+    Status(StatusArgs),
     /// Ban addresses and networks
     #[command(subcommand)]
     Ban(BanVerb),
@@ -74,6 +74,13 @@ pub(super) struct ConfigArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub(super) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Compare the kernel with the ban list first, and repair it (exit status 1: they differed)
+    #[arg(long)]
+    pub(super) verify: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -58,17 +58,44 @@ fn listed(list: &BanList) -> Result<Answer, Failure> {
     if list.bans.is_empty() {
         return Ok(answer.say("no bans"));
     }
-    let mut table = Table::new(&["NETWORK", ">LEFT", "UNTIL", "BY", "REASON"]);
+    let mut table = Table::new(&[
+        "NETWORK",
+        ">LEFT",
+        "UNTIL",
+        "BY",
+        ">PACKETS",
+        ">BYTES",
+        "LAST SEEN",
+        "REASON",
+    ]);
     for ban in &list.bans {
+        let [packets, bytes, last_seen] = hits(ban);
         table.row([
             ban.network.to_string(),
             Span(ban.remaining_seconds).to_string(),
             ban.until.to_string(),
             ban.origin.clone(),
+            packets,
+            bytes,
+            last_seen,
             ban.reason.clone(),
         ]);
     }
     Ok(answer.table(table))
+}
+
+/// Cells of the table; a dash where nothing was counted.
+fn hits(ban: &Ban) -> [String; 3] {
+    ban.hits.map_or_else(
+        || ["-"; 3].map(str::to_owned),
+        |hits| {
+            [
+                hits.packets.to_string(),
+                hits.bytes.to_string(),
+                hits.last_seen.to_string(),
+            ]
+        },
+    )
 }
 
 fn checked(check: &BanCheck) -> Result<Answer, Failure> {
@@ -129,6 +156,16 @@ fn ban_fields(answer: Answer, checked: &CheckedBan, packet_layer: bool) -> Answe
             &format!("{} ({} left)", ban.until, Span(ban.remaining_seconds)),
         )
         .field("kernel", &kernel);
+    let answer = match &ban.hits {
+        Some(hits) => answer.field(
+            "hits",
+            &format!(
+                "{} packets, {} bytes, the last at {}",
+                hits.packets, hits.bytes, hits.last_seen
+            ),
+        ),
+        None => answer,
+    };
     match &ban.reference {
         Some(reference) => answer.field("see", &format!("portcullis why {reference}")),
         None => answer,

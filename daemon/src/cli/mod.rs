@@ -63,7 +63,7 @@ fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::Detach(args) => detach::run(args),
-        Command::Status => status::run(&client),
+        Command::Status(args) => status::run(args, &client),
         Command::Ban(verb) => ban::run(verb, &client),
         Command::Allow(verb) => allow::run(verb, &client),
         Command::Session(verb) => session::run(verb, &client),

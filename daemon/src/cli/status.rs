@@ -1,14 +1,38 @@
 //! `portcullis status`: what the gate does.
 
 use super::answer::Answer;
+use super::args::StatusArgs;
+use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::page::Table;
 use crate::control::api::{BanCount, PacketLayer, Status};
 use crate::control::client::Client;
 use crate::span::Span;
 
-pub(super) fn run(client: &Client) -> Result<Answer, Failure> {
-    shown(&client.status()?)
+pub(super) fn run(args: &StatusArgs, client: &Client) -> Result<Answer, Failure> {
+    if args.verify {
+        verified(&client.verify()?)
+    } else {
+        shown(&client.status()?)
+    }
+}
+
+/// The state, and a status that tells whether the kernel was as it should be.
+fn verified(status: &Status) -> Result<Answer, Failure> {
+    let answer = shown(status)?;
+    let found = status.packet_layer.as_ref().and_then(|layer| layer.enforcement);
+    Ok(match found {
+        None => answer.say("note: the packet layer is off: there is nothing to compare"),
+        Some(found) if (found.missing, found.wrong, found.strays) == (0, 0, 0) => {
+            answer.say("verified: the kernel holds exactly what it should")
+        }
+        Some(found) => answer
+            .say(format!(
+                "verified: {} bans were missing, {} wrong and {} beyond; repaired, but for {} that the kernel would not take",
+                found.missing, found.wrong, found.strays, found.refused
+            ))
+            .status(ExitStatus::Failure),
+    })
 }
 
 fn shown(status: &Status) -> Result<Answer, Failure> {
@@ -20,8 +44,8 @@ fn shown(status: &Status) -> Result<Answer, Failure> {
             "started",
             &format!("{} (up {})", status.started, Span(status.uptime_seconds)),
         );
-    answer = interfaces(answer, status.packet_layer.as_ref())
-        .field("bans", &bans(status.bans))
+    answer = interfaces(answer, status.packet_layer.as_ref()).field("bans", &bans(status.bans));
+    answer = kernel(answer, status.packet_layer.as_ref())
         .field("never-ban", &status.never_ban)
         .field("sessions", &status.sessions)
         .field(
@@ -50,6 +74,27 @@ fn interfaces(answer: Answer, layer: Option<&PacketLayer>) -> Answer {
             answer.field("interface", &format!("{} ({})", interface.name, interface.attached))
         }),
     }
+}
+
+fn kernel(mut answer: Answer, layer: Option<&PacketLayer>) -> Answer {
+    if let Some(last) = layer.and_then(|layer| layer.enforcement) {
+        let part = format!("{:.2} % of {} at {}", hundredths(last.ratio), last.intended, last.at);
+        answer = answer.field("enforced", &part);
+    }
+    if let Some(tables) = layer.and_then(|layer| layer.tables) {
+        let memory = tables.memory_bytes.map(|bytes| format!(", {} MB", bytes / 1_000_000));
+        let full = format!("{} of {}{}", tables.hosts, tables.capacity, memory.unwrap_or_default());
+        answer = answer.field("tables", &full);
+    }
+    match layer.map(|layer| &layer.monitored_origins) {
+        Some(origins) if !origins.is_empty() => answer.field("monitored", &origins.join(", ")),
+        Some(_) | None => answer,
+    }
+}
+
+/// Rounded down, so that 100 % are all.
+fn hundredths(ratio: f64) -> f64 {
+    (ratio * 10_000.0).floor() / 100.0
 }
 
 fn bans(count: BanCount) -> String {

@@ -96,6 +96,11 @@ impl Client {
         self.get("/status")
     }
 
+    /// The same, after the kernel was compared with the intention and repaired.
+    pub fn verify(&self) -> Result<Status, ClientError> {
+        self.post("/verify", &())
+    }
+
     /// Every ban.
     pub fn bans(&self) -> Result<BanList, ClientError> {
         self.get("/bans")

@@ -25,6 +25,20 @@ pub struct Ban {
     /// The refusal that led to it, for `portcullis why`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// What it kept away, in lists and checks; missing if nothing was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hits: Option<Hits>,
+}
+
+/// What a ban kept away at the network card; in monitor mode, what it would have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hits {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// The last one.
+    pub last_seen: Moment,
 }
 
 /// `GET /v1/bans`

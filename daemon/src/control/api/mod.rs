@@ -13,13 +13,13 @@ mod session;
 mod status;
 
 pub use allow::{AllowAdded, AllowList, AllowRequest, Allowed};
-pub use ban::{Ban, BanAdded, BanCheck, BanList, BanRequest, CheckedBan, KernelEntry, Verdict};
+pub use ban::{Ban, BanAdded, BanCheck, BanList, BanRequest, CheckedBan, Hits, KernelEntry, Verdict};
 pub use incident::{Incident, IncidentList};
 pub use moment::Moment;
 pub use network::{AddressError, parse_address, parse_network};
 pub use problem::{Code, Problem};
 pub use session::{KeyRotated, Session, SessionEnded, SessionList, SessionState};
-pub use status::{BanCount, CallCount, Interface, Mode, PacketCount, PacketLayer, Status};
+pub use status::{BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Status, Tables};
 
 /// What every path of this version begins with.
 pub const PREFIX: &str = "/v1";

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Moment;
 
-/// `GET /v1/status`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/status`, and `POST /v1/verify`, which compares the kernel with the intention first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Whether verdicts have consequences.
     pub mode: Mode,
@@ -50,15 +50,60 @@ impl fmt::Display for Mode {
 }
 
 /// What the XDP program does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PacketLayer {
     /// Where it is attached.
     pub interfaces: Vec<Interface>,
     /// Packets by reason.
     pub packets: Vec<PacketCount>,
+    /// What the last comparison of the kernel with the intention found; `null` before the first.
+    #[serde(default)]
+    pub enforcement: Option<Enforcement>,
+    /// How full the tables are.
+    #[serde(default)]
+    pub tables: Option<Tables>,
+    /// Whose bans are only counted, whatever the mode.
+    #[serde(default)]
+    pub monitored_origins: Vec<String>,
     /// What is worse than it should be, in words for the operator.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// A comparison of the kernel with the intention. What differed was repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Enforcement {
+    /// When it was made.
+    pub at: Moment,
+    /// The part of the intended bans that the kernel enforced, from 0 to 1: before anything was repaired.
+    pub ratio: f64,
+    /// Bans that should hold.
+    pub intended: usize,
+    /// Those of them that did.
+    pub enforced: usize,
+    /// Those that the kernel did not have.
+    pub missing: usize,
+    /// Those that it had for another time or from another origin.
+    pub wrong: usize,
+    /// Bans that it had and nobody intended.
+    pub strays: usize,
+    /// Those that it would not take.
+    pub refused: usize,
+}
+
+/// The tables of hosts and IPv6 /64s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tables {
+    /// Bans in them, ended ones not yet swept among them.
+    pub hosts: u32,
+    /// Those of them that take longer to find, as their line was full.
+    pub overflowed: u32,
+    /// How many fit.
+    pub capacity: u32,
+    /// How often the tables grew since the start.
+    pub grown: u32,
+    /// Kernel memory of all maps, in bytes; `null` if the daemon may not ask.
+    pub memory_bytes: Option<u64>,
 }
 
 /// An interface that the program is attached to.

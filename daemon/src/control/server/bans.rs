@@ -1,23 +1,42 @@
 //! `/v1/bans`
 
+use std::iter;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use portcullis_guard::blacklist::{self, BanOrder, Origin};
-use portcullis_guard::time::Now;
+use portcullis_guard::time::{Now, WallMillis};
 
 use super::audit::Peer;
 use super::dispatch::Reply;
 use super::error::ControlError;
 use super::status::mode;
-use crate::control::api::{Ban, BanAdded, BanList, BanRequest, parse_network};
+use crate::control::api::{Ban, BanAdded, BanList, BanRequest, Hits, parse_network};
+use crate::enforcer::{self, Target};
 use crate::gate::Gate;
 
 pub(super) fn list(gate: &Gate) -> Result<Reply, ControlError> {
     let now = gate.now();
-    Reply::ok(&BanList {
-        bans: gate.guard().bans(now).iter().map(|ban| shown(ban, now)).collect(),
-    })
+    let bans = gate.guard().bans(now);
+    let targets = bans.iter().map(|ban| Target::Prefix(ban.network));
+    let hits = gate.kernel().map(|kernel| kernel.hits(targets)).unwrap_or_default();
+    let hits = hits.into_iter().chain(iter::repeat(None));
+    let shown = bans.iter().zip(hits).map(|(ban, hits)| Ban {
+        hits: hits.map(|hits| shown_hits(&hits, now)),
+        ..shown(ban, now)
+    });
+    Reply::ok(&BanList { bans: shown.collect() })
+}
+
+/// What a ban kept away, as it travels.
+pub(super) fn shown_hits(hits: &enforcer::Hits, now: Now) -> Hits {
+    let ago = Duration::from_millis(now.mono.0).saturating_sub(hits.last_since_boot);
+    let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+    Hits {
+        packets: hits.packets,
+        bytes: hits.bytes,
+        last_seen: WallMillis(now.wall.0.saturating_sub(ago)).into(),
+    }
 }
 
 pub(super) fn add(gate: &Gate, peer: Peer, request: &BanRequest) -> Result<Reply, ControlError> {
@@ -77,6 +96,7 @@ pub(super) fn shown(ban: &blacklist::Ban, now: Now) -> Ban {
         until: ban.until.into(),
         remaining_seconds: seconds_left(ban.remaining(now)),
         reference: ban.reference.map(|reference| reference.to_string()),
+        hits: None,
     }
 }
 

@@ -23,7 +23,18 @@ pub(super) fn check(gate: &Gate, address: &str) -> Result<Reply, ControlError> {
         .map(|kernel| covering_entries(kernel, address))
         .transpose()?;
     let standing = gate.guard().standing(address, now);
-    Reply::ok(&compared(address, &standing, held.as_deref(), mode(gate), now))
+    let mut check = compared(address, &standing, held.as_deref(), mode(gate), now);
+    if let Some(kernel) = gate.kernel() {
+        for checked in &mut check.bans {
+            let hits = kernel.hits([Target::Prefix(checked.ban.network)]);
+            checked.ban.hits = hits
+                .into_iter()
+                .flatten()
+                .next()
+                .map(|hits| bans::shown_hits(&hits, now));
+        }
+    }
+    Reply::ok(&check)
 }
 
 /// The kernel's entries for a host and for each prefix that covers it, the most specific first.

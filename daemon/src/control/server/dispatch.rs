@@ -79,6 +79,7 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
     let delete = question.method == Method::DELETE;
     match segments.as_slice() {
         ["status"] if get => status::status(gate),
+        ["verify"] if post => status::verify(gate),
         ["bans"] if get => bans::list(gate),
         ["bans"] if post => bans::add(gate, peer, &question.json()?),
         ["bans"] if delete => bans::delete(gate, peer, &question.needed("network")?),
@@ -91,7 +92,7 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["sessions", id] if delete => sessions::revoke(gate, peer, id),
         ["incidents"] if get => incidents::recent(gate, question.parameter("limit").as_deref()),
         ["incidents", reference] if get => incidents::one(gate, reference),
-        ["status" | "bans" | "allow" | "sessions" | "session-keys" | "incidents"]
+        ["status" | "verify" | "bans" | "allow" | "sessions" | "session-keys" | "incidents"]
         | ["bans", "check"]
         | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
         _ => Err(ControlError::NotFound),

@@ -8,9 +8,17 @@ use portcullis_guard::policy;
 
 use super::dispatch::Reply;
 use super::error::ControlError;
-use crate::control::api::{BanCount, CallCount, Interface, Mode, PacketCount, PacketLayer, Status};
+use crate::control::api::{
+    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Status, Tables,
+};
 use crate::enforcer::{Enforcer, EnforcerError, Target};
-use crate::gate::Gate;
+use crate::gate::{self, Gate};
+
+/// Compares the kernel with the intention now, repairs it, and tells the state.
+pub(super) fn verify(gate: &Gate) -> Result<Reply, ControlError> {
+    gate.reconcile().transpose()?;
+    status(gate)
+}
 
 pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
     let now = gate.now();
@@ -22,7 +30,7 @@ pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: gate.started().into(),
         uptime_seconds: uptime.as_secs(),
-        packet_layer: gate.kernel().map(packet_layer).transpose()?,
+        packet_layer: gate.kernel().map(|kernel| packet_layer(gate, kernel)).transpose()?,
         bans: ban_count(&intended, gate.kernel())?,
         never_ban: guard.allowed().len(),
         sessions: guard.session_count(),
@@ -45,7 +53,7 @@ pub(super) fn mode(gate: &Gate) -> Mode {
     }
 }
 
-fn packet_layer(kernel: &Enforcer) -> Result<PacketLayer, EnforcerError> {
+fn packet_layer(gate: &Gate, kernel: &Enforcer) -> Result<PacketLayer, EnforcerError> {
     let interfaces = kernel.interfaces().into_iter().map(|interface| Interface {
         name: interface.name,
         attached: interface.attach_mode.to_string(),
@@ -61,8 +69,41 @@ fn packet_layer(kernel: &Enforcer) -> Result<PacketLayer, EnforcerError> {
     Ok(PacketLayer {
         interfaces: interfaces.collect(),
         packets: packets.collect(),
+        enforcement: gate.enforcement().map(|last| enforcement(&last)),
+        tables: Some(tables(kernel)),
+        monitored_origins: kernel
+            .monitored_origins()
+            .iter()
+            .map(|origin| origin.name().to_owned())
+            .collect(),
         warnings: warnings(kernel),
     })
+}
+
+fn enforcement(last: &gate::Enforcement) -> Enforcement {
+    let found = &last.found;
+    Enforcement {
+        at: last.at.into(),
+        ratio: found.ratio(),
+        intended: found.intended,
+        enforced: found.enforced,
+        missing: found.missing,
+        wrong: found.wrong,
+        strays: found.strays,
+        refused: found.refused,
+    }
+}
+
+fn tables(kernel: &Enforcer) -> Tables {
+    let usage = kernel.usage();
+    Tables {
+        hosts: usage.hosts,
+        overflowed: usage.overflowed,
+        capacity: usage.capacity,
+        grown: kernel.growth().times,
+        // Without the right to open the maps by their numbers there is nothing to sum up.
+        memory_bytes: kernel.kernel_memory().ok().filter(|bytes| *bytes > 0),
+    }
 }
 
 fn warnings(kernel: &Enforcer) -> Vec<String> {
@@ -77,7 +118,12 @@ fn warnings(kernel: &Enforcer) -> Vec<String> {
             let name = interface.name;
             format!("{name} fell back to generic XDP, at about half the speed: its driver has no native mode")
         });
-    unguarded.chain(generic).chain(kernel.growth().failure).collect()
+    let no_cookies = (!kernel.has_syn_cookies()).then(|| {
+        "the kernel sends no SYN cookies, so that a SYN flood fills its tables: `sysctl -w net.ipv4.tcp_syncookies=1`"
+            .to_owned()
+    });
+    let failure = kernel.growth().failure;
+    unguarded.chain(generic).chain(failure).chain(no_cookies).collect()
 }
 
 fn ban_count(intended: &HashSet<IpNet>, kernel: Option<&Enforcer>) -> Result<BanCount, EnforcerError> {
