@@ -203,12 +203,19 @@ fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
     } = wanted;
     let directory = directory.display();
     let (before, sections) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
+    // A test opens sessions by the dozen from one address.
+    let work = if sections.contains("[work]") {
+        ""
+    } else {
+        "[work]\nmode = \"off\"\n"
+    };
     format!(
         "mode = \"{mode}\"\n{before}\n\
          [http]\nlisten = [\"{listen}\"]\nupstream = \"http://{upstream}\"\n{http}\n\
          [control]\nsocket = \"{directory}/control.sock\"\n\
          [state]\ndirectory = \"{directory}/state\"\n\
          [log]\nformat = \"json\"\n\
+         {work}\
          {sections}\n"
     )
 }

@@ -12,6 +12,7 @@ mod consequence;
 mod flood;
 mod identify;
 mod login;
+mod opening;
 mod operator;
 mod permit;
 #[cfg(test)]
@@ -21,7 +22,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
 
 use hkdf::Hkdf;
 use http::HeaderMap;
@@ -30,22 +30,23 @@ use zeroize::Zeroizing;
 
 pub use consequence::Refused;
 pub use identify::Bound;
+pub use opening::Opened;
 pub use permit::{Caller, Permit, Receipt};
 
 use crate::blacklist::{Allowed, Blacklist};
 use crate::effect::Effect;
 use crate::incident::Incidents;
-use crate::policy::{Mode, Policy};
+use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Request};
 use crate::sequence::BindingKey;
-use crate::session::SessionId;
-use crate::session::agreement::{Agreed, AgreementRequest, SessionEntropy, agree};
+use crate::session::mint::Mints;
 use crate::session::nonce::StreamIssuer;
 use crate::session::table::SessionTable;
-use crate::session::token::{Epoch, MasterKeys, SessionGrant};
+use crate::session::token::{Epoch, MasterKeys};
+use crate::session::work::WorkDesk;
 use crate::source::SourceTable;
-use crate::time::{Now, WallMillis};
+use crate::time::Now;
 use consequence::Fault;
 
 /// Incidents that `why` can explain.
@@ -78,16 +79,6 @@ pub struct Secrets {
     pub run: Zeroizing<[u8; 32]>,
 }
 
-/// A session that was opened.
-pub struct Opened {
-    /// What the client calls it.
-    pub session_id: String,
-    /// Its end.
-    pub expires: WallMillis,
-    /// What the client needs to come to the same key.
-    pub agreed: Agreed,
-}
-
 /// All state and all decisions. Shared by the workers; locks are short and per shard.
 pub struct Guard {
     policy: Policy,
@@ -97,6 +88,8 @@ pub struct Guard {
     binding_key: BindingKey,
     sessions: SessionTable,
     sources: SourceTable,
+    mints: Mints,
+    work: WorkDesk,
     blacklist: RwLock<Blacklist>,
     ledger: Mutex<Ledger>,
     admitted: AtomicU64,
@@ -130,6 +123,8 @@ impl Guard {
             binding_key: BindingKey::new(derive(&secrets.run, b"bindings")),
             sessions: SessionTable::new(policy.sessions.capacity),
             sources: SourceTable::new(policy.sessions.source_capacity),
+            mints: Mints::new(derive(&secrets.run, b"mints")),
+            work: WorkDesk::new(&Zeroizing::new(derive(&secrets.run, b"work"))),
             blacklist: RwLock::new(blacklist),
             ledger: Mutex::new(Ledger {
                 incidents: Incidents::new(INCIDENTS_KEPT),
@@ -195,40 +190,6 @@ impl Guard {
         if let Some(record) = shard.get(receipt.session) {
             record.facts.complete(receipt.reservation, status, now.mono);
         }
-    }
-
-    /// Opens a session. Costs no memory.
-    ///
-    /// # Errors
-    /// [`Refusal::SessionRequestMalformed`] for a key that is none; [`Refusal::AddressBanned`].
-    pub fn open_session(
-        &self,
-        request: &AgreementRequest,
-        entropy: &SessionEntropy,
-        client: ClientAddress,
-        now: Now,
-    ) -> Result<Opened, Refusal> {
-        if self.policy.mode == Mode::Enforce {
-            self.check_address(client, now)?;
-        }
-        let agreed = agree(request, &entropy.secret, entropy.salt);
-        let (key, agreed) = agreed.map_err(|_| Refusal::SessionRequestMalformed)?;
-        // A token says it in whole seconds.
-        let lifetime = Duration::from_secs(self.policy.sessions.lifetime.as_secs());
-        let expires = now.wall.after(lifetime);
-        let grant = SessionGrant {
-            id: SessionId(entropy.id),
-            opened: now.wall,
-            expires,
-            epoch: self.epoch,
-            key,
-        };
-        let session_id = self.master().seal(&grant).ok_or(Refusal::SessionRequestMalformed)?;
-        Ok(Opened {
-            session_id,
-            expires,
-            agreed,
-        })
     }
 
     /// Seals new session ids under other keys from here on.

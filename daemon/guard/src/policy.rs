@@ -11,6 +11,7 @@ pub use route::{BodyMode, Route, RoutePolicy, Routes};
 use crate::path::{NormalPath, PathPattern};
 use crate::reauth::LoginRoutes;
 use crate::sequence::Rules;
+use crate::session::mint::WorkPolicy;
 
 /// Whether verdicts have consequences. New installations start by watching.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +120,8 @@ pub struct Policy {
     pub default_port: u16,
     /// Session limits.
     pub sessions: SessionLimits,
+    /// What opening a session costs.
+    pub work: WorkPolicy,
     /// Freshness of signatures.
     pub freshness: Freshness,
     /// What a change of address does.
@@ -209,6 +212,7 @@ impl Default for Policy {
             routes: Routes::default(),
             default_port: 80,
             sessions: SessionLimits::default(),
+            work: WorkPolicy::default(),
             freshness: Freshness::default(),
             bind_address: BindingPolicy::Ladder,
             bind_user_agent: BindingPolicy::Ladder,

@@ -102,6 +102,14 @@ pub enum Refusal {
     FactsOverflow,
     /// The body of a session request does not parse.
     SessionRequestMalformed,
+    /// A session costs this source work, and none was done.
+    WorkRequired,
+    /// Numbers that solve nothing.
+    WorkWrong,
+    /// Work for a challenge that is too old, too easy by now, or was not given to this source.
+    WorkStale,
+    /// Work that opened a session already.
+    WorkSpent,
     /// The application does not answer.
     UpstreamUnavailable,
     /// The application takes too long.
@@ -195,6 +203,10 @@ impl Refusal {
             Self::Quota(_) => "quota",
             Self::FactsOverflow => "facts-overflow",
             Self::SessionRequestMalformed => "session-request-malformed",
+            Self::WorkRequired => "work-required",
+            Self::WorkWrong => "work-wrong",
+            Self::WorkStale => "work-stale",
+            Self::WorkSpent => "work-spent",
             Self::UpstreamUnavailable => "upstream-unavailable",
             Self::UpstreamTimeout => "upstream-timeout",
         }
@@ -345,6 +357,12 @@ impl Refusal {
                 "The session request cannot be read",
                 "Send JSON with key_agreement \"ecdh-p256\" (and public_key) or \"server-key\".",
             ),
+            Self::WorkRequired | Self::WorkWrong | Self::WorkStale | Self::WorkSpent => (
+                "work-required",
+                403,
+                "A session costs work",
+                "Solve the puzzles of the member `work` and ask again.",
+            ),
             Self::UpstreamUnavailable => (
                 "upstream-unavailable",
                 502,
@@ -380,6 +398,15 @@ impl Refusal {
         } else {
             Remedy::None
         }
+    }
+
+    /// Whether the client is given work.
+    #[must_use]
+    pub fn asks_for_work(self) -> bool {
+        matches!(
+            self,
+            Self::WorkRequired | Self::WorkWrong | Self::WorkStale | Self::WorkSpent
+        )
     }
 
     /// Whether the session is suspended by it, or was before.
@@ -442,7 +469,11 @@ impl Refusal {
             | Self::DigestMismatch
             | Self::Sequence
             | Self::Quota(_)
-            | Self::FactsOverflow => true,
+            | Self::FactsOverflow
+            | Self::WorkRequired
+            | Self::WorkWrong
+            | Self::WorkStale
+            | Self::WorkSpent => true,
         }
     }
 }

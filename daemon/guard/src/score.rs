@@ -53,7 +53,8 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
     match refusal {
         Refusal::SignatureInvalid | Refusal::AlgorithmMismatch => address(weights.bad_signature),
         Refusal::Replay => address(weights.replay),
-        Refusal::SignatureEchoed | Refusal::ReplayEchoed => address(weights.echo),
+        // A connection that breaks makes a client send its work again.
+        Refusal::SignatureEchoed | Refusal::ReplayEchoed | Refusal::WorkSpent => address(weights.echo),
         // A session from before a lost master key is as good as none.
         Refusal::SignatureMissing | Refusal::SessionForeign => address(weights.unsigned),
         Refusal::SessionForged
@@ -67,6 +68,7 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::ComponentUnsupported
         | Refusal::NonceMalformed
         | Refusal::DigestMissing
+        | Refusal::WorkWrong
         | Refusal::SessionRequestMalformed => address(weights.malformed),
         Refusal::UserAgentChanged => address(weights.user_agent_changed),
         Refusal::SessionBanned(_) => address(weights.banned_session_used),
@@ -101,6 +103,8 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::Sequence
         | Refusal::Quota(_)
         | Refusal::FactsOverflow
+        | Refusal::WorkRequired
+        | Refusal::WorkStale
         | Refusal::UpstreamUnavailable
         | Refusal::UpstreamTimeout => Points::default(),
     }

@@ -1,7 +1,7 @@
 //! What is remembered of addresses: their score, and which well-behaved sessions call from them (the NAT guard, I6).
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -95,6 +95,15 @@ impl SourceTable {
         });
     }
 
+    /// The points of a source. Nobody is remembered for having been asked about.
+    #[must_use]
+    pub fn score(&self, source: Source, half_life: Duration, now: MonoMillis) -> f32 {
+        let shard = self.shard(source);
+        shard
+            .peek(&source)
+            .map_or(0.0, |record| record.score.value(half_life, now))
+    }
+
     /// The consequence was drawn: the score starts again.
     pub fn clear_score(&self, source: Source) {
         self.with(source, |record| record.score.clear());
@@ -115,9 +124,13 @@ impl SourceTable {
         self.len() == 0
     }
 
-    fn with<T>(&self, source: Source, act: impl FnOnce(&mut Record) -> T) -> T {
+    fn shard(&self, source: Source) -> MutexGuard<'_, LruCache<Source, Record>> {
         let shard = &self.shards[shard_of(source) % self.shards.len()];
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, source: Source, act: impl FnOnce(&mut Record) -> T) -> T {
+        let mut shard = self.shard(source);
         act(shard.get_or_insert_mut(source, Record::default))
     }
 }

@@ -16,6 +16,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 mod value;
+mod work;
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What decisions are made by: `[protect]`, `[[route]]`, `[session]`, `[binding]`, `[reauth]`, `[score]` and `never_ban`.
+//! What decisions are made by: `[protect]`, `[[route]]`, `[session]`, `[work]`, `[binding]`, `[reauth]`, `[score]` and `never_ban`.
 
 use portcullis_guard::blacklist::NEVER_BAN_CAPACITY;
 use portcullis_guard::path::PathPattern;
@@ -9,13 +9,13 @@ use super::error::Mistake;
 use super::http::{Http, Scheme};
 use super::section::Section;
 use super::value::{duration, integer, network, pattern, points, word};
-use super::{reauth, route};
+use super::{reauth, route, work};
 
 /// Half of the never-ban set; the rest is for the machine's own addresses and for the command line.
 const MOST_NEVER_BAN: usize = NEVER_BAN_CAPACITY / 2;
 
 /// The largest number of points that any key takes.
-const MOST_POINTS: f32 = 1_000_000.0;
+pub(super) const MOST_POINTS: f32 = 1_000_000.0;
 
 pub(super) const BINDINGS: &[(&str, BindingPolicy)] = &[
     ("ladder", BindingPolicy::Ladder),
@@ -50,6 +50,7 @@ pub(super) fn read(root: &Section<'_>, mode: Mode, http: Option<&Http>, rules: R
         routes: route::read(root, http.map(|http| http.max_body)),
         default_port: http.map_or(Scheme::Http, |http| http.public_scheme).default_port(),
         sessions,
+        work: root.section("work", work::read),
         freshness,
         bind_address,
         bind_user_agent,

@@ -73,8 +73,11 @@ impl Call<'_> {
     }
 }
 
+/// The answer that takes the place of what was asked for.
+type Answered = Box<Response<Full<Bytes>>>;
+
 /// What became of a request: forward it like this, or answer.
-type Passage = Result<(Permit, CallBody), Box<Response<Full<Bytes>>>>;
+type Passage = Result<(Permit, CallBody), Answered>;
 
 impl Proxy {
     /// A proxy with an empty connection pool.
@@ -160,7 +163,7 @@ impl Proxy {
         Ok((permit, Either::Left(Full::new(bytes))))
     }
 
-    async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Box<Response<Full<Bytes>>>> {
+    async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Answered> {
         let limit = self.gate.guard().policy().route(&call.head.path).max_body;
         let patience = self.gate.config().http.body_timeout;
         let read = body::read(body, limit, patience, &self.timer).await;
@@ -168,7 +171,7 @@ impl Proxy {
     }
 
     /// Carries out what the guard wants, and turns a refusal into an answer unless the gate only watches.
-    fn settle<T: Waivable>(&self, call: &Call<'_>, judgement: Judgement<T>) -> Result<T, Box<Response<Full<Bytes>>>> {
+    fn settle<T: Waivable>(&self, call: &Call<'_>, judgement: Judgement<T>) -> Result<T, Answered> {
         // A kernel that refuses is logged; the answer to this client is the same.
         let _ = self.gate.perform(judgement.effects);
         judgement.outcome.or_else(|mut refused| match refused.waived.take() {
@@ -279,6 +282,11 @@ fn without_fields(parts: &Parts) -> Parts {
 /// What monitor mode makes of a refusal.
 trait Waivable {
     fn waived(permit: Permit) -> Self;
+}
+
+/// What needs no permit is done all the same.
+impl Waivable for () {
+    fn waived(_: Permit) -> Self {}
 }
 
 impl Waivable for Permit {

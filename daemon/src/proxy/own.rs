@@ -11,6 +11,7 @@ use portcullis_guard::guard::Opened;
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::refusal::Refusal;
 use portcullis_guard::session::agreement::{Agreed, AgreementRequest};
+use portcullis_guard::session::work::Answer;
 use portcullis_guard::signature::algorithm::Algorithm;
 use portcullis_guard::signature::{CONTENT_DIGEST, CONTENT_TYPE as COVERED_TYPE, REQUIRED, TAG};
 use portcullis_guard::time::Now;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::problem::seconds;
-use super::{Call, Proxy, body};
+use super::{Answered, Call, Proxy, body};
 use crate::{clock, random};
 
 /// Everything below belongs to the gate and never reaches the upstream.
@@ -41,12 +42,31 @@ enum SessionRequest {
     #[serde(rename = "ecdh-p256")]
     EcdhP256 {
         public_key: String,
+        work: Option<WorkDone>,
     },
-    ServerKey {},
+    ServerKey {
+        work: Option<WorkDone>,
+    },
     PublicKey {
         alg: String,
         public_key: String,
+        work: Option<WorkDone>,
     },
+}
+
+/// What it did for the session.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkDone {
+    challenge: String,
+    answers: Vec<u64>,
+}
+
+/// A session request, read.
+#[derive(Debug, PartialEq)]
+struct Wish {
+    agreement: AgreementRequest,
+    work: Option<Answer>,
 }
 
 /// What it gets.
@@ -77,43 +97,51 @@ struct Profile {
 
 impl Proxy {
     pub(super) async fn answer_own(&self, call: &Call<'_>, path: &str, body: Incoming) -> Response<Full<Bytes>> {
+        let refuse = |refusal| Box::new(self.refuse(call, refusal));
         let answer = match (path, &call.parts.method) {
             ("session", &Method::POST) => self.open_session(call, body).await,
             ("client.js", &Method::GET | &Method::HEAD) => Ok(script(SCRIPT)),
             ("client.mjs", &Method::GET | &Method::HEAD) => Ok(script(MODULE)),
-            ("session" | "client.js" | "client.mjs", _) => Err(Refusal::MethodRefused),
-            (_, _) => Err(Refusal::OwnPathUnknown),
+            ("session" | "client.js" | "client.mjs", _) => Err(refuse(Refusal::MethodRefused)),
+            (_, _) => Err(refuse(Refusal::OwnPathUnknown)),
         };
-        answer.unwrap_or_else(|refusal| self.refuse(call, refusal))
+        answer.unwrap_or_else(|answer| *answer)
     }
 
-    async fn open_session(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn open_session(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Full<Bytes>>, Answered> {
+        let refuse = |refusal| Box::new(self.refuse(call, refusal));
         let patience = self.gate.config().http.body_timeout;
-        let bytes = body::read(body, SESSION_REQUEST_LIMIT, patience, &self.timer).await?;
-        let request = parse(&bytes).ok_or(Refusal::SessionRequestMalformed)?;
+        let read = body::read(body, SESSION_REQUEST_LIMIT, patience, &self.timer).await;
+        let wish = read.and_then(|bytes| parse(&bytes).ok_or(Refusal::SessionRequestMalformed));
+        let wish = wish.map_err(refuse)?;
+        let (guard, now) = (self.gate.guard(), clock::now());
+        self.settle(call, guard.may_open(&call.view(), wish.work.as_ref(), now))?;
         let entropy = random::session_entropy().map_err(|error| {
             tracing::error!(%error, "cannot open a session");
-            Refusal::UpstreamUnavailable
+            refuse(Refusal::UpstreamUnavailable)
         })?;
-        let now = clock::now();
-        let opened = self.gate.guard().open_session(&request, &entropy, call.client, now)?;
-        let max_age = self.gate.guard().policy().freshness.max_age.as_secs();
+        let opened = guard.open_session(&wish.agreement, &entropy, call.client, now);
+        let opened = opened.map_err(refuse)?;
+        let max_age = guard.policy().freshness.max_age.as_secs();
         Ok(created(&opened, max_age, now))
     }
 }
 
-fn parse(body: &[u8]) -> Option<AgreementRequest> {
-    match serde_json::from_slice(body).ok()? {
-        SessionRequest::ServerKey {} => Some(AgreementRequest::ServerKey),
-        SessionRequest::EcdhP256 { public_key } => {
-            URL_SAFE_NO_PAD.decode(public_key).ok().map(AgreementRequest::EcdhP256)
+fn parse(body: &[u8]) -> Option<Wish> {
+    let (agreement, work) = match serde_json::from_slice(body).ok()? {
+        SessionRequest::ServerKey { work } => (AgreementRequest::ServerKey, work),
+        SessionRequest::EcdhP256 { public_key, work } => {
+            let key = URL_SAFE_NO_PAD.decode(public_key).ok()?;
+            (AgreementRequest::EcdhP256(key), work)
         }
-        SessionRequest::PublicKey { alg, public_key } => {
+        SessionRequest::PublicKey { alg, public_key, work } => {
             let algorithm = Algorithm::named(&alg).filter(|algorithm| *algorithm != Algorithm::HmacSha256)?;
             let key = URL_SAFE_NO_PAD.decode(public_key).ok()?;
-            Some(AgreementRequest::PublicKey(algorithm, key))
+            (AgreementRequest::PublicKey(algorithm, key), work)
         }
-    }
+    };
+    let work = work.map(|WorkDone { challenge, answers }| Answer { challenge, answers });
+    Some(Wish { agreement, work })
 }
 
 fn created(opened: &Opened, max_age: u64, now: Now) -> Response<Full<Bytes>> {
@@ -180,18 +208,25 @@ mod tests {
 
     #[test]
     fn session_requests() {
+        let agreement = |text: &str| parse(text.as_bytes()).map(|wish| wish.agreement);
         assert_eq!(
-            parse(br#"{"key_agreement":"server-key"}"#),
+            agreement(r#"{"key_agreement":"server-key"}"#),
             Some(AgreementRequest::ServerKey)
         );
         assert_eq!(
-            parse(br#"{"key_agreement":"ecdh-p256","public_key":"BAU"}"#),
+            agreement(r#"{"key_agreement":"ecdh-p256","public_key":"BAU"}"#),
             Some(AgreementRequest::EcdhP256(vec![4, 5]))
         );
         assert_eq!(
-            parse(br#"{"key_agreement":"public-key","alg":"ed25519","public_key":"BAU"}"#),
+            agreement(r#"{"key_agreement":"public-key","alg":"ed25519","public_key":"BAU"}"#),
             Some(AgreementRequest::PublicKey(Algorithm::Ed25519, vec![4, 5]))
         );
+        let work = r#"{"key_agreement":"server-key","work":{"challenge":"c","answers":[0,9007199254740991]}}"#;
+        let done = Answer {
+            challenge: "c".into(),
+            answers: vec![0, (1 << 53) - 1],
+        };
+        assert_eq!(parse(work.as_bytes()).unwrap().work, Some(done));
         for bad in [
             "",
             "{}",
@@ -203,6 +238,10 @@ mod tests {
             r#"{"key_agreement":"ecdh-p256"}"#,
             r#"{"key_agreement":"ecdh-p256","public_key":"B AU"}"#,
             r#"{"key_agreement":"server-key","extra":1}"#,
+            r#"{"key_agreement":"server-key","work":{"challenge":"c"}}"#,
+            r#"{"key_agreement":"server-key","work":{"challenge":"c","answers":[-1]}}"#,
+            r#"{"key_agreement":"server-key","work":{"challenge":"c","answers":[1.5]}}"#,
+            r#"{"key_agreement":"server-key","work":{"challenge":"c","answers":[1],"extra":1}}"#,
         ] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
         }

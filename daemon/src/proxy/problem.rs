@@ -8,6 +8,7 @@ use http_body_util::Full;
 use portcullis_guard::guard::Refused;
 use portcullis_guard::reauth::{self, Return};
 use portcullis_guard::refusal::Remedy;
+use portcullis_guard::session::work::{self, Demand};
 use portcullis_guard::time::WallMillis;
 use serde::Serialize;
 
@@ -28,6 +29,30 @@ struct Document<'a> {
     server_time: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reauthenticate: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work: Option<Work<'a>>,
+}
+
+/// What has to be done for a session (docs/protocol.md section 1).
+#[derive(Serialize)]
+struct Work<'a> {
+    algorithm: &'static str,
+    challenge: &'a str,
+    count: usize,
+    bits: u8,
+    expires_at: u64,
+}
+
+impl<'a> From<&'a Demand> for Work<'a> {
+    fn from(demand: &'a Demand) -> Self {
+        Self {
+            algorithm: work::ALGORITHM,
+            challenge: &demand.challenge,
+            count: work::COUNT,
+            bits: demand.bits,
+            expires_at: demand.expires.seconds(),
+        }
+    }
 }
 
 /// The answer to a refused request.
@@ -43,6 +68,7 @@ pub fn answer(refused: &Refused, has_body: bool, now: WallMillis) -> Response<Fu
         r#ref: refused.reference.to_string(),
         server_time: asks_to_sign.then(|| seconds(now)),
         reauthenticate: refused.way_back.map(Return::as_str),
+        work: refused.work.as_ref().map(Work::from),
     };
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -93,6 +119,7 @@ mod tests {
             refusal,
             reference: Reference(7),
             fresh: None,
+            work: None,
             way_back: None,
             waived: None,
         }

@@ -21,6 +21,7 @@ use crate::score::{Points, points};
 use crate::sequence::{Action, Violation};
 use crate::session::SessionId;
 use crate::session::record::Record;
+use crate::session::work::Demand;
 use crate::signature::input::SIGNATURE_INPUT;
 use crate::time::Now;
 
@@ -35,6 +36,8 @@ pub struct Refused {
     pub fresh: Option<(String, String)>,
     /// How the session comes back, if it is suspended.
     pub way_back: Option<Return>,
+    /// What the client has to do for a session.
+    pub work: Option<Demand>,
     /// The permit to forward it all the same: the gate only watches.
     pub waived: Option<Permit>,
 }
@@ -175,6 +178,7 @@ impl Guard {
             reference: request.reference,
             fresh: fault.fresh,
             way_back: fault.refusal.suspends().then(|| self.policy.logins.way_back()),
+            work: (fault.refusal.asks_for_work() && !waived).then(|| self.demand_work(request.client.source(), now)),
             waived: waived.then(Permit::unsigned),
         };
         Judgement {

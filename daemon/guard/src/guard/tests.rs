@@ -2,6 +2,7 @@
 
 mod binding;
 mod login;
+mod opening;
 
 use std::time::Duration;
 
@@ -15,10 +16,12 @@ use crate::path::{NormalPath, PathPattern};
 use crate::policy::Mode;
 use crate::request::{ConnectionId, Reference};
 use crate::sequence::{Action, MaxSpec, OperationSpec, RequireSpec, RuleSpec, Rules, RulesSpec};
+use crate::session::SessionId;
+use crate::session::agreement::{Agreed, AgreementRequest, SessionEntropy};
 use crate::session::token::{MasterKey, SigningKey};
 use crate::signature::base::Message;
 use crate::signature::sign::{Signer, sign};
-use crate::time::MonoMillis;
+use crate::time::{MonoMillis, WallMillis};
 
 const START: u64 = 1_800_000_000_000;
 

@@ -66,6 +66,12 @@ impl Refusal {
             Self::Quota(_) => "a call that a rule limits was made too often",
             Self::FactsOverflow => "the session did more than rules can remember",
             Self::SessionRequestMalformed => "the request for a session could not be read",
+            Self::WorkRequired => "opening a session costs this source work: it has points, or opened many lately",
+            Self::WorkWrong => "the work for a session was not done: the numbers solve nothing",
+            Self::WorkStale => {
+                "the work for a session was for another challenge: too old, too easy by now, of an earlier run, or of another network"
+            }
+            Self::WorkSpent => "the work for a session had opened one already",
             Self::UpstreamUnavailable => "the application did not answer",
             Self::UpstreamTimeout => "the application took too long",
         }

@@ -69,7 +69,8 @@ impl WorkPolicy {
         let excess = (points / self.points).max(sessions / self.sessions);
         let is_due = match self.mode {
             WorkMode::Off => false,
-            WorkMode::Reputation => excess >= 1.0,
+            // Counts fade from the first moment on, so that thirty sessions are never quite thirty.
+            WorkMode::Reputation => excess >= 0.99,
             WorkMode::Always => true,
         };
         // A cast saturates; 255 doublings are out of reach.
@@ -206,7 +207,11 @@ mod tests {
             mints.count(ClientAddress::new(std::net::Ipv4Addr::from(n).into()).source(), now);
         }
         let counts: Vec<_> = (0..1000u32)
-            .map(|n| mints.opened(ClientAddress::new(std::net::Ipv4Addr::from(n).into()).source(), now).source)
+            .map(|n| {
+                mints
+                    .opened(ClientAddress::new(std::net::Ipv4Addr::from(n).into()).source(), now)
+                    .source
+            })
             .collect();
         assert!(counts.iter().all(|count| (1.0..30.0).contains(count)), "{counts:?}");
     }
@@ -217,7 +222,7 @@ mod tests {
         let opened = |source| Opened { source, wider: source };
         for (points, sessions, bits) in [
             (0.0, 0.0, None),
-            (49.9, 29.9, None),
+            (49.0, 29.0, None),
             (50.0, 0.0, Some(14)),
             (0.0, 30.0, Some(14)),
             (99.9, 30.0, Some(14)),

@@ -7,11 +7,13 @@ pub mod agreement;
 pub mod calls;
 pub mod device;
 mod id;
+pub mod mint;
 pub mod nonce;
 pub mod record;
 pub mod table;
 pub mod token;
 mod window;
+pub mod work;
 
 pub use id::{SessionId, SessionIdError};
 

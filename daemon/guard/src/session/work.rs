@@ -26,6 +26,8 @@ pub const ALGORITHM: &str = "sha256-counters";
 pub const COUNT: usize = 8;
 /// How long a challenge may take.
 pub const LIFETIME: Duration = Duration::from_secs(120);
+/// Bits by which the demand may have grown since a challenge was given.
+const GROWN: u8 = 1;
 /// Numbers end here: what JavaScript counts exactly.
 const ANSWER_END: u64 = 1 << 53;
 /// Time, serial number, bits.
@@ -89,11 +91,12 @@ impl WorkDesk {
         }
     }
 
-    /// Checks an answer and spends its challenge, in one step. Costs a MAC, and eight hashes if that is right.
+    /// Checks an answer and spends its challenge, in one step. Costs a MAC, and eight hashes if that is right. `due` is
+    /// what the source would be asked for now: a stock of challenges from better times is worth nothing.
     ///
     /// # Errors
     /// [`Refusal::WorkWrong`], [`Refusal::WorkStale`] or [`Refusal::WorkSpent`]; nothing is spent then.
-    pub fn check(&self, answer: &Answer, source: Source, now: Now) -> Result<(), Refusal> {
+    pub fn check(&self, answer: &Answer, source: Source, due: u8, now: Now) -> Result<(), Refusal> {
         let mut bytes = [0; CHALLENGE];
         let length = URL_SAFE_NO_PAD.decode_slice(&answer.challenge, &mut bytes);
         let Some((stamp, tag)) = bytes.split_first_chunk::<STAMP>().filter(|_| length == Ok(CHALLENGE)) else {
@@ -105,7 +108,7 @@ impl WorkDesk {
         }
         let [a, b, c, d, e, f, v, w, x, y, z, bits] = *stamp;
         let issued = MonoMillis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
-        if now.mono < issued || now.mono.since(issued) > LIFETIME {
+        if now.mono < issued || now.mono.since(issued) > LIFETIME || bits + GROWN < due {
             return Err(Refusal::WorkStale);
         }
         let solved = |(index, &number)| number < ANSWER_END && is_solution(&answer.challenge, index, number, bits);
@@ -114,7 +117,11 @@ impl WorkDesk {
         }
         let serial = u64::from_be_bytes([0, 0, 0, v, w, x, y, z]);
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        if spent.spend(serial) { Ok(()) } else { Err(Refusal::WorkSpent) }
+        if spent.spend(serial) {
+            Ok(())
+        } else {
+            Err(Refusal::WorkSpent)
+        }
     }
 
     fn tag(&self, stamp: &[u8; STAMP], source: Source) -> [u8; 16] {
@@ -138,7 +145,9 @@ pub fn is_solution(challenge: &str, index: usize, number: u64, bits: u8) -> bool
         .chain_update(challenge)
         .chain_update(format!(".{index}.{number}"))
         .finalize();
-    let leading = hash.first_chunk().map_or(0, |start| u128::from_be_bytes(*start).leading_zeros());
+    let leading = hash
+        .first_chunk()
+        .map_or(0, |start| u128::from_be_bytes(*start).leading_zeros());
     leading >= u32::from(bits)
 }
 
@@ -231,19 +240,28 @@ mod tests {
         let demand = desk.issue(home, BITS, at(0));
         assert_eq!((demand.bits, demand.expires), (BITS, WallMillis(1_800_000_120_000)));
         let answer = solved(&demand);
-        assert_eq!(desk.check(&answer, source("10.0.0.2"), at(0)), Err(Refusal::WorkStale));
-        assert_eq!(desk.check(&answer, source("2001:db8::1"), at(0)), Err(Refusal::WorkStale));
-        assert_eq!(desk.check(&answer, home, at(120_001)), Err(Refusal::WorkStale));
-        assert_eq!(WorkDesk::new(&Zeroizing::new([2; 32])).check(&answer, home, at(0)), Err(Refusal::WorkStale));
-        assert_eq!(desk.check(&answer, home, at(120_000)), Ok(()));
-        assert_eq!(desk.check(&answer, home, at(120_000)), Err(Refusal::WorkSpent));
+        assert_eq!(
+            desk.check(&answer, source("10.0.0.2"), 0, at(0)),
+            Err(Refusal::WorkStale)
+        );
+        assert_eq!(
+            desk.check(&answer, source("2001:db8::1"), 0, at(0)),
+            Err(Refusal::WorkStale)
+        );
+        assert_eq!(desk.check(&answer, home, 0, at(120_001)), Err(Refusal::WorkStale));
+        assert_eq!(
+            WorkDesk::new(&Zeroizing::new([2; 32])).check(&answer, home, 0, at(0)),
+            Err(Refusal::WorkStale)
+        );
+        assert_eq!(desk.check(&answer, home, 0, at(120_000)), Ok(()));
+        assert_eq!(desk.check(&answer, home, 0, at(120_000)), Err(Refusal::WorkSpent));
     }
 
     #[test]
     fn neighbours_in_one_network_share_a_challenge() {
         let desk = desk();
         let demand = desk.issue(source("2001:db8::1"), BITS, at(0));
-        assert_eq!(desk.check(&solved(&demand), source("2001:db8::2"), at(0)), Ok(()));
+        assert_eq!(desk.check(&solved(&demand), source("2001:db8::2"), 0, at(0)), Ok(()));
     }
 
     #[test]
@@ -268,16 +286,20 @@ mod tests {
             vec![ANSWER_END; 8],
             vec![u64::MAX; 8],
         ] {
-            assert_eq!(desk.check(&with(answers.clone()), home, at(0)), Err(Refusal::WorkWrong), "{answers:?}");
+            assert_eq!(
+                desk.check(&with(answers.clone()), home, 0, at(0)),
+                Err(Refusal::WorkWrong),
+                "{answers:?}"
+            );
         }
         for challenge in ["", "AAAA", "!", &"A".repeat(38), &format!("{}A", good.challenge)] {
             let answer = Answer {
                 challenge: challenge.to_owned(),
                 ..good.clone()
             };
-            assert!(desk.check(&answer, home, at(0)).is_err(), "{challenge}");
+            assert!(desk.check(&answer, home, 0, at(0)).is_err(), "{challenge}");
         }
-        assert_eq!(desk.check(&good, home, at(0)), Ok(()));
+        assert_eq!(desk.check(&good, home, 0, at(0)), Ok(()));
     }
 
     #[test]
@@ -291,13 +313,26 @@ mod tests {
             challenge,
             answers: vec![0; 8],
         };
-        assert_eq!(desk.check(&answer, home, at(0)), Err(Refusal::WorkStale));
+        assert_eq!(desk.check(&answer, home, 0, at(0)), Err(Refusal::WorkStale));
+    }
+
+    #[test]
+    fn a_stock_of_easy_challenges_is_worth_nothing_when_the_demand_has_grown() {
+        let (desk, home) = (desk(), source("10.0.0.1"));
+        let answer = solved(&desk.issue(home, BITS, at(0)));
+        assert_eq!(desk.check(&answer, home, BITS + 2, at(0)), Err(Refusal::WorkStale));
+        assert_eq!(
+            desk.check(&answer, home, BITS + 1, at(0)),
+            Ok(()),
+            "somebody else opened one meanwhile"
+        );
     }
 
     #[test]
     fn a_known_puzzle() {
-        // From an independent implementation: hashlib.sha256(b"challenge.3.5").hexdigest() begins with 3d.
-        assert!(is_solution("challenge", 3, 5, 2) && !is_solution("challenge", 3, 5, 3));
+        // From an independent implementation: hashlib.sha256(b"challenge.3.6").hexdigest() begins with 008d57f4.
+        assert!(is_solution("challenge", 3, 6, 8) && !is_solution("challenge", 3, 6, 9));
+        assert!((0..6).all(|number| !is_solution("challenge", 3, number, 8)));
     }
 
     #[test]

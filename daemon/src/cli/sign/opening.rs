@@ -11,8 +11,9 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portcullis_guard::session::token::SigningKey;
+use portcullis_guard::session::work;
 use portcullis_guard::time::WallMillis;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use super::super::failure::Failure;
@@ -35,6 +36,32 @@ pub(super) struct Opened {
     pub(super) server_time: u64,
     /// How old a signature may be.
     pub(super) max_age: u64,
+}
+
+/// Times that work is done for a session.
+const WORK_ATTEMPTS: usize = 3;
+/// A minute or two at the most.
+const MOST_BITS: u8 = 26;
+
+#[derive(Serialize)]
+struct Wish<'a> {
+    key_agreement: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work: Option<&'a WorkDone>,
+}
+
+#[derive(Serialize)]
+struct WorkDone {
+    challenge: String,
+    answers: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+struct Work {
+    algorithm: String,
+    challenge: String,
+    count: usize,
+    bits: u8,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +93,11 @@ pub(super) fn open(target: &Target, call: &Call) -> Result<Opened, Failure> {
                 .hint("open it at a plain listener of the same gate: --session-url http://127.0.0.1:8080"),
         );
     }
-    let answer = exchange(target, request(target, call)?)?;
+    let mut answer = exchange(target, request(target, call, None)?)?;
+    for _ in 0..WORK_ATTEMPTS {
+        let Some(work) = work_asked_for(&answer) else { break };
+        answer = exchange(target, request(target, call, Some(&work))?)?;
+    }
     if answer.status() != StatusCode::CREATED {
         return Err(refused(target, &answer));
     }
@@ -74,11 +105,31 @@ pub(super) fn open(target: &Target, call: &Call) -> Result<Opened, Failure> {
     opened(document).ok_or_else(|| not_understood(target, &"the key or the session id is malformed"))
 }
 
-fn request(target: &Target, call: &Call) -> Result<Request<Full<Bytes>>, Failure> {
+/// Does the work that a refusal asks for. `None` if it asks for none, or for more than anybody would do.
+fn work_asked_for(answer: &Response<Bytes>) -> Option<WorkDone> {
+    #[derive(Deserialize)]
+    struct Asked {
+        work: Work,
+    }
+    let Asked { work } = serde_json::from_slice(answer.body()).ok()?;
+    let is_known = work.algorithm == work::ALGORITHM && work.count == work::COUNT && work.bits <= MOST_BITS;
+    is_known.then(|| WorkDone {
+        answers: work::solve(&work.challenge, work.bits),
+        challenge: work.challenge,
+    })
+}
+
+fn request(target: &Target, call: &Call, work: Option<&WorkDone>) -> Result<Request<Full<Bytes>>, Failure> {
+    let wish = Wish {
+        key_agreement: "server-key",
+        work,
+    };
+    let body = serde_json::to_vec(&wish)
+        .map_err(|error| Failure::failed("internal", format!("the session request cannot be written: {error}")))?;
     let mut request = Request::post(&target.path)
         .header(HOST, &call.authority)
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::from(r#"{"key_agreement":"server-key"}"#))
+        .body(Full::from(body))
         .map_err(|error| Failure::error("url-invalid", format!("{}: {error}", target.url)))?;
     if let Some(agent) = call.headers.get(USER_AGENT) {
         request.headers_mut().insert(USER_AGENT, agent.clone());

@@ -1,0 +1,89 @@
+//! Opening sessions: who may, for how much work.
+
+use std::time::Duration;
+
+use super::consequence::Fault;
+use super::{Guard, Judgement};
+use crate::refusal::Refusal;
+use crate::request::{ClientAddress, Request, Source};
+use crate::session::SessionId;
+use crate::session::agreement::{Agreed, AgreementRequest, SessionEntropy, agree};
+use crate::session::token::SessionGrant;
+use crate::session::work::{Answer, Demand};
+use crate::time::{Now, WallMillis};
+
+/// A session that was opened.
+pub struct Opened {
+    /// What the client calls it.
+    pub session_id: String,
+    /// Its end.
+    pub expires: WallMillis,
+    /// What the client needs to come to the same key.
+    pub agreed: Agreed,
+}
+
+impl Guard {
+    /// Whether somebody may open a session now: he is not banned, and has done the work that his reputation asks for.
+    pub fn may_open(&self, request: &Request<'_>, answer: Option<&Answer>, now: Now) -> Judgement<()> {
+        let source = request.client.source();
+        let checked = self
+            .check_address(request.client, now)
+            .and_then(|()| self.check_work(source, answer, now));
+        match checked {
+            Ok(()) => Judgement::clean(()),
+            Err(refusal) => self.refuse(request, Fault::of(refusal), now),
+        }
+    }
+
+    /// Opens a session for somebody who may ([`Guard::may_open`]). Costs no memory.
+    ///
+    /// # Errors
+    /// [`Refusal::SessionRequestMalformed`] for a key that is none.
+    pub fn open_session(
+        &self,
+        request: &AgreementRequest,
+        entropy: &SessionEntropy,
+        client: ClientAddress,
+        now: Now,
+    ) -> Result<Opened, Refusal> {
+        let agreed = agree(request, &entropy.secret, entropy.salt);
+        let (key, agreed) = agreed.map_err(|_| Refusal::SessionRequestMalformed)?;
+        // A token says it in whole seconds.
+        let lifetime = Duration::from_secs(self.policy.sessions.lifetime.as_secs());
+        let expires = now.wall.after(lifetime);
+        let grant = SessionGrant {
+            id: SessionId(entropy.id),
+            opened: now.wall,
+            expires,
+            epoch: self.epoch,
+            key,
+        };
+        let session_id = self.master().seal(&grant).ok_or(Refusal::SessionRequestMalformed)?;
+        self.mints.count(client.source(), now.mono);
+        Ok(Opened {
+            session_id,
+            expires,
+            agreed,
+        })
+    }
+
+    fn check_work(&self, source: Source, answer: Option<&Answer>, now: Now) -> Result<(), Refusal> {
+        let Some(bits) = self.work_due(source, now) else {
+            return Ok(());
+        };
+        let answer = answer.ok_or(Refusal::WorkRequired)?;
+        self.work.check(answer, source, bits, now)
+    }
+
+    /// What somebody has to do before he asks again.
+    pub(super) fn demand_work(&self, source: Source, now: Now) -> Demand {
+        let bits = self.work_due(source, now).unwrap_or(self.policy.work.bits);
+        self.work.issue(source, bits, now)
+    }
+
+    fn work_due(&self, source: Source, now: Now) -> Option<u8> {
+        let points = self.sources.score(source, self.policy.thresholds.half_life, now.mono);
+        let opened = self.mints.opened(source, now.mono);
+        self.policy.work.bits_for(points, opened)
+    }
+}
