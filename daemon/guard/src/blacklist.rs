@@ -208,6 +208,14 @@ impl Blacklist {
         Ok(self.in_force(network, now).unwrap_or(asked))
     }
 
+    /// Whether an order would be carried out, but for the room.
+    ///
+    /// # Errors
+    /// [`BanRefused`].
+    pub fn may_ban(&self, order: &BanOrder) -> Result<(), BanRefused> {
+        self.check_order(canonical(order.network), order)
+    }
+
     fn check_order(&self, network: IpNet, order: &BanOrder) -> Result<(), BanRefused> {
         if order.ttl < Duration::from_secs(1) || order.ttl > LONGEST_BAN {
             return Err(BanRefused::Duration);

@@ -11,7 +11,9 @@ mod bind;
 mod consequence;
 mod flood;
 mod identify;
+mod ladder;
 mod login;
+mod notice;
 mod opening;
 mod operator;
 mod permit;
@@ -34,9 +36,11 @@ pub use opening::Opened;
 pub use permit::{Caller, Permit, Receipt};
 
 use crate::blacklist::{Allowed, Blacklist};
+use crate::campaign::Campaigns;
 use crate::effect::Effect;
+use crate::escalation::Escalations;
 use crate::incident::Incidents;
-use crate::policy::Policy;
+use crate::policy::{Enforcement, Mode, Policy};
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Request};
 use crate::sequence::BindingKey;
@@ -46,11 +50,14 @@ use crate::session::table::SessionTable;
 use crate::session::token::{Epoch, MasterKeys};
 use crate::session::work::WorkDesk;
 use crate::source::SourceTable;
+use crate::tier::Tiers;
 use crate::time::Now;
 use consequence::Fault;
 
 /// Incidents that `why` can explain.
 const INCIDENTS_KEPT: usize = 10_000;
+/// Prefixes, clients, patterns and bans that would have been made, each, at most.
+const TRACES_KEPT: usize = 50_000;
 
 /// An outcome and what the shell has to do for it.
 #[derive(Debug)]
@@ -90,7 +97,13 @@ pub struct Guard {
     sources: SourceTable,
     mints: Mints,
     work: WorkDesk,
+    tiers: Tiers,
+    escalations: Escalations,
+    campaigns: Campaigns,
     blacklist: RwLock<Blacklist>,
+    /// Those that would be banned, where the gate only watches.
+    shadow: RwLock<Blacklist>,
+    enforcement: Enforcement,
     ledger: Mutex<Ledger>,
     admitted: AtomicU64,
 }
@@ -125,6 +138,11 @@ impl Guard {
             sources: SourceTable::new(policy.sessions.source_capacity),
             mints: Mints::new(derive(&secrets.run, b"mints")),
             work: WorkDesk::new(&Zeroizing::new(derive(&secrets.run, b"work"))),
+            tiers: Tiers::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
+            escalations: Escalations::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
+            campaigns: Campaigns::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
+            shadow: RwLock::new(Blacklist::new(ban_capacity.min(TRACES_KEPT))),
+            enforcement: Enforcement::new(policy.mode, policy.enforced),
             blacklist: RwLock::new(blacklist),
             ledger: Mutex::new(Ledger {
                 incidents: Incidents::new(INCIDENTS_KEPT),
@@ -144,8 +162,8 @@ impl Guard {
 
     /// Judges a request by its head.
     pub fn judge_head(&self, request: &Request<'_>, now: Now) -> Judgement<Admission> {
-        if let Err(refusal) = self.check_address(request.client, now) {
-            return self.refuse(request, Fault::of(refusal), now);
+        if let Err(fault) = self.check_caller(request.client, now) {
+            return self.refuse(request, fault, now);
         }
         if !self
             .policy
@@ -188,7 +206,10 @@ impl Guard {
     pub fn complete(&self, receipt: Receipt, status: u16, now: Now) {
         let mut shard = self.sessions.shard(receipt.session);
         if let Some(record) = shard.get(receipt.session) {
-            record.facts.complete(receipt.reservation, status, now.mono);
+            if let Some(reservation) = receipt.reservation {
+                record.facts.complete(reservation, status, now.mono);
+            }
+            self.notice_answer(record, status, now);
         }
     }
 
@@ -204,6 +225,20 @@ impl Guard {
     fn check_address(&self, client: ClientAddress, now: Now) -> Result<(), Refusal> {
         match self.blacklist().banned(client.ip(), now) {
             Some(left) => Err(Refusal::AddressBanned(left)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the address is banned, or would be where the gate only watches.
+    fn check_caller(&self, client: ClientAddress, now: Now) -> Result<(), Box<Fault>> {
+        // A ban that stands holds for everybody, whatever share of the sessions is enforced.
+        let standing = self.check_address(client, now);
+        standing.map_err(|refusal| Fault::of(refusal).in_mode(self.enforcement.mode()))?;
+        if self.mode_for(None, client) == Mode::Enforce {
+            return Ok(());
+        }
+        match self.shadow().banned(client.ip(), now) {
+            Some(left) => Err(Fault::of(Refusal::AddressBanned(left)).in_mode(Mode::Monitor)),
             None => Ok(()),
         }
     }
@@ -225,11 +260,13 @@ impl Guard {
             .policy
             .rules
             .resolve(key, request.operation, request.path, request.query, request.headers);
+        let mode = self.mode_for(Some(session), request.client);
         let mut shard = self.sessions.shard(session);
         let record = shard.get(session).ok_or_else(|| Fault::of(Refusal::SessionEvicted))?;
-        let admission = call.map(|call| record.facts.admit(call, self.policy.mode, now.mono));
+        let admission = call.map(|call| record.facts.admit(call, mode, now.mono));
         if admission.as_ref().is_none_or(|admission| admission.verdict.is_ok()) {
             record.count_call();
+            self.notice(record, request, now);
         }
         let vouch = self.deserves_a_word(record, now);
         drop(shard);
@@ -237,7 +274,11 @@ impl Guard {
             self.sources.vouch(request.client.source(), session, now.mono);
         }
         let Some(admission) = admission else {
-            return Ok((Permit::signed(session, None), Vec::new()));
+            let receipt = Receipt {
+                session,
+                reservation: None,
+            };
+            return Ok((Permit::signed(session, Some(receipt)), Vec::new()));
         };
         let effects = admission
             .observed
@@ -245,13 +286,27 @@ impl Guard {
             .flat_map(|seen| self.observe(request, session, seen, now))
             .collect();
         match admission.verdict {
-            Ok(reservation) => Ok((Permit::signed(session, Some(Receipt { session, reservation })), effects)),
+            Ok(reservation) => {
+                let receipt = Receipt {
+                    session,
+                    reservation: Some(reservation),
+                };
+                Ok((Permit::signed(session, Some(receipt)), effects))
+            }
             Err(violation) => Err(Fault::of_rule(session, violation)),
         }
     }
 
     fn blacklist(&self) -> RwLockReadGuard<'_, Blacklist> {
         self.blacklist.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shadow(&self) -> RwLockReadGuard<'_, Blacklist> {
+        self.shadow.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shadow_mut(&self) -> RwLockWriteGuard<'_, Blacklist> {
+        self.shadow.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn blacklist_mut(&self) -> RwLockWriteGuard<'_, Blacklist> {

@@ -6,6 +6,7 @@ use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Reference};
 use crate::session::SessionId;
 use crate::time::WallMillis;
+use crate::verdict::{Consequence, Mood};
 
 /// One refusal, with what the operator needs to understand it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,10 @@ pub struct Incident {
     pub address_points: f32,
     /// Whether the request passed all the same, because the gate only watches.
     pub waived: bool,
+    /// What followed.
+    pub consequences: Vec<Consequence>,
+    /// Whether it did, or only would have.
+    pub mood: Mood,
 }
 
 /// How much of a path is kept.
@@ -112,6 +117,8 @@ mod tests {
             session_points: 0.0,
             address_points: 0.0,
             waived: false,
+            consequences: Vec::new(),
+            mood: Mood::Did,
         }
     }
 

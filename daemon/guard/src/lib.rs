@@ -10,11 +10,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod behaviour;
 pub mod binding;
 pub mod blacklist;
+pub mod campaign;
 pub mod effect;
+pub mod escalation;
 pub mod guard;
 pub mod incident;
+pub mod ledger;
 pub mod path;
 pub mod policy;
 pub mod reauth;
@@ -23,6 +27,9 @@ pub mod request;
 pub mod score;
 pub mod sequence;
 pub mod session;
+pub mod signal;
 pub mod signature;
 pub mod source;
+pub mod tier;
 pub mod time;
+pub mod verdict;

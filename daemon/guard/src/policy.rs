@@ -1,17 +1,22 @@
 //! What the operator decided, compiled: the typed form of the configuration that decisions are made by.
 
+mod enforcement;
 mod route;
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use enforcement::{Enforcement, Share};
 pub use route::{BodyMode, Route, RoutePolicy, Routes};
 
+use crate::campaign::CampaignLimits;
+use crate::escalation::Growth;
 use crate::path::{NormalPath, PathPattern};
 use crate::reauth::LoginRoutes;
 use crate::sequence::Rules;
 use crate::session::mint::WorkPolicy;
+use crate::tier::TierLimits;
 
 /// Whether verdicts have consequences. New installations start by watching.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +90,17 @@ pub struct Weights {
     pub session_banned: f32,
     /// A request by a session that is banned.
     pub banned_session_used: f32,
+    /// More sessions from one client in a minute than people open; each of them.
+    pub session_farm: f32,
+    /// Several sessions of one client do the same in the same rhythm; at most once in ten minutes, as are the next
+    /// three.
+    pub identical_calls: f32,
+    /// A User-Agent that claims a browser which does not open TLS like this.
+    pub tls_contradiction: f32,
+    /// Most answers were errors of the client.
+    pub error_ratio: f32,
+    /// Calls as regular as no person makes them.
+    pub robotic_timing: f32,
 }
 
 /// When scores lead to bans.
@@ -105,13 +121,21 @@ pub struct Thresholds {
     pub flow_ban: Duration,
     /// An address with a clean signed call within this time is not banned as a whole.
     pub nat_guard: Duration,
+    /// How the ban of an address or a prefix grows when it is banned again.
+    pub growth: Growth,
+    /// When the network around misbehaving sources is banned.
+    pub tiers: TierLimits,
+    /// When many sessions are a campaign.
+    pub campaigns: CampaignLimits,
 }
 
 /// The whole policy.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Monitor or enforce.
+    /// Monitor or enforce, to begin with.
     pub mode: Mode,
+    /// For which share of the sessions verdicts have consequences when it enforces.
+    pub enforced: Share,
     /// Paths that need a signature. Everything else passes unsigned.
     pub protected: Vec<PathPattern>,
     /// What holds for some paths only.
@@ -186,6 +210,11 @@ impl Default for Weights {
             digest_mismatch: 30.0,
             session_banned: 40.0,
             banned_session_used: 10.0,
+            session_farm: 10.0,
+            identical_calls: 25.0,
+            tls_contradiction: 40.0,
+            error_ratio: 20.0,
+            robotic_timing: 10.0,
         }
     }
 }
@@ -200,6 +229,9 @@ impl Default for Thresholds {
             address_ban: Duration::from_secs(900),
             flow_ban: Duration::from_secs(10),
             nat_guard: Duration::from_secs(600),
+            growth: Growth::default(),
+            tiers: TierLimits::default(),
+            campaigns: CampaignLimits::default(),
         }
     }
 }
@@ -208,6 +240,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             mode: Mode::Monitor,
+            enforced: Share::ALL,
             protected: vec![PathPattern::everything()],
             routes: Routes::default(),
             default_port: 80,

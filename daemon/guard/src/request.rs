@@ -72,6 +72,23 @@ impl Source {
         // Both lengths are valid for their family, so the fallback is never taken.
         IpNet::new(self.0, length).unwrap_or(IpNet::from(self.0))
     }
+
+    /// The sources of a prefix, at most 65,536 of them.
+    pub fn within(network: IpNet) -> impl Iterator<Item = Self> {
+        const MOST: u32 = 1 << 16;
+        let (first, bits) = match network {
+            IpNet::V4(v4) => (IpAddr::V4(v4.network()), 32 - v4.prefix_len()),
+            IpNet::V6(v6) => (IpAddr::V6(v6.network()), 64u8.saturating_sub(v6.prefix_len())),
+        };
+        let count = 1u32.checked_shl(bits.into()).unwrap_or(MOST).min(MOST);
+        (0..count).map(move |number| match first {
+            IpAddr::V4(v4) => Self(IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits().wrapping_add(number)))),
+            IpAddr::V6(v6) => {
+                let bits = v6.to_bits().wrapping_add(u128::from(number) << 64);
+                Self(IpAddr::V6(Ipv6Addr::from_bits(bits)))
+            }
+        })
+    }
 }
 
 impl fmt::Display for Source {
@@ -181,6 +198,18 @@ mod tests {
         assert_eq!(source("10.1.2.3"), "10.1.2.3");
         assert_eq!(source("::ffff:10.1.2.3"), "10.1.2.3");
         assert_eq!(source("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+    }
+
+    #[test]
+    fn a_prefix_has_its_sources() {
+        let within = |network: &str| Source::within(network.parse().unwrap()).collect::<Vec<_>>();
+        let v4 = within("10.0.0.0/24");
+        assert_eq!((v4.len(), v4[255].to_string()), (256, "10.0.0.255".into()));
+        let v6 = within("2001:db8::/56");
+        assert_eq!((v6.len(), v6[255].to_string()), (256, "2001:db8:0:ff::/64".into()));
+        assert_eq!(within("2001:db8::/48").len(), 65_536);
+        assert_eq!(within("2001:db8::1/128").len(), 1);
+        assert_eq!(within("::/0").len(), 65_536);
     }
 
     #[test]

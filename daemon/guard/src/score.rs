@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::policy::Weights;
 use crate::refusal::Refusal;
+use crate::signal::Signal;
 use crate::time::MonoMillis;
 
 /// A score that halves every half-life.
@@ -37,26 +37,26 @@ impl Score {
     }
 }
 
-/// Points of one refusal.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Points {
-    /// For the session; only where its signature was proved, or somebody else could collect them for it.
-    pub session: f32,
-    /// For the source address.
-    pub address: f32,
+/// Who pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payer {
+    /// The session; only where its signature was proved, or somebody else could collect points for it.
+    Session,
+    /// The source address.
+    Address,
 }
 
-/// What a refusal costs. Rules bring their own points.
+/// What a refusal is a sign of, and who pays. `None`: of nothing. Rules bring their own points.
 #[must_use]
-pub fn points(refusal: Refusal, weights: &Weights) -> Points {
-    let address = |address| Points { session: 0.0, address };
+pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
+    let (session, address) = (Payer::Session, Payer::Address);
     match refusal {
-        Refusal::SignatureInvalid | Refusal::AlgorithmMismatch => address(weights.bad_signature),
-        Refusal::Replay => address(weights.replay),
+        Refusal::SignatureInvalid | Refusal::AlgorithmMismatch => Some((Signal::BadSignature, address)),
+        Refusal::Replay => Some((Signal::Replay, address)),
         // A connection that breaks makes a client send its work again.
-        Refusal::SignatureEchoed | Refusal::ReplayEchoed | Refusal::WorkSpent => address(weights.echo),
+        Refusal::SignatureEchoed | Refusal::ReplayEchoed | Refusal::WorkSpent => Some((Signal::Echo, address)),
         // A session from before a lost master key is as good as none.
-        Refusal::SignatureMissing | Refusal::SessionForeign => address(weights.unsigned),
+        Refusal::SignatureMissing | Refusal::SessionForeign => Some((Signal::Unsigned, address)),
         Refusal::SessionForged
         | Refusal::SessionUnknown
         | Refusal::HostInvalid
@@ -69,17 +69,11 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::NonceMalformed
         | Refusal::DigestMissing
         | Refusal::WorkWrong
-        | Refusal::SessionRequestMalformed => address(weights.malformed),
-        Refusal::UserAgentChanged => address(weights.user_agent_changed),
-        Refusal::SessionBanned(_) => address(weights.banned_session_used),
-        Refusal::Concentrated => Points {
-            session: weights.concentration,
-            address: 0.0,
-        },
-        Refusal::DigestMismatch => Points {
-            session: weights.digest_mismatch,
-            address: 0.0,
-        },
+        | Refusal::SessionRequestMalformed => Some((Signal::Malformed, address)),
+        Refusal::UserAgentChanged => Some((Signal::UserAgentChanged, address)),
+        Refusal::SessionBanned(_) => Some((Signal::BannedSessionUsed, address)),
+        Refusal::Concentrated => Some((Signal::Concentration, session)),
+        Refusal::DigestMismatch => Some((Signal::DigestMismatch, session)),
         // Curiosity, clocks, roaming, full tables and broken applications are no abuse.
         Refusal::MethodRefused
         | Refusal::OwnPathUnknown
@@ -106,7 +100,7 @@ pub fn points(refusal: Refusal, weights: &Weights) -> Points {
         | Refusal::WorkRequired
         | Refusal::WorkStale
         | Refusal::UpstreamUnavailable
-        | Refusal::UpstreamTimeout => Points::default(),
+        | Refusal::UpstreamTimeout => None,
     }
 }
 
@@ -128,19 +122,19 @@ mod tests {
 
     #[test]
     fn nobody_collects_points_for_a_session_without_its_key() {
-        let weights = Weights::default();
         for refusal in [
             Refusal::SignatureInvalid,
             Refusal::Replay,
             Refusal::SessionForged,
             Refusal::NonceMalformed,
         ] {
-            assert_eq!(points(refusal, &weights).session, 0.0, "{refusal:?}");
+            let payer = signal_of(refusal).map(|(_, payer)| payer);
+            assert_eq!(payer, Some(Payer::Address), "{refusal:?}");
         }
     }
 
     #[test]
     fn a_typed_link_is_free() {
-        assert_eq!(points(Refusal::Navigation, &Weights::default()), Points::default());
+        assert_eq!(signal_of(Refusal::Navigation), None);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 
+use crate::ledger::{Ledger, Line};
 use crate::request::Source;
 use crate::score::Score;
 use crate::session::SessionId;
@@ -16,9 +17,10 @@ const CLEAN_KEPT: usize = 4;
 const SHARDS: usize = 16;
 
 /// One source.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Record {
     score: Score,
+    ledger: Ledger,
     clean: [Option<(SessionId, MonoMillis)>; CLEAN_KEPT],
 }
 
@@ -29,6 +31,26 @@ pub struct Tally {
     pub score: f32,
     /// Whether another session called cleanly from there within the guard time.
     pub has_clean_neighbour: bool,
+}
+
+/// How scores fade, and how long a clean call protects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fading {
+    /// The time in which a score halves.
+    pub half_life: Duration,
+    /// See [`Thresholds::nat_guard`](crate::policy::Thresholds::nat_guard).
+    pub guard: Duration,
+}
+
+/// A source as the operator sees it.
+#[derive(Clone, Debug, Default)]
+pub struct SourceSummary {
+    /// Points now.
+    pub score: f32,
+    /// Where they came from.
+    pub ledger: Ledger,
+    /// Sessions that called cleanly from there within the guard time, up to four.
+    pub clean_sessions: usize,
 }
 
 /// All sources, bounded: the one that was silent for longest is forgotten, with its points. Bans do not live here.
@@ -47,24 +69,43 @@ impl SourceTable {
         }
     }
 
-    /// Adds points to a source on behalf of what `offender` did.
-    pub fn add(
+    /// Adds the points of a line to a source. A session does not vouch for what it did itself.
+    pub fn charge(&self, source: Source, line: Line, fading: Fading, now: MonoMillis) -> Tally {
+        let offender = line.session;
+        self.with(source, |record| {
+            let score = record.score.add(line.points, fading.half_life, now);
+            if line.points > 0.0 {
+                record.ledger.add(line);
+            }
+            Tally {
+                score,
+                has_clean_neighbour: record.clean_sessions(offender, fading.guard, now) > 0,
+            }
+        })
+    }
+
+    /// Whether other sessions call cleanly from a source.
+    #[must_use]
+    pub fn has_clean_neighbour(
         &self,
         source: Source,
-        points: f32,
         offender: Option<SessionId>,
-        half_life: Duration,
         guard: Duration,
         now: MonoMillis,
-    ) -> Tally {
-        self.with(source, |record| Tally {
-            score: record.score.add(points, half_life, now),
-            has_clean_neighbour: record
-                .clean
-                .iter()
-                .flatten()
-                .any(|&(session, at)| Some(session) != offender && now.since(at) <= guard),
-        })
+    ) -> bool {
+        self.peek(source, |record| record.clean_sessions(offender, guard, now) > 0)
+            .unwrap_or(false)
+    }
+
+    /// What is known of a source.
+    #[must_use]
+    pub fn summary(&self, source: Source, fading: Fading, now: MonoMillis) -> SourceSummary {
+        let summary = self.peek(source, |record| SourceSummary {
+            score: record.score.value(fading.half_life, now),
+            ledger: record.ledger.clone(),
+            clean_sessions: record.clean_sessions(None, fading.guard, now),
+        });
+        summary.unwrap_or_default()
     }
 
     /// Remembers that a session called cleanly from a source.
@@ -98,10 +139,8 @@ impl SourceTable {
     /// The points of a source. Nobody is remembered for having been asked about.
     #[must_use]
     pub fn score(&self, source: Source, half_life: Duration, now: MonoMillis) -> f32 {
-        let shard = self.shard(source);
-        shard
-            .peek(&source)
-            .map_or(0.0, |record| record.score.value(half_life, now))
+        self.peek(source, |record| record.score.value(half_life, now))
+            .unwrap_or(0.0)
     }
 
     /// The consequence was drawn: the score starts again.
@@ -133,6 +172,20 @@ impl SourceTable {
         let mut shard = self.shard(source);
         act(shard.get_or_insert_mut(source, Record::default))
     }
+
+    /// Looks without making a trace.
+    fn peek<T>(&self, source: Source, look: impl FnOnce(&Record) -> T) -> Option<T> {
+        self.shard(source).peek(&source).map(look)
+    }
+}
+
+impl Record {
+    fn clean_sessions(&self, offender: Option<SessionId>, guard: Duration, now: MonoMillis) -> usize {
+        let clean = self.clean.iter().flatten();
+        clean
+            .filter(|(session, at)| Some(*session) != offender && now.since(*at) <= guard)
+            .count()
+    }
 }
 
 /// The last bytes of the network part differ most between sources.
@@ -147,6 +200,8 @@ fn shard_of(source: Source) -> usize {
 mod tests {
     use super::*;
     use crate::request::ClientAddress;
+    use crate::signal::Signal;
+    use crate::time::WallMillis;
 
     const GUARD: Duration = Duration::from_secs(600);
 
@@ -154,8 +209,40 @@ mod tests {
         ClientAddress::new(text.parse().unwrap()).source()
     }
 
+    const FADING: Fading = Fading {
+        half_life: GUARD,
+        guard: GUARD,
+    };
+
+    fn line(session: Option<SessionId>) -> Line {
+        Line {
+            at: WallMillis(0),
+            signal: Signal::Malformed,
+            points: 10.0,
+            times: 1,
+            reference: None,
+            session,
+            rule: None,
+        }
+    }
+
     fn add(table: &SourceTable, offender: Option<SessionId>, ms: u64) -> Tally {
-        table.add(source("10.0.0.1"), 10.0, offender, GUARD, GUARD, MonoMillis(ms))
+        table.charge(source("10.0.0.1"), line(offender), FADING, MonoMillis(ms))
+    }
+
+    #[test]
+    fn looking_leaves_no_trace_and_shows_every_point() {
+        let table = SourceTable::new(10);
+        let (here, now) = (source("10.0.0.1"), MonoMillis(0));
+        assert_eq!(table.score(here, GUARD, now), 0.0);
+        assert_eq!(table.summary(here, FADING, now).score, 0.0);
+        assert!(!table.has_clean_neighbour(here, None, GUARD, now));
+        assert!(table.is_empty());
+        add(&table, None, 0);
+        add(&table, Some(SessionId([1; 12])), 0);
+        let summary = table.summary(here, FADING, now);
+        let lines: f32 = summary.ledger.lines().map(|line| line.points).sum();
+        assert_eq!((summary.score, lines), (20.0, 20.0));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! What decisions are made by: `[protect]`, `[[route]]`, `[session]`, `[work]`, `[binding]`, `[reauth]`, `[score]` and `never_ban`.
 
 use portcullis_guard::blacklist::NEVER_BAN_CAPACITY;
+use portcullis_guard::campaign::CampaignLimits;
+use portcullis_guard::escalation::Growth;
 use portcullis_guard::path::PathPattern;
-use portcullis_guard::policy::{BindingPolicy, Freshness, Mode, Policy, SessionLimits, Thresholds, Weights};
+use portcullis_guard::policy::{BindingPolicy, Freshness, Mode, Policy, SessionLimits, Share, Thresholds, Weights};
 use portcullis_guard::sequence::Rules;
+use portcullis_guard::tier::TierLimits;
 
 use super::error::Mistake;
 use super::http::{Http, Scheme};
 use super::section::Section;
-use super::value::{duration, integer, network, pattern, points, word};
+use super::value::{duration, integer, network, pattern, points, share, word};
 use super::{reauth, route, work};
 
 /// Half of the never-ban set; the rest is for the machine's own addresses and for the command line.
@@ -45,6 +48,7 @@ pub(super) fn read(root: &Section<'_>, mode: Mode, http: Option<&Http>, rules: R
     let protected = root.section("protect", read_protect);
     Policy {
         mode,
+        enforced: root.read("enforce", Share::ALL, share),
         logins: root.section("reauth", |section| reauth::read(section, &protected)),
         protected,
         routes: route::read(root, http.map(|http| http.max_body)),
@@ -103,6 +107,9 @@ fn read_score(section: &Section<'_>) -> Thresholds {
         address_ban: section.read("address_ban", defaults.address_ban, duration("1s"..="365d")),
         flow_ban: section.read("flow_ban", defaults.flow_ban, duration("1s"..="1d")),
         nat_guard: section.read("nat_guard", defaults.nat_guard, duration("0s"..="1d")),
+        growth: read_growth(section),
+        tiers: read_tiers(section),
+        campaigns: read_campaigns(section),
     };
     if thresholds.address < thresholds.session {
         let (address, session) = (thresholds.address, thresholds.session);
@@ -111,6 +118,34 @@ fn read_score(section: &Section<'_>) -> Thresholds {
         section.error("address_threshold", mistake.hint(hint));
     }
     thresholds
+}
+
+fn read_growth(section: &Section<'_>) -> Growth {
+    let defaults = Growth::default();
+    Growth {
+        factor: section.read("ban_growth", defaults.factor, points(1.0..=100.0)),
+        longest: section.read("longest_ban", defaults.longest, duration("1s"..="365d")),
+        jitter: section.read("ban_jitter", defaults.jitter, points(0.0..=1.0)),
+        memory: section.read("ban_memory", defaults.memory, duration("1m"..="365d")),
+    }
+}
+
+fn read_tiers(section: &Section<'_>) -> TierLimits {
+    let defaults = TierLimits::default();
+    let sources = integer(0..=TierLimits::MOST_SOURCES);
+    TierLimits {
+        sources: section.read("prefix_sources", defaults.sources, sources),
+        points: section.read("prefix_threshold", defaults.points, points(1.0..=MOST_POINTS)),
+        ban: section.read("prefix_ban", defaults.ban, duration("1s"..="365d")),
+    }
+}
+
+fn read_campaigns(section: &Section<'_>) -> CampaignLimits {
+    let defaults = CampaignLimits::default();
+    CampaignLimits {
+        sessions: section.read("farm_sessions", defaults.sessions, integer(1..=10_000)),
+        alike: section.read("alike_sessions", defaults.alike, integer(2..=8)),
+    }
 }
 
 fn read_weights(section: &Section<'_>) -> Weights {
@@ -130,6 +165,11 @@ fn read_weights(section: &Section<'_>) -> Weights {
             digest_mismatch: weight("digest_mismatch", defaults.digest_mismatch),
             session_banned: weight("session_banned", defaults.session_banned),
             banned_session_used: weight("banned_session_used", defaults.banned_session_used),
+            session_farm: weight("session_farm", defaults.session_farm),
+            identical_calls: weight("identical_calls", defaults.identical_calls),
+            tls_contradiction: weight("tls_contradiction", defaults.tls_contradiction),
+            error_ratio: weight("error_ratio", defaults.error_ratio),
+            robotic_timing: weight("robotic_timing", defaults.robotic_timing),
         }
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use portcullis_guard::path::PathPattern;
+use portcullis_guard::policy::Share;
 use toml::de::{DeFloat, DeInteger, DeValue};
 
 use super::error::Mistake;
@@ -75,6 +76,18 @@ pub(super) fn points(range: RangeInclusive<f32>) -> impl Fn(&DeValue<'_>) -> Par
             .filter(|number| range.contains(number));
         number.ok_or_else(|| expected(&format!("a number from {} to {}", range.start(), range.end()), value))
     }
+}
+
+/// A share like `10%`.
+pub(super) fn share(value: &DeValue<'_>) -> Parsed<Share> {
+    let percent = value
+        .as_str()
+        .and_then(|text| text.strip_suffix('%'))
+        .and_then(|number| number.trim_end().parse().ok())
+        .filter(|percent| (0.01..=100.0).contains(percent));
+    percent
+        .map(Share::percent)
+        .ok_or_else(|| expected("a share like \"10%\", from 0.01% to 100%", value))
 }
 
 /// One of a few words.
@@ -251,6 +264,16 @@ mod tests {
             "'30' is not a duration (a duration has a unit: did you mean 30s?)"
         );
         assert!(time("true").starts_with("'true' is not a duration"));
+    }
+
+    #[test]
+    fn shares_are_read() {
+        assert_eq!(parse("\"10%\"", share), Ok(Share::percent(10.0)));
+        assert_eq!(parse("\"0.5 %\"", share), Ok(Share::percent(0.5)));
+        for bad in ["10", "\"10\"", "\"0%\"", "\"101%\"", "\"NaN%\"", "true"] {
+            let mistake = parse(bad, share).unwrap_err();
+            assert!(mistake.starts_with("expected a share like \"10%\""), "{mistake}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Guard;
 use super::consequence::Fault;
 use super::identify::{Claim, Signed};
+use super::notice::line_of;
 use super::permit::Identity;
 use crate::binding::{Ladder, Moved, Objection, Surroundings};
 use crate::path::NormalPath;
@@ -11,6 +12,7 @@ use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::nonce::Accepted;
 use crate::session::record::Record;
+use crate::signal::Signal;
 use crate::time::Now;
 
 impl Guard {
@@ -65,7 +67,7 @@ impl Guard {
                 Ok(())
             }
             Err(objection) => {
-                match self.policy.mode {
+                match self.mode_for(Some(claim.session), request.client) {
                     // The client is not asked and cannot answer: this is told once, and not for each call.
                     Mode::Monitor => record.binding.adopt(&claim.binding, request.headers, now.mono),
                     Mode::Enforce if objection.needs_reauthentication() => record.binding.suspend(),
@@ -95,11 +97,12 @@ impl Guard {
     }
 
     fn charge_move(&self, moved: Moved, record: &mut Record, now: Now) {
-        let points = match moved {
+        let signal = match moved {
             Moved::No => return,
-            Moved::Nearby => self.policy.weights.address_changed,
-            Moved::Away => self.policy.weights.network_changed,
+            Moved::Nearby => Signal::AddressChanged,
+            Moved::Away => Signal::NetworkChanged,
         };
-        record.score.add(points, self.policy.thresholds.half_life, now.mono);
+        let line = line_of(signal, signal.weight(&self.policy.weights), record.id, now);
+        record.charge(line, self.policy.thresholds.half_life, now.mono);
     }
 }

@@ -1,7 +1,8 @@
 //! What follows from a refusal: points, bans, and a memory for the operator.
 //!
-//! The ladder (invariant I6): request → session → its flows → address. Each step is taken only when the one before did
-//! not help, and an address from which other sessions call cleanly is not banned as a whole.
+//! The ladder (invariant I6): request → session → its flows → address → prefix. Each step is taken only when the one
+//! before did not help, and an address from which other sessions call cleanly is not banned as a whole. Where the gate
+//! only watches, the same steps are noted and not taken.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,20 +11,22 @@ use http::{HeaderMap, HeaderValue};
 
 use super::permit::Permit;
 use super::{Guard, Judgement};
-use crate::blacklist::{BanOrder, Origin};
-use crate::effect::{Effect, KernelBan};
+use crate::effect::Effect;
 use crate::incident::{Incident, METHOD_KEPT, PATH_KEPT, kept};
+use crate::ledger::Line;
 use crate::policy::Mode;
 use crate::reauth::Return;
 use crate::refusal::Refusal;
 use crate::request::{Reference, Request};
-use crate::score::{Points, points};
+use crate::score::{Payer, signal_of};
 use crate::sequence::{Action, Violation};
 use crate::session::SessionId;
 use crate::session::record::Record;
 use crate::session::work::Demand;
+use crate::signal::Signal;
 use crate::signature::input::SIGNATURE_INPUT;
 use crate::time::Now;
+use crate::verdict::{Consequence, Mood, Spared};
 
 /// A refused request and how it is answered.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(super) struct Fault {
     session: Option<SessionId>,
     violation: Option<Violation>,
     fresh: Option<(String, String)>,
+    /// Whether it has consequences, if that is not for the session or the source to say.
+    mode: Option<Mode>,
 }
 
 impl Fault {
@@ -58,7 +63,13 @@ impl Fault {
             session: None,
             violation: None,
             fresh: None,
+            mode: None,
         })
+    }
+
+    pub(super) fn in_mode(mut self: Box<Self>, mode: Mode) -> Box<Self> {
+        self.mode = Some(mode);
+        self
     }
 
     pub(super) fn by(refusal: Refusal, session: SessionId) -> Box<Self> {
@@ -85,16 +96,26 @@ impl Fault {
         self.refusal
     }
 
-    fn points(&self, guard: &Guard, request: &Request<'_>) -> Points {
-        let by_rule = self.violation.as_ref().map_or(0.0, |violation| violation.score);
-        let general = points(self.refusal, &guard.policy.weights);
-        let address = if is_from_a_foreign_page(request.headers) {
-            0.0
-        } else {
-            general.address
+    fn charge(&self, guard: &Guard, request: &Request<'_>) -> Charge {
+        if let Some(violation) = &self.violation {
+            return Charge {
+                signal: Signal::Rule,
+                session: violation.score,
+                address: 0.0,
+            };
+        }
+        let Some((signal, payer)) = signal_of(self.refusal) else {
+            return Charge::NONE;
         };
-        Points {
-            session: general.session + by_rule,
+        let points = signal.weight(&guard.policy.weights);
+        let (session, address) = match payer {
+            Payer::Session => (points, 0.0),
+            Payer::Address if is_from_a_foreign_page(request.headers) => (0.0, 0.0),
+            Payer::Address => (0.0, points),
+        };
+        Charge {
+            signal,
+            session,
             address,
         }
     }
@@ -106,27 +127,84 @@ impl From<Refusal> for Box<Fault> {
     }
 }
 
+/// What a refusal costs.
+#[derive(Clone, Copy)]
+pub(super) struct Charge {
+    pub(super) signal: Signal,
+    pub(super) session: f32,
+    pub(super) address: f32,
+}
+
+impl Charge {
+    const NONE: Self = Self {
+        signal: Signal::Unsigned,
+        session: 0.0,
+        address: 0.0,
+    };
+}
+
 /// The account of one refusal while its consequences are drawn.
-struct Account<'a, 'r> {
-    request: &'a Request<'r>,
-    refusal: Refusal,
-    session: Option<SessionId>,
-    points: Points,
-    effects: Vec<Effect>,
-    notes: String,
-    enforced: bool,
-    now: Now,
+pub(super) struct Account<'a, 'r> {
+    pub(super) request: &'a Request<'r>,
+    pub(super) refusal: Refusal,
+    pub(super) session: Option<SessionId>,
+    pub(super) violation: Option<&'a Violation>,
+    pub(super) charge: Charge,
+    pub(super) effects: Vec<Effect>,
+    pub(super) consequences: Vec<Consequence>,
+    pub(super) notes: String,
+    pub(super) mode: Mode,
+    pub(super) now: Now,
 }
 
 impl Account<'_, '_> {
-    fn note(&mut self, note: std::fmt::Arguments<'_>) {
+    pub(super) fn note(&mut self, note: std::fmt::Arguments<'_>) {
         let separator = if self.notes.is_empty() { "" } else { "; " };
         // Writing to a String does not fail.
         let _ = write!(self.notes, "{separator}{note}");
     }
 
-    fn drop_flows(&mut self, connections: Vec<crate::request::ConnectionId>, ttl: Duration) {
-        if self.enforced && !connections.is_empty() {
+    pub(super) fn is_enforced(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
+    pub(super) fn mood(&self) -> Mood {
+        match self.mode {
+            Mode::Enforce => Mood::Did,
+            Mode::Monitor => Mood::Would,
+        }
+    }
+
+    pub(super) fn line(&self, signal: Signal, points: f32) -> Line {
+        Line {
+            at: self.now.wall,
+            signal,
+            points,
+            times: 1,
+            reference: Some(self.request.reference),
+            session: self.session,
+            rule: self.violation.map(|violation| violation.rule.clone()),
+        }
+    }
+
+    /// A step that is taken; `why` is the score that led to it.
+    pub(super) fn take(&mut self, why: std::fmt::Arguments<'_>, consequence: Consequence) {
+        let told = consequence.told(self.mood());
+        self.note(format_args!("{why}: {told}"));
+        self.consequences.push(consequence);
+    }
+
+    pub(super) fn spare(&mut self, why: std::fmt::Arguments<'_>, network: ipnet::IpNet, spared: Spared) {
+        self.take(why, Consequence::Spared(network, spared));
+    }
+
+    pub(super) fn drop_flows(&mut self, connections: Vec<crate::request::ConnectionId>, ttl: Duration) {
+        if connections.is_empty() {
+            return;
+        }
+        self.consequences
+            .push(Consequence::FlowsDropped(connections.len(), ttl));
+        if self.is_enforced() {
             self.effects.push(Effect::DropFlows {
                 connections,
                 ttl,
@@ -143,27 +221,24 @@ fn is_from_a_foreign_page(headers: &HeaderMap) -> bool {
     matches!(site, Some(b"cross-site" | b"same-site")) && !headers.contains_key(SIGNATURE_INPUT)
 }
 
-/// Whether a score is as good as at its threshold. Points fade from the first millisecond on, so that four times 50 are
-/// never quite 200.
-fn reaches(score: f32, threshold: f32) -> bool {
-    score >= 0.99 * threshold
-}
-
 impl Guard {
     /// Never anything but a refusal, whatever it would have led to.
     pub(super) fn refuse<T>(&self, request: &Request<'_>, fault: Box<Fault>, now: Now) -> Judgement<T> {
-        let enforced = self.policy.mode == Mode::Enforce;
+        let mode = fault.mode;
+        let mode = mode.unwrap_or_else(|| self.mode_for(fault.session, request.client));
         let mut account = Account {
             request,
             refusal: fault.refusal,
             session: fault.session,
-            points: fault.points(self, request),
+            violation: fault.violation.as_ref(),
+            charge: fault.charge(self, request),
             effects: Vec::new(),
+            consequences: Vec::new(),
             notes: fault.violation.as_ref().map_or_else(
                 || fault.refusal.explanation().to_owned(),
                 |violation| violation.explanation.clone(),
             ),
-            enforced,
+            mode,
             now,
         };
         self.charge_session(&mut account);
@@ -171,8 +246,8 @@ impl Guard {
         if matches!(fault.refusal, Refusal::SessionBanned(_)) {
             account.drop_flows(vec![request.connection], self.policy.thresholds.flow_ban);
         }
-        let waived = !enforced && fault.refusal.can_be_waived();
-        let effects = self.record(account, fault.violation.as_ref(), waived);
+        let waived = mode == Mode::Monitor && fault.refusal.can_be_waived();
+        let effects = self.record(account, waived);
         let refused = Refused {
             refusal: fault.refusal,
             reference: request.reference,
@@ -187,95 +262,17 @@ impl Guard {
         }
     }
 
-    /// Session: collects points; at the threshold it is banned and its connections are dropped at the card.
-    fn charge_session(&self, account: &mut Account<'_, '_>) {
-        let Some(session) = account.session.filter(|_| account.points.session > 0.0) else {
-            return;
-        };
-        let thresholds = &self.policy.thresholds;
-        let now = account.now;
-        let mut shard = self.sessions.shard(session);
-        let Some(record) = shard.get(session) else { return };
-        let score = record.score.add(account.points.session, thresholds.half_life, now.mono);
-        if !reaches(score, thresholds.session) {
-            return account.note(format_args!("session score {score:.0} of {:.0}", thresholds.session));
-        }
-        let would = if account.enforced { "" } else { "would be " };
-        account.note(format_args!("session score {score:.0}: session {would}banned"));
-        if !account.enforced {
-            return;
-        }
-        let ended = shard.end(session, Some(thresholds.session_ban), thresholds.half_life, now);
-        drop(shard);
-        self.sources.disown(account.request.client.source(), session);
-        account.points.address += self.policy.weights.session_banned;
-        account.effects.push(Effect::SessionEnded {
-            session,
-            ttl: thresholds.session_ban,
-        });
-        let connections = ended.map(|record| record.connections().to_vec()).unwrap_or_default();
-        account.drop_flows(connections, thresholds.flow_ban);
-    }
-
-    /// Address: collects points; at the threshold it is banned, unless neighbours would suffer.
-    fn charge_address(&self, account: &mut Account<'_, '_>) {
-        if account.points.address <= 0.0 {
-            return;
-        }
-        let thresholds = self.policy.thresholds;
-        let source = account.request.client.source();
-        let (half_life, guard, mono) = (thresholds.half_life, thresholds.nat_guard, account.now.mono);
-        let tally = self
-            .sources
-            .add(source, account.points.address, account.session, half_life, guard, mono);
-        let score = tally.score;
-        if !reaches(score, thresholds.address) {
-            return account.note(format_args!("address score {score:.0} of {:.0}", thresholds.address));
-        }
-        if tally.has_clean_neighbour {
-            account.note(format_args!(
-                "address score {score:.0}: spared, others call cleanly from {source}"
-            ));
-            return account.drop_flows(vec![account.request.connection], thresholds.flow_ban);
-        }
-        if !account.enforced {
-            return account.note(format_args!("address score {score:.0}: {source} would be banned"));
-        }
-        self.ban_source(account, score, thresholds.address_ban, thresholds.flow_ban);
-    }
-
-    fn ban_source(&self, account: &mut Account<'_, '_>, score: f32, ttl: Duration, flow_ttl: Duration) {
-        let source = account.request.client.source();
-        let network = source.network();
-        let order = BanOrder {
-            network,
-            ttl,
-            reason: format!("{}, score {score:.0}", account.refusal.cause()),
-            origin: Origin::Score,
-            source: None,
-            reference: Some(account.request.reference),
-            force: false,
-        };
-        match self.blacklist_mut().ban(order, account.now) {
-            Ok(ban) => {
-                account.note(format_args!("address score {score:.0}: {source} banned"));
-                let ban = KernelBan::of(&ban, account.now);
-                account.effects.push(Effect::Ban(ban));
-                self.sources.clear_score(source);
-            }
-            Err(refused) => account.note(format_args!("address score {score:.0}: not banned: {refused}")),
-        }
-        account.drop_flows(vec![account.request.connection], flow_ttl);
-    }
-
     /// Counts and remembers a refusal and returns the effects, the report last.
-    fn record(&self, account: Account<'_, '_>, violation: Option<&Violation>, waived: bool) -> Vec<Effect> {
+    fn record(&self, account: Account<'_, '_>, waived: bool) -> Vec<Effect> {
+        let mood = account.mood();
         let incident = Incident {
-            rule: violation.map(|violation| violation.rule.to_string()),
+            rule: account.violation.map(|violation| violation.rule.to_string()),
             explanation: account.notes,
-            session_points: account.points.session,
-            address_points: account.points.address,
+            session_points: account.charge.session,
+            address_points: account.charge.address,
             waived,
+            consequences: account.consequences,
+            mood,
             ..self.incident_of(account.request, account.refusal, account.session, account.now)
         };
         self.remember(incident.clone());
@@ -296,17 +293,20 @@ impl Guard {
             request,
             refusal: seen.kind.refusal(),
             session: Some(session),
-            points: Points {
+            violation: Some(seen),
+            charge: Charge {
+                signal: Signal::Rule,
                 session: if costs { seen.score } else { 0.0 },
                 address: 0.0,
             },
             effects: Vec::new(),
+            consequences: Vec::new(),
             notes: format!("{}; {why}", seen.explanation),
-            enforced: self.policy.mode == Mode::Enforce,
+            mode: self.mode_for(Some(session), request.client),
             now,
         };
         self.charge_session(&mut account);
-        self.record(account, Some(seen), true)
+        self.record(account, true)
     }
 
     fn incident_of(&self, request: &Request<'_>, refusal: Refusal, session: Option<SessionId>, now: Now) -> Incident {
@@ -323,6 +323,8 @@ impl Guard {
             session_points: 0.0,
             address_points: 0.0,
             waived: false,
+            consequences: Vec::new(),
+            mood: Mood::Did,
         }
     }
 

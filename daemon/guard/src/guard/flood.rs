@@ -10,6 +10,7 @@ use crate::policy::Mode;
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Reference};
 use crate::time::Now;
+use crate::verdict::{Consequence, Mood, Spared};
 
 impl Guard {
     /// Bans a source for a while whose packets were over the limits again and again. The shell has seen that somebody at
@@ -18,18 +19,18 @@ impl Guard {
     /// Not where other sessions call cleanly from there (the NAT guard), and not while the gate only watches; both are
     /// remembered. The effects end with the report.
     pub fn ban_flood(&self, client: ClientAddress, ttl: Duration, reference: Reference, now: Now) -> Vec<Effect> {
-        let source = client.source();
-        let thresholds = &self.policy.thresholds;
-        let tally = self
-            .sources
-            .add(source, 0.0, None, thresholds.half_life, thresholds.nat_guard, now.mono);
-        let (mut effects, waived, outcome) = if tally.has_clean_neighbour {
-            (Vec::new(), true, format!("spared, others call cleanly from {source}"))
-        } else if self.policy.mode == Mode::Monitor {
-            (Vec::new(), true, format!("{source} would be banned"))
+        let (source, mode) = (client.source(), self.enforcement.mode());
+        let guard = self.policy.thresholds.nat_guard;
+        let (mut effects, mood) = match mode {
+            Mode::Enforce => (Vec::new(), Mood::Did),
+            Mode::Monitor => (Vec::new(), Mood::Would),
+        };
+        let network = source.network();
+        let consequence = if self.sources.has_clean_neighbour(source, None, guard, now.mono) {
+            Consequence::Spared(network, Spared::Neighbours)
         } else {
             let order = BanOrder {
-                network: source.network(),
+                network,
                 ttl,
                 reason: "packets over the rate limits".into(),
                 origin: Origin::Rate,
@@ -37,14 +38,17 @@ impl Guard {
                 reference: Some(reference),
                 force: false,
             };
-            match self.blacklist_mut().ban(order, now) {
+            match self.put_ban(order, mode, now) {
                 Ok(ban) => {
-                    let effect = Effect::Ban(KernelBan::of(&ban, now));
-                    (vec![effect], false, format!("{source} banned"))
+                    if mode == Mode::Enforce {
+                        effects.push(Effect::Ban(KernelBan::of(&ban, now)));
+                    }
+                    Consequence::Banned(network, ttl)
                 }
-                Err(refused) => (Vec::new(), true, format!("not banned: {refused}")),
+                Err(refused) => Consequence::Spared(network, Spared::Refused(refused.to_string())),
             }
         };
+        let outcome = consequence.told(mood);
         let incident = Incident {
             reference,
             at: now.wall,
@@ -57,7 +61,9 @@ impl Guard {
             explanation: format!("packets over the rate limits again and again: {outcome}"),
             session_points: 0.0,
             address_points: 0.0,
-            waived,
+            waived: effects.is_empty(),
+            consequences: vec![consequence],
+            mood,
         };
         self.remember(incident.clone());
         effects.push(Effect::Report(incident));

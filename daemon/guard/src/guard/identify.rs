@@ -9,6 +9,7 @@ use crate::request::Request;
 use crate::session::SessionId;
 use crate::session::nonce::{Accepted, Nonce, NonceRefused};
 use crate::session::record::Record;
+use crate::session::table::Shard;
 use crate::session::token;
 use crate::signature::algorithm::Algorithm;
 use crate::signature::base::{Message, signature_base};
@@ -96,7 +97,7 @@ impl Guard {
     /// Compares a claim with its session, which is locked but for the time that a public key takes.
     fn enter(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<Identity, Box<Fault>> {
         let mut shard = self.sessions.shard(claim.session);
-        shard.check_ended(claim.session, now)?;
+        self.check_ended(&mut shard, claim, now)?;
         let Some(record) = shard.get(claim.session) else {
             drop(shard);
             return self.enter_anew(claim, request, now);
@@ -110,9 +111,16 @@ impl Guard {
         drop(shard);
         let matches = claim.matches(&verifier);
         let mut shard = self.sessions.shard(claim.session);
-        shard.check_ended(claim.session, now)?;
+        self.check_ended(&mut shard, claim, now)?;
         let record = shard.get(claim.session).ok_or(Refusal::SessionEvicted)?;
         self.go_on(claim, matches, record, request, now)
+    }
+
+    /// What a session was ended for holds for it, whoever uses its name and from wherever.
+    fn check_ended(&self, shard: &mut Shard, claim: &Claim<'_>, now: Now) -> Result<(), Box<Fault>> {
+        let mode = self.enforcement.of_session(claim.session);
+        let ended = shard.check_ended(claim.session, now);
+        ended.map_err(|refusal| Fault::of(refusal).in_mode(mode))
     }
 
     /// The first call of a session that is not in memory.
@@ -121,7 +129,7 @@ impl Guard {
         let verifier = Verifier::of(&grant.key).ok_or(Refusal::SessionForged)?;
         let matches = claim.matches(&verifier);
         let mut shard = self.sessions.shard(claim.session);
-        shard.check_ended(claim.session, now)?;
+        self.check_ended(&mut shard, claim, now)?;
         if let Some(record) = shard.get(claim.session) {
             // Another call of the same session was faster.
             return self.go_on(claim, matches, record, request, now);
@@ -133,6 +141,8 @@ impl Guard {
         // A wrong signature leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
         let identity = self.go_on(claim, matches, &mut record, request, now)?;
         shard.insert(record, now);
+        drop(shard);
+        self.notice_session(claim.session, request, now);
         Ok(identity)
     }
 
@@ -145,6 +155,9 @@ impl Guard {
         now: Now,
     ) -> Result<Identity, Box<Fault>> {
         let signed = self.prove(claim, matches, record, now)?;
+        if let Some(until) = record.would_be_banned.filter(|until| *until > now.mono) {
+            return Err(Fault::by(Refusal::SessionBanned(until.since(now.mono)), claim.session));
+        }
         let identity = self.bind(&signed, claim, request, record, now)?;
         record.touch(request.client, request.headers, request.connection, now);
         Ok(identity)

@@ -38,7 +38,7 @@ impl Guard {
                     return Judgement::clean(());
                 };
                 if record.binding.user().is_some_and(|bound| bound != user) {
-                    let ended = match self.policy.mode {
+                    let ended = match self.mode_for(Some(caller.session), request.client) {
                         Mode::Enforce => self.log_out(&mut shard, &caller, now),
                         Mode::Monitor => {
                             record.binding.belong_to(user);

@@ -27,11 +27,11 @@ impl Guard {
     pub fn may_open(&self, request: &Request<'_>, answer: Option<&Answer>, now: Now) -> Judgement<()> {
         let source = request.client.source();
         let checked = self
-            .check_address(request.client, now)
-            .and_then(|()| self.check_work(source, answer, now));
+            .check_caller(request.client, now)
+            .and_then(|()| self.check_work(source, answer, now).map_err(Fault::of));
         match checked {
             Ok(()) => Judgement::clean(()),
-            Err(refusal) => self.refuse(request, Fault::of(refusal), now),
+            Err(fault) => self.refuse(request, fault, now),
         }
     }
 

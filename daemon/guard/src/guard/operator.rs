@@ -12,9 +12,11 @@ use crate::blacklist::list::{AT_ONCE, List, ListRefused, Plan};
 use crate::blacklist::{AllowRefused, Allowed, Ban, BanOrder, BanRefused, Blacklist, Holder, Standing, Tally};
 use crate::effect::{Effect, KernelBan};
 use crate::incident::Incident;
-use crate::policy::Mode;
-use crate::request::Reference;
+use crate::ledger::Ledger;
+use crate::policy::{Mode, Share};
+use crate::request::{ClientAddress, Reference};
 use crate::session::{SessionId, SessionSummary};
+use crate::source::SourceSummary;
 use crate::time::Now;
 
 impl Guard {
@@ -31,6 +33,8 @@ impl Guard {
     /// Ends a ban. `None` if there was none.
     pub fn unban(&self, network: IpNet) -> Option<(Ban, Vec<Effect>)> {
         let ban = self.blacklist_mut().unban(network)?;
+        // It was wrong, or is forgiven.
+        self.escalations.forgive(ban.network);
         let effects = vec![Effect::Unban(ban.network)];
         Some((ban, effects))
     }
@@ -148,6 +152,7 @@ impl Guard {
             over += some;
             from = next;
         }
+        self.shadow_mut().expire(now);
         over
     }
 
@@ -190,6 +195,19 @@ impl Guard {
         let mut sessions = self.sessions.summaries(self.policy.thresholds.half_life, now);
         sessions.sort_by(|a, b| a.idle.cmp(&b.idle).then(b.score.total_cmp(&a.score)));
         sessions
+    }
+
+    /// A session, in use or ended, and where its points came from.
+    #[must_use]
+    pub fn session_account(&self, id: SessionId, now: Now) -> Option<(SessionSummary, Ledger)> {
+        let half_life = self.policy.thresholds.half_life;
+        self.sessions.shard(id).account(id, half_life, now)
+    }
+
+    /// What is known of the source of an address.
+    #[must_use]
+    pub fn source_account(&self, client: ClientAddress, now: Now) -> SourceSummary {
+        self.sources.summary(client.source(), self.fading(), now.mono)
     }
 
     /// How many sessions are in use.
@@ -247,6 +265,12 @@ impl Guard {
     /// Monitor or enforce.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        self.policy.mode
+        self.enforcement.mode()
+    }
+
+    /// For which share of the sessions verdicts have consequences.
+    #[must_use]
+    pub fn enforced_share(&self) -> Share {
+        self.enforcement.share()
     }
 }

@@ -31,12 +31,13 @@ pub struct Caller {
     pub(super) login: Option<Box<Surroundings>>,
 }
 
-/// What the rules want back when the upstream has answered. Dropped unanswered, reservations stay counted: a call whose
+/// What the guard wants back when the upstream has answered. Dropped unanswered, reservations stay counted: a call whose
 /// outcome nobody saw may have succeeded.
 #[derive(Debug)]
 pub struct Receipt {
     pub(super) session: SessionId,
-    pub(super) reservation: Reservation,
+    /// `None` if no rule speaks of the call.
+    pub(super) reservation: Option<Reservation>,
 }
 
 impl Permit {

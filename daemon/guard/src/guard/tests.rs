@@ -1,7 +1,9 @@
 //! Tests of the whole way through the guard, by value: requests and time go in, verdicts and effects come out.
 
 mod binding;
+mod ladder;
 mod login;
+mod notice;
 mod opening;
 
 use std::time::Duration;
@@ -12,8 +14,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::*;
 use crate::blacklist::Origin;
 use crate::effect::KernelBan;
+use crate::escalation::Growth;
 use crate::path::{NormalPath, PathPattern};
-use crate::policy::Mode;
+use crate::policy::{Mode, Share, Thresholds};
 use crate::request::{ConnectionId, Reference};
 use crate::sequence::{Action, MaxSpec, OperationSpec, RequireSpec, RuleSpec, Rules, RulesSpec};
 use crate::session::SessionId;
@@ -22,6 +25,7 @@ use crate::session::token::{MasterKey, SigningKey};
 use crate::signature::base::Message;
 use crate::signature::sign::{Signer, sign};
 use crate::time::{MonoMillis, WallMillis};
+use crate::verdict::Mood;
 
 const START: u64 = 1_800_000_000_000;
 
@@ -36,6 +40,13 @@ fn policy() -> Policy {
     Policy {
         mode: Mode::Enforce,
         protected: vec![PathPattern::parse("/api/**").unwrap()],
+        thresholds: Thresholds {
+            growth: Growth {
+                jitter: 0.0,
+                ..Growth::default()
+            },
+            ..Thresholds::default()
+        },
         ..Policy::default()
     }
 }
@@ -739,21 +750,26 @@ fn a_flood_bans_its_source_but_not_over_never_ban_clean_neighbours_or_monitor_mo
 
 #[test]
 fn monitor_mode_lets_everything_through_and_says_what_would_have_been() {
-    let guard = guard(Policy {
+    let watching = guard(Policy {
         mode: Mode::Monitor,
         ..policy()
     });
+    let enforcing = guard(policy());
     for n in 0..40 {
-        let outcome = pass(&guard, &forged(), at(n));
+        let outcome = pass(&watching, &forged(), at(n));
         assert_eq!(consequences(&outcome), []);
         assert!(outcome.0.unwrap_err().waived.is_some());
+        let _ = pass(&enforcing, &forged(), at(n));
+        let told = |guard: &Guard| {
+            let incident = guard.incident(Reference(7)).unwrap();
+            (incident.refusal, incident.consequences, incident.address_points)
+        };
+        assert_eq!(told(&watching), told(&enforcing), "attempt {n}");
     }
-    assert_eq!(guard.bans(at(50)), []);
-    let incident = guard.incident(Reference(7)).unwrap();
-    assert!(
-        incident.waived && incident.explanation.contains("would be banned"),
-        "{incident:?}"
-    );
+    assert_eq!(watching.bans(at(50)), []);
+    assert_eq!(enforcing.bans(at(50)).len(), 1);
+    let incident = watching.incident(Reference(7)).unwrap();
+    assert_eq!((incident.waived, incident.mood), (true, Mood::Would));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use http::header::USER_AGENT;
 use super::nonce::Streams;
 use super::token::{Epoch, SessionGrant};
 use super::{SessionId, SessionStatus, SessionSummary};
+use crate::behaviour::{Behaviour, PAUSE};
 use crate::binding::Surroundings;
+use crate::ledger::{Ledger, Line};
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, ConnectionId};
 use crate::score::Score;
@@ -20,6 +22,39 @@ use crate::time::{MonoMillis, Now, WallMillis};
 pub const USER_AGENT_KEPT: usize = 120;
 /// Connections that are remembered of one session; a browser opens six.
 const CONNECTIONS_KEPT: usize = 8;
+
+/// When signals of behaviour counted last.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Noticed([Option<u32>; 3]);
+
+/// A signal of behaviour that counts once in a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Robotic timing.
+    Rhythm,
+    /// Identical calls.
+    Alike,
+    /// Errors.
+    Errors,
+}
+
+impl Noticed {
+    /// Whether a signal counts now; if it does, not again for [`PAUSE`].
+    pub fn counts(&mut self, notice: Notice, now: MonoMillis) -> bool {
+        let place = match notice {
+            Notice::Rhythm => 0,
+            Notice::Alike => 1,
+            Notice::Errors => 2,
+        };
+        let seconds = u32::try_from(now.0 / 1000).unwrap_or(u32::MAX);
+        let pause = u32::try_from(PAUSE.as_secs()).unwrap_or(u32::MAX);
+        let is_due = self.0[place].is_none_or(|at| seconds.saturating_sub(at) >= pause);
+        if is_due {
+            self.0[place] = Some(seconds);
+        }
+        is_due
+    }
+}
 
 /// One session.
 pub struct Record {
@@ -39,6 +74,14 @@ pub struct Record {
     pub facts: Facts,
     /// Points.
     pub score: Score,
+    /// Where they came from.
+    pub ledger: Ledger,
+    /// How it calls.
+    pub behaviour: Behaviour,
+    /// When each signal of behaviour counted last.
+    pub noticed: Noticed,
+    /// The gate only watches, and would have banned it until then.
+    pub would_be_banned: Option<MonoMillis>,
     /// When its source was last told that it behaves.
     pub vouched: Option<MonoMillis>,
     client: ClientAddress,
@@ -72,6 +115,10 @@ impl Record {
             binding,
             facts: Facts::default(),
             score: Score::default(),
+            ledger: Ledger::default(),
+            behaviour: Behaviour::default(),
+            noticed: Noticed::default(),
+            would_be_banned: None,
             vouched: None,
             client,
             user_agent: Box::default(),
@@ -105,6 +152,15 @@ impl Record {
             }
             self.connections.push(connection);
         }
+    }
+
+    /// Adds the points of a line and returns the sum.
+    pub fn charge(&mut self, line: Line, half_life: Duration, now: MonoMillis) -> f32 {
+        let score = self.score.add(line.points, half_life, now);
+        if line.points > 0.0 {
+            self.ledger.add(line);
+        }
+        score
     }
 
     /// Counts a call that passed.

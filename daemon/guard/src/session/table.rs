@@ -13,6 +13,7 @@ use lru::LruCache;
 
 use super::record::Record;
 use super::{SessionId, SessionStatus, SessionSummary};
+use crate::ledger::Ledger;
 use crate::refusal::Refusal;
 use crate::time::{MonoMillis, Now, WallMillis};
 
@@ -37,6 +38,7 @@ struct Ended {
     /// `None`: for good.
     until: Option<MonoMillis>,
     summary: SessionSummary,
+    ledger: Ledger,
 }
 
 impl SessionTable {
@@ -125,6 +127,17 @@ impl Shard {
         self.records.get_mut(&id)
     }
 
+    /// What a session in use or ended is, and where its points came from.
+    #[must_use]
+    pub fn account(&self, id: SessionId, half_life: Duration, now: Now) -> Option<(SessionSummary, Ledger)> {
+        let in_use = self.records.peek(&id);
+        let in_use = in_use.map(|record| (record.summary(half_life, now), record.ledger.clone()));
+        in_use.or_else(|| {
+            let ended = self.ended.get(&id)?;
+            Some((ended.summary_at(now)?, ended.ledger.clone()))
+        })
+    }
+
     /// Keeps the state of a new session; pushes out the one idle for longest if there is no room.
     pub fn insert(&mut self, record: Record, now: Now) {
         if let Some((id, pushed_out)) = self.records.push(record.id, record)
@@ -145,7 +158,8 @@ impl Shard {
             ..record.summary(half_life, now)
         };
         self.make_room_for_ended(now);
-        self.ended.insert(id, Ended { until, summary });
+        let ledger = record.ledger.clone();
+        self.ended.insert(id, Ended { until, summary, ledger });
         Some(record)
     }
 
@@ -175,18 +189,23 @@ impl Shard {
 
     fn summaries(&self, half_life: Duration, now: Now) -> Vec<SessionSummary> {
         let active = self.records.iter().map(|(_, record)| record.summary(half_life, now));
-        let ended = self.ended.values().filter_map(|ended| {
-            let status = match ended.until {
-                None => SessionStatus::Revoked,
-                Some(until) if until > now.mono => SessionStatus::Banned(until.since(now.mono)),
-                Some(_) => return None,
-            };
-            Some(SessionSummary {
-                status,
-                ..ended.summary.clone()
-            })
-        });
+        let ended = self.ended.values().filter_map(|ended| ended.summary_at(now));
         active.chain(ended).collect()
+    }
+}
+
+impl Ended {
+    /// `None` when its ban is over.
+    fn summary_at(&self, now: Now) -> Option<SessionSummary> {
+        let status = match self.until {
+            None => SessionStatus::Revoked,
+            Some(until) if until > now.mono => SessionStatus::Banned(until.since(now.mono)),
+            Some(_) => return None,
+        };
+        Some(SessionSummary {
+            status,
+            ..self.summary.clone()
+        })
     }
 }
 

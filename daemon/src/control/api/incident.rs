@@ -37,6 +37,9 @@ pub struct Incident {
     pub address_points: f32,
     /// Whether the request passed all the same, because the gate only watches.
     pub waived: bool,
+    /// What followed, in words; or what would have followed, where the gate only watches.
+    #[serde(default)]
+    pub consequences: Vec<String>,
 }
 
 /// `GET /v1/incidents?limit=`

@@ -49,5 +49,10 @@ fn shown(incident: &incident::Incident) -> Incident {
         session_points: incident.session_points,
         address_points: incident.address_points,
         waived: incident.waived,
+        consequences: incident
+            .consequences
+            .iter()
+            .map(|consequence| consequence.told(incident.mood))
+            .collect(),
     }
 }

@@ -1,0 +1,90 @@
+//! Signals that refuse nothing: how a session calls, and how many of them one client opens.
+
+use std::hash::Hasher;
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use siphasher::sip::SipHasher13;
+
+use super::Guard;
+use crate::behaviour::Shape;
+use crate::campaign::ClientMark;
+use crate::ledger::Line;
+use crate::request::{ClientAddress, Request};
+use crate::session::SessionId;
+use crate::session::record::{Notice, Record};
+use crate::signal::Signal;
+use crate::time::Now;
+
+/// By what a client's software is told from others'. Nothing is gained by choosing it: whoever looks like others gets
+/// their points, whoever looks like nobody gets his own.
+pub(super) fn client_mark(client: ClientAddress, headers: &HeaderMap) -> ClientMark {
+    let mut hasher = SipHasher13::new();
+    let agent = headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
+    hasher.write(agent);
+    ClientMark::new(client.source(), hasher.finish())
+}
+
+/// A line for a call that passed.
+pub(super) fn line_of(signal: Signal, points: f32, session: SessionId, now: Now) -> Line {
+    Line {
+        at: now.wall,
+        signal,
+        points,
+        times: 1,
+        reference: None,
+        session: Some(session),
+        rule: None,
+    }
+}
+
+impl Guard {
+    /// Looks at the rhythm and the pattern of a call that was admitted.
+    pub(super) fn notice(&self, record: &mut Record, request: &Request<'_>, now: Now) {
+        let shape = Shape::of(request.operation, request.path);
+        let revealed = record.behaviour.call(shape, now.mono);
+        if revealed.robotic {
+            self.charge_notice(record, Notice::Rhythm, now);
+        }
+        if let Some(pattern) = revealed.pattern {
+            let client = client_mark(request.client, request.headers);
+            let limits = self.policy.thresholds.campaigns;
+            if self.campaigns.note(client, pattern, record.id, limits, now.mono) {
+                self.charge_notice(record, Notice::Alike, now);
+            }
+        }
+    }
+
+    /// Looks at how a call was answered.
+    pub(super) fn notice_answer(&self, record: &mut Record, status: u16, now: Now) {
+        if record.behaviour.answer(status) {
+            self.charge_notice(record, Notice::Errors, now);
+        }
+    }
+
+    /// Counts the first call of a session. More of them than people open makes the source suspect: it has to work for the
+    /// next ones.
+    pub(super) fn notice_session(&self, session: SessionId, request: &Request<'_>, now: Now) {
+        let client = client_mark(request.client, request.headers);
+        if self.campaigns.count(client, self.policy.thresholds.campaigns, now.mono) {
+            let points = self.policy.weights.session_farm;
+            let line = line_of(Signal::SessionFarm, points, session, now);
+            let _ = self
+                .sources
+                .charge(request.client.source(), line, self.fading(), now.mono);
+        }
+    }
+
+    fn charge_notice(&self, record: &mut Record, notice: Notice, now: Now) {
+        let signal = match notice {
+            Notice::Rhythm => Signal::RoboticTiming,
+            Notice::Alike => Signal::IdenticalCalls,
+            Notice::Errors => Signal::ErrorRatio,
+        };
+        let points = signal.weight(&self.policy.weights);
+        if points > 0.0 && record.noticed.counts(notice, now.mono) {
+            let line = line_of(signal, points, record.id, now);
+            record.charge(line, self.policy.thresholds.half_life, now.mono);
+        }
+    }
+}
