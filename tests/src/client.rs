@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use portcullis_guard::session::token::SigningKey;
 use portcullis_guard::signature::base::Message;
-use portcullis_guard::signature::sign::{Signer, sign};
+use portcullis_guard::signature::sign::{Signer, sign, sign_ticket};
+use portcullis_guard::signature::ticket::PARAMETER;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -228,6 +229,35 @@ impl Client {
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(body.as_bytes());
         Ok(bytes)
+    }
+
+    /// The target of the next request with a ticket instead of a signature in the fields.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn ticket(&mut self, method: &str, target: &str, body: &str) -> Result<String> {
+        let nonce = format!("{}.{}", self.stream, self.counter);
+        self.counter += 1;
+        let (path, query) = target
+            .split_once('?')
+            .map_or((target, None), |(path, query)| (path, Some(query)));
+        let message = Message {
+            method: &Method::from_bytes(method.as_bytes())?,
+            authority: &self.address.to_string(),
+            path,
+            query,
+            headers: &HeaderMap::new(),
+        };
+        let signer = Signer {
+            session_id: &self.session_id,
+            key: &self.key,
+            created: now(),
+            nonce: &nonce,
+        };
+        let ticket =
+            sign_ticket(&signer, &message, body.as_bytes(), 30).map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+        let separator = if query.is_some() { '&' } else { '?' };
+        Ok(format!("{target}{separator}{PARAMETER}={ticket}"))
     }
 
     /// Sends the next request over a connection of its own.

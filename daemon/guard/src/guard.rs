@@ -26,7 +26,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hkdf::Hkdf;
-use http::HeaderMap;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -173,7 +172,7 @@ impl Guard {
         {
             return Judgement::clean(Admission::Forward(Permit::unsigned()));
         }
-        if is_navigation(request.headers) {
+        if is_navigation(request) {
             return self.refuse(request, Fault::of(Refusal::Navigation), now);
         }
         match self.identify(request, now) {
@@ -327,10 +326,11 @@ impl<T> Judgement<T> {
     }
 }
 
-/// A link that was typed, bookmarked or clicked (W3C Fetch Metadata). Absent fields are no evidence.
-fn is_navigation(headers: &HeaderMap) -> bool {
-    let says = |name: &str, value: &[u8]| headers.get(name).is_some_and(|field| field.as_bytes() == value);
-    says("sec-fetch-mode", b"navigate") || says("sec-fetch-site", b"none")
+/// A link that was typed, bookmarked or clicked (W3C Fetch Metadata). Absent fields are no evidence. The page may send the
+/// browser to a download by a ticket; nobody types one.
+fn is_navigation(request: &Request<'_>) -> bool {
+    let says = |name: &str, value: &[u8]| request.headers.get(name).is_some_and(|field| field.as_bytes() == value);
+    says("sec-fetch-site", b"none") || (says("sec-fetch-mode", b"navigate") && request.ticket.is_none())
 }
 
 fn derive<const N: usize>(secret: &Zeroizing<[u8; 32]>, label: &[u8]) -> [u8; N] {

@@ -38,6 +38,10 @@ pub enum Refusal {
     ComponentUnsupported,
     /// `alg` is not the algorithm of the session.
     AlgorithmMismatch,
+    /// A ticket that is not the last parameter of the query, or is there twice.
+    TicketMisplaced,
+    /// A ticket where none are taken.
+    TicketRefused,
     /// The nonce is not `<stream>.<counter>`.
     NonceMalformed,
     /// What should be a session id is none.
@@ -171,6 +175,8 @@ impl Refusal {
             Self::SignatureIncomplete => "signature-incomplete",
             Self::ComponentUnsupported => "component-unsupported",
             Self::AlgorithmMismatch => "algorithm-mismatch",
+            Self::TicketMisplaced => "ticket-misplaced",
+            Self::TicketRefused => "ticket-refused",
             Self::NonceMalformed => "nonce-malformed",
             Self::SessionUnknown => "session-unknown",
             Self::SessionForeign => "session-foreign",
@@ -264,11 +270,17 @@ impl Refusal {
                 "The signature fields cannot be read",
                 "Signature-Input and Signature must follow RFC 9421 and the portcullis-1 profile.",
             ),
-            Self::SignatureAmbiguous => (
+            Self::SignatureAmbiguous | Self::TicketMisplaced => (
                 "signature-ambiguous",
                 400,
                 "More than one signature could be meant",
-                "Send one signature with the tag portcullis-1, and each label once.",
+                "Send one signature with the tag portcullis-1 and each label once, or one ticket at the end of the query.",
+            ),
+            Self::TicketRefused => (
+                "ticket-refused",
+                403,
+                "No tickets are taken here",
+                "Sign this call with header fields.",
             ),
             Self::SignatureIncomplete => (
                 "signature-incomplete",
@@ -428,6 +440,7 @@ impl Refusal {
             | Self::MethodRefused
             | Self::PathAmbiguous
             | Self::OwnPathUnknown
+            | Self::TicketMisplaced
             | Self::BodyTooLarge
             | Self::BodyIncomplete
             | Self::Overloaded
@@ -443,6 +456,7 @@ impl Refusal {
             | Self::ComponentUnsupported
             | Self::AlgorithmMismatch
             | Self::NonceMalformed
+            | Self::TicketRefused
             | Self::SessionUnknown
             | Self::SessionForeign
             | Self::SessionForged

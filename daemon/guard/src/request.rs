@@ -163,8 +163,10 @@ pub struct Request<'a> {
     pub authority: &'a str,
     /// The path as sent, without the query. Signed.
     pub raw_path: &'a str,
-    /// The query as sent, without `?`; `None` if there was no `?`.
+    /// The query as sent, without `?` and without a ticket; `None` if there was no `?` or nothing else.
     pub query: Option<&'a str>,
+    /// The value of the ticket, if there was one.
+    pub ticket: Option<&'a str>,
     /// The path that rules match and the upstream gets.
     pub path: &'a NormalPath,
     /// All header fields.

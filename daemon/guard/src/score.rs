@@ -67,6 +67,7 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         | Refusal::SignatureIncomplete
         | Refusal::ComponentUnsupported
         | Refusal::NonceMalformed
+        | Refusal::TicketMisplaced
         | Refusal::DigestMissing
         | Refusal::WorkWrong
         | Refusal::SessionRequestMalformed => Some((Signal::Malformed, address)),
@@ -77,6 +78,7 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         // Curiosity, clocks, roaming, full tables and broken applications are no abuse.
         Refusal::MethodRefused
         | Refusal::OwnPathUnknown
+        | Refusal::TicketRefused
         | Refusal::Navigation
         | Refusal::AddressBanned(_)
         | Refusal::SessionExpired

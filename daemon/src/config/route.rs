@@ -37,7 +37,7 @@ fn read_route(section: &Section<'_>) -> Route {
         body: section.optional("body", body),
         max_body: section.optional("max_body", size("1B"..="1GiB")),
         binding: section.optional("binding", word(BINDINGS)),
-        tickets: section.optional("tickets", tickets),
+        tickets: section.optional("tickets", boolean),
     }
 }
 
@@ -46,11 +46,4 @@ fn body(value: &DeValue<'_>) -> Parsed<BodyMode> {
         BodyMode::Verify => Ok(BodyMode::Verify),
         BodyMode::Stream | BodyMode::Unsigned => Err(Mistake::new("not supported yet; only \"verify\" is")),
     }
-}
-
-fn tickets(value: &DeValue<'_>) -> Parsed<bool> {
-    if boolean(value)? {
-        return Err(Mistake::new("not supported yet"));
-    }
-    Ok(false)
 }

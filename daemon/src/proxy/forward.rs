@@ -59,7 +59,7 @@ pub(super) fn request(
     debug_assert!(headers.contains_key(HOST), "intake checked it");
     let mut request = Request::builder()
         .method(head.operation.clone())
-        .uri(target(head, parts.uri.query())?)
+        .uri(target(head)?)
         .body(body)?;
     *request.headers_mut() = headers;
     Ok(request)
@@ -89,8 +89,8 @@ fn remove_ours(headers: &mut HeaderMap) {
 }
 
 /// The target in origin form, with the path that the rules saw.
-fn target(head: &Head, query: Option<&str>) -> Result<Uri, http::Error> {
-    let target = match query {
+fn target(head: &Head) -> Result<Uri, http::Error> {
+    let target = match &head.query {
         Some(query) => format!("{}?{query}", head.path.as_str()),
         None => head.path.as_str().to_owned(),
     };

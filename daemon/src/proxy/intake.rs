@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::refusal::Refusal;
+use portcullis_guard::signature::ticket::Query;
 
 use super::forward;
 
@@ -16,6 +17,10 @@ pub(super) struct Head {
     pub authority: String,
     /// The path that rules match and the upstream gets.
     pub path: NormalPath,
+    /// The query without the ticket; rules see it, and the upstream gets it.
+    pub query: Option<String>,
+    /// The value of the ticket.
+    pub ticket: Option<String>,
     /// What the request does, when it says so in an override field.
     pub operation: Method,
     /// Whether bytes follow.
@@ -35,7 +40,8 @@ const FORM_OVERRIDE: &str = "_method";
 /// Reads a head.
 ///
 /// # Errors
-/// [`Refusal::MethodRefused`], [`Refusal::HostInvalid`], [`Refusal::FramingInvalid`] or [`Refusal::PathAmbiguous`].
+/// [`Refusal::MethodRefused`], [`Refusal::HostInvalid`], [`Refusal::FramingInvalid`], [`Refusal::PathAmbiguous`] or
+/// [`Refusal::TicketMisplaced`].
 pub(super) fn read(parts: &Parts, default_port: u16) -> Result<Head, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodRefused);
@@ -43,9 +49,12 @@ pub(super) fn read(parts: &Parts, default_port: u16) -> Result<Head, Refusal> {
     let authority = authority(parts, default_port)?;
     let has_body = framing(&parts.headers, parts.version)?;
     let path = NormalPath::parse(parts.uri.path()).map_err(|_| Refusal::PathAmbiguous)?;
+    let query = Query::split(parts.uri.query())?;
     Ok(Head {
         authority,
         path,
+        query: query.rest.map(str::to_owned),
+        ticket: query.ticket.map(str::to_owned),
         operation: operation(parts)?,
         has_body,
     })

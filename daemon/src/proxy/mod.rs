@@ -62,7 +62,8 @@ impl Call<'_> {
             operation: &self.head.operation,
             authority: &self.head.authority,
             raw_path: self.parts.uri.path(),
-            query: self.parts.uri.query(),
+            query: self.head.query.as_deref(),
+            ticket: self.head.ticket.as_deref(),
             path: &self.head.path,
             headers: &self.parts.headers,
             has_body: self.head.has_body,
@@ -307,6 +308,8 @@ impl Head {
         Self {
             authority: String::new(),
             path: NormalPath::root(),
+            query: None,
+            ticket: None,
             operation: http::Method::GET,
             has_body: false,
         }

@@ -163,6 +163,7 @@ impl GuardBench {
             authority: AUTHORITY,
             raw_path: PATH,
             query: None,
+            ticket: None,
             path: &self.path,
             headers,
             has_body: false,

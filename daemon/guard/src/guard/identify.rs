@@ -15,6 +15,7 @@ use crate::signature::algorithm::Algorithm;
 use crate::signature::base::{Message, signature_base};
 use crate::signature::digest::{self, Claimed};
 use crate::signature::input::{Fields, Presented};
+use crate::signature::ticket::{self, Ticket};
 use crate::signature::verify::Verifier;
 use crate::time::Now;
 
@@ -57,11 +58,38 @@ impl Claim<'_> {
 
 impl Guard {
     pub(super) fn identify(&self, request: &Request<'_>, now: Now) -> Result<Bound, Box<Fault>> {
+        if let Some(ticket) = request.ticket {
+            return self.identify_by_ticket(ticket, request, now);
+        }
         let fields = Fields::of(request.headers)?;
         let presented = fields.present()?;
+        presented.check_coverage(request.headers, request.has_body)?;
         let claim = self.claim(&presented, request, now)?;
         let digest = request.has_body.then(|| digest::claimed(request.headers)).transpose()?;
-        let identity = self.enter(&claim, request, now)?;
+        self.bound(&claim, digest, request, now)
+    }
+
+    /// The same, by a signature in the query.
+    fn identify_by_ticket(&self, ticket: &str, request: &Request<'_>, now: Now) -> Result<Bound, Box<Fault>> {
+        if !self.policy.route(request.path).tickets || !ticket::is_for(request.method) {
+            return Err(Fault::of(Refusal::TicketRefused));
+        }
+        let ticket = Ticket::decode(ticket)?;
+        let read = ticket.present()?;
+        read.check(request.headers, &self.policy.freshness, now.wall)?;
+        let claim = self.claim(&read.presented, request, now)?;
+        let digest = request.has_body.then(|| read.claimed()).transpose()?;
+        self.bound(&claim, digest, request, now)
+    }
+
+    fn bound(
+        &self,
+        claim: &Claim<'_>,
+        digest: Option<Claimed>,
+        request: &Request<'_>,
+        now: Now,
+    ) -> Result<Bound, Box<Fault>> {
+        let identity = self.enter(claim, request, now)?;
         Ok(Bound {
             session: claim.session,
             digest,
@@ -70,7 +98,6 @@ impl Guard {
     }
 
     fn claim<'a>(&self, presented: &'a Presented<'a>, request: &Request<'_>, now: Now) -> Result<Claim<'a>, Refusal> {
-        presented.check_coverage(request.headers, request.has_body)?;
         let algorithm = Algorithm::named(&presented.alg).ok_or(Refusal::AlgorithmMismatch)?;
         let nonce = Nonce::parse(&presented.nonce).map_err(|_| Refusal::NonceMalformed)?;
         let session = token::name_of(&presented.keyid)?;

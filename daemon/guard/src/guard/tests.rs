@@ -195,6 +195,7 @@ fn pass(guard: &Guard, sent: &Sent, now: Now) -> Outcome {
         authority: "shop.example",
         raw_path: &sent.path,
         query: None,
+        ticket: None,
         path: &path,
         headers: &sent.headers,
         has_body: !sent.body.is_empty(),

@@ -22,6 +22,10 @@ impl Refusal {
             Self::SignatureIncomplete => "the signature left out what it must cover",
             Self::ComponentUnsupported => "the signature covered something that is not there or not in the profile",
             Self::AlgorithmMismatch => "the signature named another algorithm than its session has",
+            Self::TicketMisplaced => {
+                "a ticket was not the last parameter of the query, was there twice, or was spelled oddly"
+            }
+            Self::TicketRefused => "a ticket came for a route or with a method that takes none",
             Self::NonceMalformed => "the nonce had not the form of one",
             Self::SessionUnknown => "the session id had not the form of one",
             Self::SessionForeign => {

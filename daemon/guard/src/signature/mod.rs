@@ -12,6 +12,7 @@ pub mod mac;
 mod parse;
 pub mod sign;
 mod strict;
+pub mod ticket;
 pub mod verify;
 
 use hmac::{Hmac, Mac};

@@ -25,6 +25,8 @@ pub(super) struct Member<'a> {
     pub(super) keyid: Option<Cow<'a, str>>,
     pub(super) alg: Option<Cow<'a, str>>,
     pub(super) tag: Option<Cow<'a, str>>,
+    /// Of the body; tickets alone have it.
+    pub(super) digest: Option<Cow<'a, str>>,
     /// A known parameter had a value of the wrong type, or one appeared twice.
     pub(super) malformed: bool,
     /// The inner list and its parameters in strict serialisation (RFC 9421 section 2.3), in the client's order.
@@ -157,6 +159,10 @@ impl<'a> Member<'a> {
             "keyid" => keep_in(&mut self.keyid, text(value)),
             "alg" => keep_in(&mut self.alg, text(value)),
             "tag" => keep_in(&mut self.tag, text(value)),
+            "digest" => {
+                self.digest = text(value);
+                true
+            }
             _ => true,
         };
         self.malformed |= !understood;

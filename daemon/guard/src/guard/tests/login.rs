@@ -39,6 +39,7 @@ fn heeded(guard: &Guard, outcome: Outcome, word: &SessionWord, status: u16, now:
         authority: "shop.example",
         raw_path: &sent.path,
         query: None,
+        ticket: None,
         path: &path,
         headers: &sent.headers,
         has_body: false,

@@ -29,6 +29,7 @@ fn ask(guard: &Guard, from: &'static str, answer: Option<&Answer>, now: Now) -> 
         authority: "shop.example",
         raw_path: path.as_str(),
         query: None,
+        ticket: None,
         path: &path,
         headers: &headers,
         has_body: true,
