@@ -7,6 +7,7 @@
 //! ```
 //! Each step is a private function that takes what only the step before can make.
 
+mod action;
 mod bind;
 mod consequence;
 mod flood;
@@ -262,12 +263,15 @@ impl Guard {
         let mode = self.mode_for(Some(session), request.client);
         let mut shard = self.sessions.shard(session);
         let record = shard.get(session).ok_or_else(|| Fault::of(Refusal::SessionEvicted))?;
-        let admission = call.map(|call| record.facts.admit(call, mode, now.mono));
-        if admission.as_ref().is_none_or(|admission| admission.verdict.is_ok()) {
-            record.count_call();
-            self.notice(record, request, now);
+        if let Some(action) = self.notice(record, request, now) {
+            return Err(Fault::of_score(session, action));
         }
-        let vouch = self.deserves_a_word(record, now);
+        let admission = call.map(|call| record.facts.admit(call, mode, now.mono));
+        let passes = admission.as_ref().is_none_or(|admission| admission.verdict.is_ok());
+        if passes {
+            record.count_call();
+        }
+        let vouch = passes && self.deserves_a_word(record, now);
         drop(shard);
         if vouch {
             self.sources.vouch(request.client.source(), session, now.mono);

@@ -102,6 +102,12 @@ pub enum Refusal {
     Sequence,
     /// A call that a rule limits was made too often; more is possible after this time.
     Quota(Duration),
+    /// A rule or the score wants the session's user to authenticate again.
+    Distrusted,
+    /// A rule or the score wants work to be done: for a new session.
+    Challenged,
+    /// The score of the session reached a threshold by how it calls.
+    ScoreReached,
     /// Too many facts to remember for one session; those that forbid are never forgotten.
     FactsOverflow,
     /// The body of a session request does not parse.
@@ -207,6 +213,9 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::Sequence => "sequence",
             Self::Quota(_) => "quota",
+            Self::Distrusted => "distrusted",
+            Self::Challenged => "challenged",
+            Self::ScoreReached => "score-reached",
             Self::FactsOverflow => "facts-overflow",
             Self::SessionRequestMalformed => "session-request-malformed",
             Self::WorkRequired => "work-required",
@@ -300,6 +309,7 @@ impl Refusal {
             | Self::SessionExpired
             | Self::SessionRevoked
             | Self::SessionEvicted
+            | Self::Challenged
             | Self::UserSwitched => (
                 "session-invalid",
                 401,
@@ -330,7 +340,11 @@ impl Refusal {
                 "Sign again with the nonce in Accept-Signature",
                 "The gate needs to see that this signature was made just now.",
             ),
-            Self::UserAgentChanged | Self::AddressUnsteady | Self::Concentrated | Self::Suspended => (
+            Self::UserAgentChanged
+            | Self::AddressUnsteady
+            | Self::Concentrated
+            | Self::Distrusted
+            | Self::Suspended => (
                 "reauthentication-required",
                 401,
                 "The session cannot go on as it is",
@@ -356,7 +370,7 @@ impl Refusal {
                 "Send it again.",
             ),
             Self::Overloaded => ("overloaded", 503, "Too busy", "Try again in a moment."),
-            Self::Sequence | Self::FactsOverflow => (
+            Self::Sequence | Self::FactsOverflow | Self::ScoreReached => (
                 "sequence-violation",
                 403,
                 "Not now",
@@ -426,7 +440,7 @@ impl Refusal {
     pub fn suspends(self) -> bool {
         matches!(
             self,
-            Self::UserAgentChanged | Self::AddressUnsteady | Self::Concentrated | Self::Suspended
+            Self::UserAgentChanged | Self::AddressUnsteady | Self::Concentrated | Self::Distrusted | Self::Suspended
         )
     }
 
@@ -484,6 +498,9 @@ impl Refusal {
             | Self::Sequence
             | Self::Quota(_)
             | Self::FactsOverflow
+            | Self::Distrusted
+            | Self::Challenged
+            | Self::ScoreReached
             | Self::WorkRequired
             | Self::WorkWrong
             | Self::WorkStale

@@ -99,6 +99,9 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         | Refusal::Sequence
         | Refusal::Quota(_)
         | Refusal::FactsOverflow
+        | Refusal::Distrusted
+        | Refusal::Challenged
+        | Refusal::ScoreReached
         | Refusal::WorkRequired
         | Refusal::WorkStale
         | Refusal::UpstreamUnavailable

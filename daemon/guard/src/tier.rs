@@ -83,6 +83,12 @@ fn around(source: Source) -> impl Iterator<Item = (IpNet, f32)> {
     cut(narrow).map(|network| (network, 1.0)).into_iter().chain(wide)
 }
 
+/// The narrowest prefix around a source: a /24 or a /56.
+#[must_use]
+pub fn narrowest_around(source: Source) -> IpNet {
+    around(source).next().map_or(source.network(), |(network, _)| network)
+}
+
 impl Tiers {
     /// Room for `capacity` prefixes.
     #[must_use]
@@ -118,6 +124,13 @@ impl Tiers {
         });
         let narrow = crowds.next();
         crowds.next().or(narrow)
+    }
+
+    /// Notes a source that misbehaved, and returns how many did in the narrowest prefix around it.
+    pub fn offenders(&self, source: Source, half_life: Duration, now: MonoMillis) -> usize {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = table.get_or_insert_mut(narrowest_around(source), Record::default);
+        record.note(source, half_life, now)
     }
 
     /// A prefix is left alone for a while: innocents live there.

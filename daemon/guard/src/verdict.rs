@@ -8,6 +8,10 @@ use ipnet::IpNet;
 /// One step of the ladder that was taken, or that would have been.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Consequence {
+    /// The session was suspended until its user has authenticated again.
+    Suspended,
+    /// The session was ended, and its source has to work for the next one.
+    Challenged,
     /// The session was ended for this long.
     SessionBanned(Duration),
     /// So many connections were reset, and what comes over them is dropped for this long.
@@ -45,6 +49,8 @@ impl Consequence {
             Mood::Would => "would be ",
         };
         match self {
+            Self::Suspended => format!("session {was}suspended"),
+            Self::Challenged => format!("session {was}ended, the next one costs work"),
             Self::SessionBanned(ttl) => format!("session {was}banned for {}", Spell(*ttl)),
             Self::FlowsDropped(1, ttl) => format!("1 connection {was}dropped for {}", Spell(*ttl)),
             Self::FlowsDropped(count, ttl) => format!("{count} connections {was}dropped for {}", Spell(*ttl)),

@@ -3,7 +3,6 @@
 use super::Guard;
 use super::consequence::Fault;
 use super::identify::{Claim, Signed};
-use super::notice::line_of;
 use super::permit::Identity;
 use crate::binding::{Ladder, Moved, Objection, Surroundings};
 use crate::path::NormalPath;
@@ -102,7 +101,6 @@ impl Guard {
             Moved::Nearby => Signal::AddressChanged,
             Moved::Away => Signal::NetworkChanged,
         };
-        let line = line_of(signal, signal.weight(&self.policy.weights), record.id, now);
-        record.charge(line, self.policy.thresholds.half_life, now.mono);
+        self.charge_quietly(record, signal, now);
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Fault {
     session: Option<SessionId>,
     violation: Option<Violation>,
     fresh: Option<(String, String)>,
+    /// What a rule or the score wants beside the refusal.
+    action: Action,
     /// Whether it has consequences, if that is not for the session or the source to say.
     mode: Option<Mode>,
 }
@@ -63,6 +65,7 @@ impl Fault {
             session: None,
             violation: None,
             fresh: None,
+            action: Action::Deny,
             mode: None,
         })
     }
@@ -80,9 +83,19 @@ impl Fault {
     }
 
     pub(super) fn of_rule(session: SessionId, violation: Violation) -> Box<Self> {
-        let refusal = violation.kind.refusal();
+        let refusal = refusal_of(violation.action).unwrap_or(violation.kind.refusal());
         Box::new(Self {
+            action: violation.action,
             violation: Some(violation),
+            ..*Self::by(refusal, session)
+        })
+    }
+
+    /// The score of a session reached a threshold while it did nothing that is refused by itself.
+    pub(super) fn of_score(session: SessionId, action: Action) -> Box<Self> {
+        let refusal = refusal_of(action).unwrap_or(Refusal::ScoreReached);
+        Box::new(Self {
+            action,
             ..*Self::by(refusal, session)
         })
     }
@@ -214,6 +227,15 @@ impl Account<'_, '_> {
     }
 }
 
+/// How a call is refused whose session has to do something first.
+fn refusal_of(action: Action) -> Option<Refusal> {
+    match action {
+        Action::Reauth => Some(Refusal::Distrusted),
+        Action::Challenge => Some(Refusal::Challenged),
+        Action::Log | Action::Score | Action::Delay | Action::Deny | Action::Ban(_) => None,
+    }
+}
+
 /// A request that another site makes a visitor's browser send, like a picture: it says so (W3C Fetch Metadata), and no
 /// page can add a signature to it. Visitors must not pay for the pages they look at.
 fn is_from_a_foreign_page(headers: &HeaderMap) -> bool {
@@ -242,6 +264,8 @@ impl Guard {
             now,
         };
         self.charge_session(&mut account);
+        let cause = account.refusal.cause();
+        self.carry_out(&mut account, fault.action, format_args!("{cause}"));
         self.charge_address(&mut account);
         if matches!(fault.refusal, Refusal::SessionBanned(_)) {
             account.drop_flows(vec![request.connection], self.policy.thresholds.flow_ban);
@@ -283,11 +307,12 @@ impl Guard {
 
     /// A rule that lets the call pass was broken: it costs points if the rule says so, and is remembered.
     pub(super) fn observe(&self, request: &Request<'_>, session: SessionId, seen: &Violation, now: Now) -> Vec<Effect> {
-        let costs = seen.enforced && seen.action == Action::Score;
-        let why = if seen.enforced {
-            seen.action.to_string()
-        } else {
-            "the rule only watches".into()
+        // A gate that only watches tells what an enforced rule would have led to.
+        let costs = seen.armed && seen.action != Action::Log;
+        let why = match (seen.armed, seen.enforced) {
+            (true, true) => seen.action.to_string(),
+            (true, false) => format!("the gate only watches ({})", seen.action),
+            (false, _) => "the rule only watches".into(),
         };
         let mut account = Account {
             request,
@@ -306,6 +331,10 @@ impl Guard {
             now,
         };
         self.charge_session(&mut account);
+        if seen.armed {
+            self.carry_out(&mut account, seen.action, format_args!("rule {}", seen.rule));
+        }
+        self.charge_address(&mut account);
         self.record(account, true)
     }
 

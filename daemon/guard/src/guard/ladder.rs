@@ -11,8 +11,10 @@ use super::Guard;
 use super::consequence::Account;
 use crate::blacklist::{Ban, BanOrder, BanRefused, Origin};
 use crate::effect::{Effect, KernelBan};
+use crate::escalation::Growth;
 use crate::policy::Mode;
 use crate::request::{ClientAddress, Source};
+use crate::sequence::{Action, BanAction, BanTarget, Threshold};
 use crate::session::SessionId;
 use crate::signal::Signal;
 use crate::source::Fading;
@@ -50,18 +52,32 @@ impl Guard {
         let thresholds = &self.policy.thresholds;
         let mut shard = self.sessions.shard(session);
         let Some(record) = shard.get(session) else { return };
-        let line = account.line(account.charge.signal, account.charge.session);
+        let points = account.charge.session;
+        let line = account.line(account.charge.signal, points);
         let score = record.charge(line, thresholds.half_life, account.now.mono);
-        if !reaches(score, thresholds.session) {
-            return account.note(format_args!("session score {score:.0} of {:.0}", thresholds.session));
-        }
         drop(shard);
-        self.ban_session(
-            account,
-            session,
-            format_args!("session score {score:.0}"),
-            thresholds.session_ban,
-        );
+        let why = format!("session score {score:.0}");
+        match self.reached(score - points, score) {
+            Some(action) => self.carry_out(account, action, format_args!("{why}")),
+            None => account.note(format_args!("{why} of {:.0}", thresholds.session)),
+        }
+    }
+
+    /// What the score of a session leads to by its last points.
+    pub(super) fn reached(&self, before: f32, score: f32) -> Option<Action> {
+        let thresholds = &self.policy.thresholds;
+        if reaches(score, thresholds.session) {
+            return Some(Action::Ban(BanAction {
+                target: BanTarget::Session,
+                ttl: thresholds.session_ban,
+                grow: 1.0,
+                max_ttl: thresholds.session_ban,
+                jitter: 0.0,
+            }));
+        }
+        let crossed = |threshold: &&Threshold| reaches(score, threshold.score) && !reaches(before, threshold.score);
+        let crossed = self.policy.rules.thresholds().iter().rev().find(crossed);
+        crossed.map(|threshold| threshold.action)
     }
 
     /// Ends a session for a while, with its connections.
@@ -142,6 +158,7 @@ impl Guard {
                 account,
                 format_args!("address score {score:.0}"),
                 thresholds.address_ban,
+                &thresholds.growth,
             );
         }
         if let Some(crowd) = crowd {
@@ -150,9 +167,15 @@ impl Guard {
     }
 
     /// Bans the source of a request, for longer each time.
-    pub(super) fn ban_source(&self, account: &mut Account<'_, '_>, why: std::fmt::Arguments<'_>, base: Duration) {
+    pub(super) fn ban_source(
+        &self,
+        account: &mut Account<'_, '_>,
+        why: std::fmt::Arguments<'_>,
+        base: Duration,
+        growth: &Growth,
+    ) {
         let source = account.request.client.source();
-        if self.ban_network(account, source.network(), why, base) {
+        if self.ban_network(account, source.network(), why, base, growth) {
             self.sources.clear_score(source);
         }
         account.drop_flows(vec![account.request.connection], self.policy.thresholds.flow_ban);
@@ -166,12 +189,9 @@ impl Guard {
             self.tiers.spare(network, now);
             return account.spare(format_args!("{why}"), network, Spared::Neighbours);
         }
-        if self.ban_network(
-            account,
-            network,
-            format_args!("{why}"),
-            self.policy.thresholds.tiers.ban,
-        ) {
+        let thresholds = &self.policy.thresholds;
+        let (base, growth) = (thresholds.tiers.ban, &thresholds.growth);
+        if self.ban_network(account, network, format_args!("{why}"), base, growth) {
             self.tiers.clear(network);
         } else {
             self.tiers.spare(network, now);
@@ -179,20 +199,20 @@ impl Guard {
     }
 
     /// Whether anybody calls cleanly from a prefix. It has at most 65,536 sources, and is asked about once a minute.
-    fn has_clean_caller(&self, network: IpNet, offender: Option<SessionId>, now: MonoMillis) -> bool {
+    pub(super) fn has_clean_caller(&self, network: IpNet, offender: Option<SessionId>, now: MonoMillis) -> bool {
         let guard = self.policy.thresholds.nat_guard;
         Source::within(network).any(|source| self.sources.has_clean_neighbour(source, offender, guard, now))
     }
 
     /// Bans a network for longer each time. Whether it is banned now, or would be.
-    fn ban_network(
+    pub(super) fn ban_network(
         &self,
         account: &mut Account<'_, '_>,
         network: IpNet,
         why: std::fmt::Arguments<'_>,
         base: Duration,
+        growth: &Growth,
     ) -> bool {
-        let growth = &self.policy.thresholds.growth;
         let strikes = self.escalations.strikes(network, growth, account.now.mono);
         let ttl = growth.ban(base, strikes, account.request.reference.0);
         let order = BanOrder {

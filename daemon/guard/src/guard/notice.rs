@@ -11,6 +11,7 @@ use crate::behaviour::Shape;
 use crate::campaign::ClientMark;
 use crate::ledger::Line;
 use crate::request::{ClientAddress, Request};
+use crate::sequence::Action;
 use crate::session::SessionId;
 use crate::session::record::{Notice, Record};
 use crate::signal::Signal;
@@ -26,7 +27,7 @@ pub(super) fn client_mark(client: ClientAddress, headers: &HeaderMap) -> ClientM
 }
 
 /// A line for a call that passed.
-pub(super) fn line_of(signal: Signal, points: f32, session: SessionId, now: Now) -> Line {
+fn line_of(signal: Signal, points: f32, session: SessionId, now: Now) -> Line {
     Line {
         at: now.wall,
         signal,
@@ -39,8 +40,18 @@ pub(super) fn line_of(signal: Signal, points: f32, session: SessionId, now: Now)
 }
 
 impl Guard {
-    /// Looks at the rhythm and the pattern of a call that was admitted.
-    pub(super) fn notice(&self, record: &mut Record, request: &Request<'_>, now: Now) {
+    /// Looks at the rhythm and the pattern of a signed call. Returns what its score leads to, if that reached a threshold.
+    pub(super) fn notice(&self, record: &mut Record, request: &Request<'_>, now: Now) -> Option<Action> {
+        self.notice_call(record, request, now);
+        let points = std::mem::take(&mut record.unjudged);
+        if points <= 0.0 {
+            return None;
+        }
+        let score = record.score.value(self.policy.thresholds.half_life, now.mono);
+        self.reached(score - points, score).filter(|action| !action.lets_pass())
+    }
+
+    fn notice_call(&self, record: &mut Record, request: &Request<'_>, now: Now) {
         let shape = Shape::of(request.operation, request.path);
         let revealed = record.behaviour.call(shape, now.mono);
         if revealed.robotic {
@@ -81,10 +92,16 @@ impl Guard {
             Notice::Alike => Signal::IdenticalCalls,
             Notice::Errors => Signal::ErrorRatio,
         };
-        let points = signal.weight(&self.policy.weights);
-        if points > 0.0 && record.noticed.counts(notice, now.mono) {
-            let line = line_of(signal, points, record.id, now);
-            record.charge(line, self.policy.thresholds.half_life, now.mono);
+        if signal.weight(&self.policy.weights) > 0.0 && record.noticed.counts(notice, now.mono) {
+            self.charge_quietly(record, signal, now);
         }
+    }
+
+    /// Adds points for a call that passes. They are judged at the next one.
+    pub(super) fn charge_quietly(&self, record: &mut Record, signal: Signal, now: Now) {
+        let points = signal.weight(&self.policy.weights);
+        let line = line_of(signal, points, record.id, now);
+        record.charge(line, self.policy.thresholds.half_life, now.mono);
+        record.unjudged += points;
     }
 }

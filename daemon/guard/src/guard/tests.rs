@@ -1,5 +1,6 @@
 //! Tests of the whole way through the guard, by value: requests and time go in, verdicts and effects come out.
 
+mod action;
 mod binding;
 mod ladder;
 mod login;

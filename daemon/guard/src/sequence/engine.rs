@@ -48,6 +48,8 @@ pub struct Violation {
     pub action: Action,
     /// Whether it has consequences: the rule and the gate enforce.
     pub enforced: bool,
+    /// Whether it would have consequences if the gate enforced.
+    pub armed: bool,
     /// In words, for the operator.
     pub explanation: String,
     /// Its number in the compiled rules.
@@ -290,6 +292,7 @@ fn note(
         score: rule.score,
         action: rule.action,
         enforced,
+        armed: rule.mode == Mode::Enforce,
         explanation,
         index,
     };

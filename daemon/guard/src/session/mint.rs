@@ -107,11 +107,16 @@ impl Mints {
 
     /// Counts a session that a source opened.
     pub fn count(&self, source: Source, now: MonoMillis) {
+        self.count_as(source, 1.0, now);
+    }
+
+    /// Counts as if a source had opened so many, so that it has to work for the next one.
+    pub fn count_as(&self, source: Source, sessions: f32, now: MonoMillis) {
         for key in keys(source).into_iter().flatten() {
             for cell in self.cells_of(key) {
                 // Whoever is slower counts on top of the faster one.
                 let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
-                    Some(packed(value(old, now) + 1.0, now))
+                    Some(packed(value(old, now) + sessions, now))
                 });
             }
         }

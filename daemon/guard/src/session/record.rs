@@ -80,6 +80,8 @@ pub struct Record {
     pub behaviour: Behaviour,
     /// When each signal of behaviour counted last.
     pub noticed: Noticed,
+    /// Points of calls that passed, which nobody has judged yet.
+    pub unjudged: f32,
     /// The gate only watches, and would have banned it until then.
     pub would_be_banned: Option<MonoMillis>,
     /// When its source was last told that it behaves.
@@ -118,6 +120,7 @@ impl Record {
             ledger: Ledger::default(),
             behaviour: Behaviour::default(),
             noticed: Noticed::default(),
+            unjudged: 0.0,
             would_be_banned: None,
             vouched: None,
             client,

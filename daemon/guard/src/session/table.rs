@@ -127,6 +127,12 @@ impl Shard {
         self.records.get_mut(&id)
     }
 
+    /// The state of a session, not marked.
+    #[must_use]
+    pub fn peek(&self, id: SessionId) -> Option<&Record> {
+        self.records.peek(&id)
+    }
+
     /// What a session in use or ended is, and where its points came from.
     #[must_use]
     pub fn account(&self, id: SessionId, half_life: Duration, now: Now) -> Option<(SessionSummary, Ledger)> {
