@@ -16,6 +16,8 @@ pub mod blacklist;
 pub mod campaign;
 pub mod effect;
 pub mod escalation;
+pub mod fingerprint;
+pub mod forwarded;
 pub mod guard;
 pub mod incident;
 pub mod ledger;
