@@ -10,6 +10,7 @@ pub mod control;
 pub mod enforcer;
 pub mod gate;
 pub mod listener;
+pub mod preflight;
 pub mod proxy;
 pub mod random;
 pub mod run;

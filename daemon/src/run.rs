@@ -1,6 +1,6 @@
 //! The composition root: puts the parts together, runs them, and takes them down again.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -14,7 +14,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_guard::blacklist::{self, BanOrder};
 use portcullis_guard::guard::{Guard, Secrets};
 use portcullis_guard::policy::Mode;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -23,6 +22,8 @@ use crate::control;
 use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, SynFlood, Target};
 use crate::gate::Gate;
 use crate::listener::timer::CoarseTimer;
+use crate::listener::{Door, Entrance, Listening};
+use crate::proxy::Proxy;
 use crate::state::KeyRing;
 use crate::{clock, listener, random, safety, telemetry};
 
@@ -34,6 +35,8 @@ const RECONCILE: Duration = Duration::from_secs(30);
 const STRIKES_WAITING: usize = 256;
 /// How often sampled drops are read.
 const DROP_REPORTS: Duration = Duration::from_millis(500);
+/// How often the files of certificates are looked at.
+const RENEWALS: Duration = Duration::from_secs(5);
 /// How long open requests may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -44,7 +47,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub fn run(config: Config) -> Result<()> {
     telemetry::start(&config.log);
     let workers = worker_count(&config);
-    let sockets = bind_all(&config, workers)?;
+    let entrances = listener::open(&config.http, workers)?;
+    let doors: Vec<_> = entrances.iter().map(|entrance| Arc::clone(&entrance.door)).collect();
+    let sockets = share_out(entrances, workers)?;
     let control_runtime = runtime().context("failed to start the control runtime")?;
     let control_socket = {
         let _entered = control_runtime.enter();
@@ -62,6 +67,7 @@ pub fn run(config: Config) -> Result<()> {
         tokio::spawn(keep_house(Arc::clone(&gate)));
         follow_interfaces(&gate);
         tokio::spawn(reconcile(Arc::clone(&gate)));
+        tokio::spawn(renew_certificates(doors));
         if let Some(events) = gate.kernel().and_then(Enforcer::take_events) {
             let (strikes, struck) = mpsc::channel(STRIKES_WAITING);
             tokio::spawn(report_drops(events, strikes));
@@ -83,29 +89,24 @@ fn worker_count(config: &Config) -> usize {
     }
 }
 
-/// The sockets of each worker: one for each address.
-fn bind_all(config: &Config, workers: usize) -> Result<Vec<Vec<std::net::TcpListener>>> {
-    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    for &address in &config.http.listen {
-        let bound = listener::bind(address, workers).with_context(|| format!("failed to listen on {address}"))?;
-        if let Some(socket) = bound.first() {
-            announce(
-                socket
-                    .local_addr()
-                    .context("failed to read the address of a listener")?,
-            );
-        }
-        sockets
-            .iter_mut()
-            .zip(bound)
-            .for_each(|(worker, socket)| worker.push(socket));
-    }
-    Ok(sockets)
-}
+/// What one worker listens at.
+type Post = Vec<(Arc<Door>, Listening)>;
 
-/// With port 0 this is the only place where the port is told.
-fn announce(address: SocketAddr) {
-    tracing::info!(%address, "listening");
+/// The sockets of each worker: one for each door.
+fn share_out(entrances: Vec<Entrance>, workers: usize) -> Result<Vec<Post>> {
+    let mut posts: Vec<Post> = (0..workers).map(|_| Vec::new()).collect();
+    for Entrance { door, sockets } in entrances {
+        if let Some(socket) = sockets.first() {
+            let place = socket.place().context("failed to read the address of a listener")?;
+            // With port 0 this is the only place where the port is told.
+            tracing::info!(address = %place, tls = door.tls.is_some(), "listening");
+        }
+        posts
+            .iter_mut()
+            .zip(sockets)
+            .for_each(|(post, socket)| post.push((Arc::clone(&door), socket)));
+    }
+    Ok(posts)
 }
 
 fn open_gate(config: Config) -> Result<Gate> {
@@ -125,6 +126,14 @@ fn open_gate(config: Config) -> Result<Gate> {
     // Before the first packet of a client can be judged.
     gate.exempt(safety::never_ban())
         .context("failed to fill the never-ban set")?;
+    let proxies = gate.config().http.trusted_proxies.clone();
+    let proxies = proxies.into_iter().map(|network| blacklist::Allowed {
+        network,
+        reason: "configuration: http.trusted_proxies".into(),
+        fixed: true,
+    });
+    gate.exempt(proxies.collect())
+        .context("failed to exempt the trusted proxies from bans")?;
     adopt(&gate)?;
     Ok(gate)
 }
@@ -232,7 +241,7 @@ fn rate_limits(packet: &config::Packet) -> Option<RateLimits> {
 /// Guards the ports that the daemon itself listens on.
 fn syn_flood(config: &Config) -> Option<SynFlood> {
     let per_second = config.packet.syn_flood_per_second?;
-    let mut ports: Vec<u16> = config.http.listen.iter().map(SocketAddr::port).collect();
+    let mut ports = config.http.ports();
     ports.sort_unstable();
     ports.dedup();
     let burst = per_second;
@@ -253,35 +262,28 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn start_worker(
-    sockets: Vec<std::net::TcpListener>,
-    gate: Arc<Gate>,
-    stopped: watch::Receiver<bool>,
-) -> Result<thread::JoinHandle<()>> {
+fn start_worker(post: Post, gate: Arc<Gate>, stopped: watch::Receiver<bool>) -> Result<thread::JoinHandle<()>> {
     let runtime = runtime().context("failed to start a worker")?;
-    let body = move || runtime.block_on(work(sockets, gate, stopped));
+    let body = move || runtime.block_on(work(post, gate, stopped));
     thread::Builder::new()
         .name("worker".into())
         .spawn(body)
         .context("failed to start a worker")
 }
 
-async fn work(sockets: Vec<std::net::TcpListener>, gate: Arc<Gate>, stopped: watch::Receiver<bool>) {
+async fn work(post: Post, gate: Arc<Gate>, stopped: watch::Receiver<bool>) {
     let timer = CoarseTimer::new();
     tokio::spawn(timer.clone().run());
     let mut listeners = tokio::task::JoinSet::new();
-    for socket in sockets {
-        match TcpListener::from_std(socket) {
-            Ok(listener) => {
-                listeners.spawn(listener::serve(
-                    listener,
-                    Arc::clone(&gate),
-                    timer.clone(),
-                    stopped.clone(),
-                ));
-            }
-            Err(error) => tracing::error!(%error, "a listener cannot be used"),
-        }
+    let proxy = Arc::new(Proxy::new(Arc::clone(&gate), timer.clone()));
+    for (door, socket) in post {
+        listeners.spawn(listener::serve(
+            door,
+            socket,
+            Arc::clone(&proxy),
+            timer.clone(),
+            stopped.clone(),
+        ));
     }
     while listeners.join_next().await.is_some() {}
     drain(&gate).await;
@@ -360,6 +362,29 @@ async fn reconcile(gate: Arc<Gate>) {
         let gate = Arc::clone(&gate);
         if let Ok(Some(Err(error))) = tokio::task::spawn_blocking(move || gate.reconcile()).await {
             tracing::error!(%error, "the kernel tables cannot be reconciled");
+        }
+    }
+}
+
+/// Takes over certificates that were renewed: soon after their files changed, or at once on SIGHUP.
+async fn renew_certificates(doors: Vec<Arc<Door>>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return tracing::error!("SIGHUP cannot be listened for: certificates are not renewed");
+    };
+    let mut interval = tokio::time::interval(RENEWALS);
+    loop {
+        let is_asked = tokio::select! {
+            _ = interval.tick() => false,
+            _ = hangup.recv() => true,
+        };
+        for tls in doors.iter().filter_map(|door| door.tls.as_ref()) {
+            let refreshed = tls.refresh(is_asked);
+            for path in refreshed.taken {
+                tracing::info!(file = %path.display(), "a new certificate is in use");
+            }
+            for error in refreshed.refused {
+                tracing::error!(%error, hint = error.hint(), "the certificate in use stays");
+            }
         }
     }
 }

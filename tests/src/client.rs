@@ -51,8 +51,13 @@ impl Answer {
     }
 }
 
+/// What bytes go over.
+pub trait Line: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Line for T {}
+
 /// One connection.
-pub struct Wire(BufReader<TcpStream>);
+pub struct Wire<L: Line = TcpStream>(BufReader<L>);
 
 impl Wire {
     /// Connects.
@@ -78,6 +83,18 @@ impl Wire {
     /// The socket.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
+        self.0.get_ref()
+    }
+}
+
+impl<L: Line> Wire<L> {
+    /// Uses something that is connected.
+    pub fn of(line: L) -> Self {
+        Self(BufReader::new(line))
+    }
+
+    /// What it goes over.
+    pub fn line(&self) -> &L {
         self.0.get_ref()
     }
 

@@ -130,6 +130,51 @@ impl Daemon {
         self.address
     }
 
+    /// Where it listens: at `http.listen` first, then at each `[[listener]]`.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.logged("listening", "address")
+    }
+
+    /// One of [`addresses`](Self::addresses), if it is an address and port.
+    ///
+    /// # Errors
+    /// If there is none of that number.
+    pub fn listener(&self, index: usize) -> Result<SocketAddr> {
+        let addresses = self.addresses();
+        let address = addresses
+            .get(index)
+            .with_context(|| format!("no listener {index}: {addresses:?}"))?;
+        address.parse().with_context(|| format!("{address} is no address"))
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) -> Result<()> {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.id())?);
+        nix::sys::signal::kill(id, signal).context("failed to send a signal")
+    }
+
+    /// Waits until it has logged this message so often.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn await_logged(&self, message: &str, field: &str, times: usize) -> Result<Vec<String>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let logged = self.logged(message, field);
+            if logged.len() >= times {
+                return Ok(logged);
+            }
+            if Instant::now() > deadline {
+                bail!("{message:?} was not logged {times} times: {logged:?}");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Its process.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -247,7 +292,8 @@ fn wait_until_ready(lines: &Receiver<String>) -> Result<SocketAddr> {
         let parsed: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
         let fields = &parsed["fields"];
         if fields["message"] == "listening" {
-            address = fields["address"].as_str().and_then(|text| text.parse().ok());
+            let told = fields["address"].as_str().and_then(|text| text.parse().ok());
+            address = address.or(told);
         }
         if let (true, Some(address)) = (fields["message"] == "ready", address) {
             return Ok(address);

@@ -9,3 +9,4 @@ pub mod daemon;
 pub mod dissect;
 pub mod frames;
 pub mod netns;
+pub mod tls;

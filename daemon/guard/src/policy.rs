@@ -82,6 +82,8 @@ pub struct Weights {
     pub address_changed: f32,
     /// A session that moved to another network.
     pub network_changed: f32,
+    /// The session: the same User-Agent from another TLS stack.
+    pub fingerprint_changed: f32,
     /// A session that is used from several networks at the same time.
     pub concentration: f32,
     /// A body that is not what was signed.
@@ -140,8 +142,6 @@ pub struct Policy {
     pub protected: Vec<PathPattern>,
     /// What holds for some paths only.
     pub routes: Routes,
-    /// The port that the scheme implies, removed from `@authority` (80 or 443).
-    pub default_port: u16,
     /// Session limits.
     pub sessions: SessionLimits,
     /// What opening a session costs.
@@ -206,6 +206,7 @@ impl Default for Weights {
             user_agent_changed: 20.0,
             address_changed: 1.0,
             network_changed: 2.0,
+            fingerprint_changed: 20.0,
             concentration: 40.0,
             digest_mismatch: 30.0,
             session_banned: 40.0,
@@ -243,7 +244,6 @@ impl Default for Policy {
             enforced: Share::ALL,
             protected: vec![PathPattern::everything()],
             routes: Routes::default(),
-            default_port: 80,
             sessions: SessionLimits::default(),
             work: WorkPolicy::default(),
             freshness: Freshness::default(),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
 
+use crate::fingerprint::Fingerprint;
 use crate::path::NormalPath;
 
 /// The address of the client, never of a proxy in between. IPv4 in IPv6 is IPv4: mapped (`::ffff:a.b.c.d`), and
@@ -175,6 +176,8 @@ pub struct Request<'a> {
     pub has_body: bool,
     /// Who asks.
     pub client: ClientAddress,
+    /// What its TLS handshake says of its program; `None` where TLS ends elsewhere.
+    pub fingerprint: Option<Fingerprint>,
     /// Over which connection.
     pub connection: ConnectionId,
     /// What a refusal of this request will be called.

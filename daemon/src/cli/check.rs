@@ -10,6 +10,7 @@ use super::args::ConfigArgs;
 use super::exit::ExitStatus;
 use super::failure::Failure;
 use crate::config::{Config, ConfigError, ConfigErrors};
+use crate::preflight;
 
 /// The report, for programs.
 #[derive(Serialize)]
@@ -47,7 +48,10 @@ struct Summary {
 
 pub(super) fn run(args: &ConfigArgs) -> Result<Answer, Failure> {
     match Config::load(&args.config) {
-        Ok(config) => valid(&args.config, Summary::of(&config)),
+        Ok(config) => match preflight::check(&config) {
+            errors if errors.is_empty() => valid(&args.config, Summary::of(&config)),
+            errors => invalid(&ConfigErrors::of_files(&args.config, errors)),
+        },
         Err(errors) => invalid(&errors),
     }
 }
@@ -108,7 +112,12 @@ impl Summary {
                 Mode::Monitor => "monitor",
                 Mode::Enforce => "enforce",
             },
-            listen: config.http.listen.iter().map(ToString::to_string).collect(),
+            listen: {
+                let plain = config.http.listen.iter().map(ToString::to_string);
+                plain
+                    .chain(config.http.listeners.iter().map(ToString::to_string))
+                    .collect()
+            },
             upstream: config.http.upstream.to_string(),
             protected: config.policy.protected.iter().map(ToString::to_string).collect(),
             rules: config.policy.rules.len(),

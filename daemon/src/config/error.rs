@@ -41,6 +41,13 @@ impl ConfigErrors {
         self.errors.iter()
     }
 
+    /// What is wrong with the files that a configuration names.
+    #[must_use]
+    pub fn of_files(path: &Path, errors: Vec<ConfigError>) -> Self {
+        let file = path.display().to_string();
+        Self { file, errors }
+    }
+
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         let error = ConfigError {
             place: None,

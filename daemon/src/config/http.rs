@@ -4,17 +4,26 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+use portcullis_guard::forwarded::Spokesman;
 use toml::de::DeValue;
 
 use super::error::Mistake;
+use super::listener::{Listener, Place};
 use super::section::{Parsed, Section};
-use super::value::{boolean, describe, duration, integer, size, socket_address, word};
+use super::value::{boolean, describe, duration, integer, network, size, socket_address, text, word};
 
 /// The HTTP side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
-    /// Addresses to listen on; at least one.
+    /// Addresses to listen on in clear text.
     pub listen: Vec<SocketAddr>,
+    /// `[[listener]]`: the others.
+    pub listeners: Vec<Listener>,
+    /// Networks of the proxies that are believed whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How they say it.
+    pub client_address: Spokesman,
     /// Threads that serve requests; 0 is one for each processor.
     pub workers: usize,
     /// The application.
@@ -33,8 +42,24 @@ pub struct Http {
     pub upstream_timeout: Duration,
     /// Connections of clients at a time.
     pub max_connections: usize,
+    /// Connections of one source at a time.
+    pub max_connections_per_source: usize,
+    /// Requests at a time over one HTTP/2 connection.
+    pub max_streams: u32,
     /// Whether the application learns session and user, by `Portcullis-Session` and `Portcullis-User`.
     pub session_fields: bool,
+}
+
+impl Http {
+    /// The ports of all listeners.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        let others = self.listeners.iter().filter_map(|listener| match &listener.place {
+            Place::Tcp(address) => Some(address.port()),
+            Place::Unix(_) => None,
+        });
+        self.listen.iter().map(SocketAddr::port).chain(others).collect()
+    }
 }
 
 /// `http` or `https`.
@@ -121,11 +146,14 @@ impl fmt::Display for Upstream {
     }
 }
 
-pub(super) fn read(section: &Section<'_>) -> Option<Http> {
+pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>]) -> Option<Http> {
     let listen = section.elements("listen", socket_address);
-    let listen = listen.unwrap_or_else(|| vec![Some(SocketAddr::from(([127, 0, 0, 1], 8080)))]);
+    let listen = listen.unwrap_or_else(|| match listeners {
+        [] => vec![Some(SocketAddr::from(([127, 0, 0, 1], 8080)))],
+        [_, ..] => Vec::new(),
+    });
     let upstream = section.required("upstream", "\"http://127.0.0.1:3000\"", upstream);
-    check_listen(section, &listen, upstream.as_ref());
+    check_listen(section, &listen, listeners, upstream.as_ref());
     let http = Http {
         workers: section.read("workers", 0, integer(0..=1024)),
         public_scheme: section.read("public_scheme", Scheme::Http, word(SCHEMES)),
@@ -135,10 +163,15 @@ pub(super) fn read(section: &Section<'_>) -> Option<Http> {
         body_timeout: section.read("body_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
         upstream_timeout: section.read("upstream_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
         max_connections: section.read("max_connections", 10_000, integer(1..=10_000_000)),
+        max_connections_per_source: section.read("max_connections_per_source", 1000, integer(1..=10_000_000)),
+        max_streams: section.read("max_streams", 100, integer(1..=10_000)),
+        trusted_proxies: section.list("trusted_proxies", Vec::new, network),
+        client_address: section.read("client_address", Spokesman::XForwardedFor, spokesman),
         session_fields: section.read("session_fields", true, boolean),
         // All keys are read before the one that may be missing matters.
         upstream: upstream?,
         listen: listen.into_iter().flatten().collect(),
+        listeners: listeners.iter().flatten().cloned().collect(),
     };
     Some(http)
 }
@@ -164,8 +197,21 @@ fn upstream(value: &DeValue<'_>) -> Parsed<Upstream> {
     })
 }
 
-fn check_listen(section: &Section<'_>, listen: &[Option<SocketAddr>], upstream: Option<&Upstream>) {
-    if listen.is_empty() {
+fn spokesman(value: &DeValue<'_>) -> Parsed<Spokesman> {
+    let name = text(value)?;
+    Spokesman::named(&name).ok_or_else(|| {
+        let mistake = Mistake::new(format!("expected the name of a field, got {}", describe(value)));
+        mistake.hint("\"X-Forwarded-For\", \"Forwarded\", or a field that holds one address, like \"X-Real-IP\"")
+    })
+}
+
+fn check_listen(
+    section: &Section<'_>,
+    listen: &[Option<SocketAddr>],
+    listeners: &[Option<Listener>],
+    upstream: Option<&Upstream>,
+) {
+    if listen.is_empty() && listeners.is_empty() {
         section.error(
             "listen",
             Mistake::new("the gate needs at least one address to listen on"),
@@ -177,9 +223,14 @@ fn check_listen(section: &Section<'_>, listen: &[Option<SocketAddr>], upstream: 
         .map(|address| address.filter(|address| address.port() != 0))
         .collect();
     section.reject_twice("listen", &fixed);
+    let others = listeners.iter().flatten().filter_map(|listener| match &listener.place {
+        Place::Tcp(address) => Some(address),
+        Place::Unix(_) => None,
+    });
     let itself = fixed
         .iter()
         .flatten()
+        .chain(others)
         .find(|address| upstream.is_some_and(|upstream| upstream.is(**address)));
     if let Some(address) = itself {
         let mistake = Mistake::new(format!("this is {address}, where the gate itself listens"));

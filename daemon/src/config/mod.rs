@@ -6,6 +6,7 @@
 
 mod error;
 mod http;
+mod listener;
 mod packet;
 mod policy;
 mod reauth;
@@ -25,6 +26,7 @@ use toml::de::DeTable;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use http::{Http, Scheme, Upstream};
+pub use listener::{CertificateFiles, Listener, Place, Tls, TlsVersion};
 pub use packet::Packet;
 pub use service::{Control, Log, LogFormat, State};
 
@@ -106,7 +108,11 @@ fn syntax(text: &str, errors: Vec<toml::de::Error>) -> Vec<Located> {
 
 fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Option<Config> {
     let mode = root.read("mode", Mode::default(), value::word(rules::MODES));
-    let http = root.section("http", http::read);
+    let listeners = listener::read(root);
+    let http = root.section("http", |section| http::read(section, &listeners));
+    if let Some(http) = &http {
+        listener::check(root, &http.listen, &listeners);
+    }
     let packet = root.section("packet", packet::read);
     let control = root.section("control", service::read_control);
     let state = root.section("state", service::read_state);

@@ -9,7 +9,7 @@ use portcullis_guard::sequence::Rules;
 use portcullis_guard::tier::TierLimits;
 
 use super::error::Mistake;
-use super::http::{Http, Scheme};
+use super::http::Http;
 use super::section::Section;
 use super::value::{duration, integer, network, pattern, points, share, word};
 use super::{reauth, route, work};
@@ -52,7 +52,6 @@ pub(super) fn read(root: &Section<'_>, mode: Mode, http: Option<&Http>, rules: R
         logins: root.section("reauth", |section| reauth::read(section, &protected)),
         protected,
         routes: route::read(root, http.map(|http| http.max_body)),
-        default_port: http.map_or(Scheme::Http, |http| http.public_scheme).default_port(),
         sessions,
         work: root.section("work", work::read),
         freshness,
@@ -161,6 +160,7 @@ fn read_weights(section: &Section<'_>) -> Weights {
             user_agent_changed: weight("user_agent_changed", defaults.user_agent_changed),
             address_changed: weight("address_changed", defaults.address_changed),
             network_changed: weight("network_changed", defaults.network_changed),
+            fingerprint_changed: weight("fingerprint_changed", defaults.fingerprint_changed),
             concentration: weight("concentration", defaults.concentration),
             digest_mismatch: weight("digest_mismatch", defaults.digest_mismatch),
             session_banned: weight("session_banned", defaults.session_banned),

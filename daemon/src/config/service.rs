@@ -76,7 +76,7 @@ pub(super) fn read_log(section: &Section<'_>) -> Log {
     }
 }
 
-fn socket(value: &DeValue<'_>) -> Parsed<PathBuf> {
+pub(super) fn socket(value: &DeValue<'_>) -> Parsed<PathBuf> {
     let path = absolute_path(value)?;
     if path.as_os_str().len() > LONGEST_SOCKET {
         return Err(Mistake::new(format!(
@@ -86,7 +86,7 @@ fn socket(value: &DeValue<'_>) -> Parsed<PathBuf> {
     Ok(path)
 }
 
-fn group(value: &DeValue<'_>) -> Parsed<String> {
+pub(super) fn group(value: &DeValue<'_>) -> Parsed<String> {
     let name = text(value)?;
     if name.is_empty() || name.contains([':', '/', ' ']) || name.chars().any(char::is_control) {
         return Err(Mistake::new(format!(

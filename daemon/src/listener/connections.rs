@@ -1,13 +1,18 @@
 //! The open connections, so that a verdict on a session can reach them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use portcullis_guard::fingerprint::Fingerprint;
 use portcullis_guard::request::{ClientAddress, ConnectionId, Source};
 use tokio::sync::Notify;
 
+use super::activity::Activity;
+use crate::config::Scheme;
 use crate::enforcer::Flow;
 
 const SHARDS: usize = 16;
@@ -19,14 +24,45 @@ pub struct Doom {
     pub ttl: Duration,
 }
 
+/// Why a connection ends before its client wants it to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By a verdict on its session.
+    Verdict,
+    /// The daemon stops.
+    Shutdown,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// As the network says, or the PROXY protocol.
+    pub address: ClientAddress,
+    /// The two ends of the TCP connection; `None` if a proxy has it, or there is none.
+    pub flow: Option<Flow>,
+    /// Whether it is a trusted proxy, which speaks for others: what its clients do is not its fault.
+    pub is_proxy: bool,
+    /// How clients reach the listener.
+    pub scheme: Scheme,
+}
+
+/// What goes on over a connection after HTTP has left it.
+pub type Tunnel = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// One open connection.
 pub struct Connection {
     /// Its name.
     pub id: ConnectionId,
-    /// Its two ends.
-    pub flow: Flow,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// What is going on.
+    pub activity: Activity,
+    fingerprint: OnceLock<Fingerprint>,
     doom: OnceLock<Doom>,
-    doomed: Notify,
+    is_leaving: AtomicBool,
+    ending: Notify,
+    has_tunnel: AtomicBool,
+    tunnel: Mutex<Option<Tunnel>>,
 }
 
 impl Connection {
@@ -36,71 +72,164 @@ impl Connection {
         self.doom.get().copied()
     }
 
-    /// Waits for a verdict.
-    pub async fn doomed(&self) {
-        self.doomed.notified().await;
-    }
-}
-
-/// All open connections. As many as the listener lets in.
-#[derive(Default)]
-pub struct Connections {
-    next: AtomicU64,
-    shards: [Mutex<HashMap<ConnectionId, Arc<Connection>>>; SHARDS],
-}
-
-impl Connections {
-    /// Registers a connection that was accepted.
-    #[must_use]
-    pub fn open(&self, flow: Flow) -> Arc<Connection> {
-        let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let connection = Arc::new(Connection {
-            id,
-            flow,
-            doom: OnceLock::new(),
-            doomed: Notify::new(),
-        });
-        self.with(id, |open| open.insert(id, Arc::clone(&connection)));
-        connection
-    }
-
-    /// Forgets a connection that ended.
-    pub fn close(&self, id: ConnectionId) {
-        self.with(id, |open| open.remove(&id));
-    }
-
-    /// Tells a connection to end. The first verdict counts; a connection that is gone is left alone.
-    pub fn doom(&self, id: ConnectionId, doom: Doom) {
-        if let Some(connection) = self.with(id, |open| open.get(&id).cloned())
-            && connection.doom.set(doom).is_ok()
-        {
-            connection.doomed.notify_one();
+    /// Waits until it must end.
+    pub async fn ended(&self) -> Ending {
+        loop {
+            if self.doom().is_some() {
+                return Ending::Verdict;
+            }
+            if self.is_leaving.load(Ordering::Acquire) {
+                return Ending::Shutdown;
+            }
+            self.ending.notified().await;
         }
     }
 
-    /// Whether somebody has a connection from that source.
+    /// Tells what goes on over it that the daemon stops.
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Release);
+        self.ending.notify_one();
+    }
+
+    /// What the TLS handshake of the client says of its program.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        // A proxy's handshake says nothing of whom it speaks for.
+        self.fingerprint.get().copied().filter(|_| !self.peer.is_proxy)
+    }
+
+    pub(super) fn set_fingerprint(&self, fingerprint: Fingerprint) {
+        // There is one handshake.
+        let _ = self.fingerprint.set(fingerprint);
+    }
+
+    /// Leaves the connection to something that is not HTTP, as soon as HTTP has left it. From here on it belongs to one
+    /// client, also behind a proxy.
+    pub fn continue_with(&self, tunnel: Tunnel) {
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+        self.has_tunnel.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether ending it ends nothing of other clients.
+    fn is_one_clients(&self) -> bool {
+        !self.peer.is_proxy || self.has_tunnel.load(Ordering::Acquire)
+    }
+}
+
+/// Why a connection is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// There are too many.
+    All,
+    /// There are too many from this source.
+    Source,
+}
+
+/// All open connections.
+#[derive(Default)]
+pub struct Connections {
+    next: AtomicU64,
+    arrived: AtomicUsize,
+    shards: [Mutex<HashMap<ConnectionId, Arc<Connection>>>; SHARDS],
+    sources: Mutex<HashMap<Source, usize>>,
+}
+
+impl Connections {
+    /// Counts a connection that was accepted, unless there are `limit` already.
+    pub(super) fn arrive(&self, limit: usize) -> Result<(), Full> {
+        if self.arrived.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.arrived.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::All);
+        }
+        Ok(())
+    }
+
+    /// The opposite of [`arrive`](Self::arrive).
+    pub(super) fn depart(&self) {
+        self.arrived.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Registers a connection whose peer is known, unless its source has `limit` already. Proxies have no limit.
+    pub(super) fn open(&self, peer: Peer, limit: usize) -> Result<Arc<Connection>, Full> {
+        if !peer.is_proxy {
+            let mut sources = self.sources();
+            let count = sources.entry(peer.address.source()).or_default();
+            if *count >= limit {
+                return Err(Full::Source);
+            }
+            *count += 1;
+        }
+        let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let connection = Arc::new(Connection {
+            id,
+            peer,
+            activity: Activity::default(),
+            fingerprint: OnceLock::new(),
+            doom: OnceLock::new(),
+            is_leaving: AtomicBool::new(false),
+            ending: Notify::new(),
+            has_tunnel: AtomicBool::new(false),
+            tunnel: Mutex::new(None),
+        });
+        self.with(id, |open| open.insert(id, Arc::clone(&connection)));
+        Ok(connection)
+    }
+
+    /// Forgets a connection that ended.
+    pub(super) fn close(&self, connection: &Connection) {
+        self.with(connection.id, |open| open.remove(&connection.id));
+        if connection.peer.is_proxy {
+            return;
+        }
+        let (mut sources, source) = (self.sources(), connection.peer.address.source());
+        match sources.get_mut(&source) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => _ = sources.remove(&source),
+        }
+    }
+
+    /// Tells a connection to end. The first verdict counts; a connection that is gone is left alone, and so is one over
+    /// which a proxy speaks for others as well.
+    pub fn doom(&self, id: ConnectionId, doom: Doom) {
+        if let Some(connection) = self.with(id, |open| open.get(&id).cloned())
+            && connection.is_one_clients()
+            && connection.doom.set(doom).is_ok()
+        {
+            connection.ending.notify_one();
+        }
+    }
+
+    /// Whether packets of a connection come from that source.
     #[must_use]
     pub fn any_from(&self, source: Source) -> bool {
+        let is_from = |connection: &Arc<Connection>| {
+            let flow = connection.peer.flow;
+            flow.is_some_and(|flow| ClientAddress::new(flow.remote.ip()).source() == source)
+        };
         self.shards.iter().any(|shard| {
             let open = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            open.values()
-                .any(|connection| ClientAddress::new(connection.flow.remote.ip()).source() == source)
+            open.values().any(is_from)
         })
     }
 
-    /// How many are open.
+    /// How many there are, with those that have not said a word yet.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
-            .sum()
+        self.arrived.load(Ordering::Relaxed)
     }
 
-    /// Whether none is open.
+    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn sources(&self) -> MutexGuard<'_, HashMap<Source, usize>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, id: ConnectionId, act: impl FnOnce(&mut HashMap<ConnectionId, Arc<Connection>>) -> T) -> T {
@@ -113,36 +242,67 @@ impl Connections {
 mod tests {
     use super::*;
 
+    const DOOM: Doom = Doom {
+        ttl: Duration::from_secs(1),
+    };
+
+    fn peer(address: &str) -> Peer {
+        let remote = address.parse().unwrap();
+        Peer {
+            address: ClientAddress::new(remote),
+            flow: Some(Flow {
+                remote: (remote, 1).into(),
+                local: (remote, 2).into(),
+            }),
+            is_proxy: false,
+            scheme: Scheme::Http,
+        }
+    }
+
     #[tokio::test]
     async fn a_verdict_reaches_the_connection_and_the_first_counts() {
         let connections = Connections::default();
-        let address = "127.0.0.1:1".parse().unwrap();
-        let connection = connections.open(Flow {
-            remote: address,
-            local: address,
-        });
+        connections.arrive(1).unwrap();
+        let connection = connections.open(peer("127.0.0.1"), 1).unwrap();
         assert!(connection.doom().is_none());
-        connections.doom(
-            connection.id,
-            Doom {
-                ttl: Duration::from_secs(1),
-            },
-        );
-        connections.doom(
-            connection.id,
-            Doom {
-                ttl: Duration::from_secs(2),
-            },
-        );
-        connection.doomed().await;
-        assert_eq!(connection.doom().unwrap().ttl, Duration::from_secs(1));
-        connections.close(connection.id);
+        connections.doom(connection.id, DOOM);
+        let later = Duration::from_secs(2);
+        connections.doom(connection.id, Doom { ttl: later });
+        assert_eq!(connection.ended().await, Ending::Verdict);
+        assert_eq!(connection.doom().unwrap().ttl, DOOM.ttl);
+        connections.close(&connection);
+        connections.depart();
         assert!(connections.is_empty());
-        connections.doom(
-            connection.id,
-            Doom {
-                ttl: Duration::from_secs(1),
-            },
-        );
+        connections.doom(connection.id, DOOM);
+    }
+
+    #[test]
+    fn both_limits_hold_and_give_way_again() {
+        let connections = Connections::default();
+        assert_eq!(connections.arrive(1), Ok(()));
+        assert_eq!(connections.arrive(1), Err(Full::All));
+        connections.depart();
+        assert_eq!(connections.arrive(1), Ok(()));
+        let first = connections.open(peer("10.0.0.1"), 2).unwrap();
+        let _second = connections.open(peer("10.0.0.1"), 2).unwrap();
+        assert_eq!(connections.open(peer("10.0.0.1"), 2).err(), Some(Full::Source));
+        assert!(connections.open(peer("10.0.0.2"), 2).is_ok());
+        connections.close(&first);
+        assert!(connections.open(peer("10.0.0.1"), 2).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_proxys_connection_is_others_as_well_until_it_is_a_tunnel() {
+        let connections = Connections::default();
+        let proxy = Peer {
+            is_proxy: true,
+            ..peer("10.0.0.1")
+        };
+        let connection = connections.open(proxy, 0).unwrap();
+        connections.doom(connection.id, DOOM);
+        assert!(connection.doom().is_none());
+        connection.continue_with(Box::pin(async {}));
+        connections.doom(connection.id, DOOM);
+        assert_eq!(connection.ended().await, Ending::Verdict);
     }
 }

@@ -7,16 +7,49 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::connections::Connection;
 use super::timer::{CoarseSleep, CoarseTimer};
 
+/// What a connection came over.
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Both kinds do the same.
+macro_rules! either {
+    ($transport:expr, $stream:ident => $act:expr) => {
+        match $transport {
+            Transport::Tcp($stream) => $act,
+            Transport::Unix($stream) => $act,
+        }
+    };
+}
+
+impl Transport {
+    /// Reads more into `ahead`.
+    ///
+    /// # Errors
+    /// Also when the peer sends no more.
+    pub(super) async fn fill(&mut self, ahead: &mut BytesMut) -> io::Result<()> {
+        let read = either!(self, stream => stream.read_buf(ahead).await)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+}
+
 /// The stream of one client connection.
 pub(super) struct Socket {
-    stream: TcpStream,
+    transport: Transport,
+    /// What was read to find out what the client speaks.
+    ahead: BytesMut,
     connection: Arc<Connection>,
     timer: CoarseTimer,
     /// How long a client may take nothing of what it was sent.
@@ -25,14 +58,34 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Wraps an accepted stream.
-    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, timer: CoarseTimer, patience: Duration) -> Self {
+    /// Wraps an accepted stream of which the bytes `ahead` were read.
+    pub(super) fn new(
+        transport: Transport,
+        ahead: BytesMut,
+        connection: Arc<Connection>,
+        timer: CoarseTimer,
+        patience: Duration,
+    ) -> Self {
         Self {
-            stream,
+            transport,
+            ahead,
             connection,
             timer,
             patience,
             stalled: None,
+        }
+    }
+
+    /// Reads until the first bytes say what follows them. They stay to be read.
+    ///
+    /// # Errors
+    /// If the client sends no more.
+    pub(super) async fn peek<T>(&mut self, tell: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
+        loop {
+            if let Some(told) = tell(&self.ahead) {
+                return Ok(told);
+            }
+            self.transport.fill(&mut self.ahead).await?;
         }
     }
 
@@ -51,22 +104,31 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.connection.doom().is_some() {
+        if let (Some(_), Transport::Tcp(stream)) = (self.connection.doom(), &self.transport) {
             // Fails only on a socket that is gone.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        if self.ahead.is_empty() {
+            return either!(&mut self.transport, stream => Pin::new(stream).poll_read(cx, buffer));
+        }
+        let length = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead[..length]);
+        self.ahead.advance(length);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buffer);
+        let written = either!(&mut self.transport, stream => Pin::new(stream).poll_write(cx, buffer));
         self.unless_stalled(written, cx)
     }
 
@@ -75,16 +137,16 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        let written = either!(&mut self.transport, stream => Pin::new(stream).poll_write_vectored(cx, buffers));
         self.unless_stalled(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        either!(&self.transport, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        either!(&mut self.transport, stream => Pin::new(stream).poll_flush(cx))
     }
 
     /// A doomed connection sends no FIN: it ends by the reset of `drop`.
@@ -92,6 +154,6 @@ impl AsyncWrite for Socket {
         if self.connection.doom().is_some() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        either!(&mut self.transport, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

@@ -1,22 +1,20 @@
 //! The request as the upstream gets it, and the answer as the client gets it.
 
-use http::header::{CONNECTION, FORWARDED, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Uri};
-use portcullis_guard::guard::Permit;
-use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
-use portcullis_guard::request::ClientAddress;
-
 use super::body::CallBody;
 use super::intake::{Head, METHOD_OVERRIDES};
+use super::origin::Origin;
+use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Uri, Version};
+use portcullis_guard::guard::Permit;
+use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
 
 /// Fields between two hops (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] = [
+const HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     TE,
-    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
 ];
@@ -30,8 +28,6 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// What the application is told beside the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    /// How clients reach the gate.
-    pub scheme: &'static str,
     /// Whether it learns of session and user.
     pub session: bool,
 }
@@ -44,15 +40,20 @@ pub(super) fn request(
     parts: Parts,
     head: &Head,
     permit: &Permit,
-    client: ClientAddress,
+    origin: Origin,
     told: Told,
     body: CallBody,
 ) -> Result<Request<CallBody>, http::Error> {
     let mut headers = parts.headers;
+    if parts.version == Version::HTTP_2 {
+        put_into_http1(&mut headers, &parts.uri);
+    }
     remove_hop_by_hop(&mut headers);
     remove_ours(&mut headers);
-    headers.insert(X_FORWARDED_FOR, text(&client.to_string()));
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(told.scheme));
+    // Answered here when the body is read; and fields of trailers would be seen by no rule.
+    [EXPECT, TRAILER].iter().for_each(|name| _ = headers.remove(name));
+    headers.insert(X_FORWARDED_FOR, text(&origin.client.to_string()));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.scheme.as_str()));
     if told.session {
         name_session(&mut headers, permit);
     }
@@ -63,6 +64,19 @@ pub(super) fn request(
         .body(body)?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// What HTTP/2 says in another form (RFC 9113 sections 8.2.3 and 8.3.1).
+fn put_into_http1(headers: &mut HeaderMap, uri: &Uri) {
+    if let (false, Some(authority)) = (headers.contains_key(HOST), uri.authority()) {
+        headers.insert(HOST, text(authority.as_str()));
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
+    }
 }
 
 /// Whose call it is. The fields of these names that the client sent are gone.
@@ -119,6 +133,20 @@ fn text(value: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn http2_gets_a_host_and_one_cookie() {
+        let mut headers = HeaderMap::new();
+        for crumb in ["a=1", "b=2", "c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(crumb));
+        }
+        put_into_http1(&mut headers, &Uri::from_static("https://shop.example:8443/x"));
+        assert_eq!(
+            (&headers[HOST], &headers[COOKIE]),
+            (&text("shop.example:8443"), &text("a=1; b=2; c=3"))
+        );
+        assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
+    }
 
     #[test]
     fn hop_by_hop_fields_go_with_those_they_name() {

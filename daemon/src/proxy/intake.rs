@@ -3,6 +3,7 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Method, Version};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::refusal::Refusal;
@@ -13,7 +14,7 @@ use super::forward;
 /// The head of a request that has one reading.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// Host in lower case, without the default port.
+    /// Host or `:authority` in lower case, without the default port.
     pub authority: String,
     /// The path that rules match and the upstream gets.
     pub path: NormalPath,
@@ -37,17 +38,17 @@ pub(super) static METHOD_OVERRIDES: [HeaderName; 3] = [
 /// The parameter of a query or form by which they do.
 const FORM_OVERRIDE: &str = "_method";
 
-/// Reads a head.
+/// Reads a head. `ends_here`: the framing of HTTP/2 says that no bytes follow.
 ///
 /// # Errors
 /// [`Refusal::MethodRefused`], [`Refusal::HostInvalid`], [`Refusal::FramingInvalid`], [`Refusal::PathAmbiguous`] or
 /// [`Refusal::TicketMisplaced`].
-pub(super) fn read(parts: &Parts, default_port: u16) -> Result<Head, Refusal> {
+pub(super) fn read(parts: &Parts, default_port: u16, ends_here: bool) -> Result<Head, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodRefused);
     }
     let authority = authority(parts, default_port)?;
-    let has_body = framing(&parts.headers, parts.version)?;
+    let has_body = framing(&parts.headers, parts.version, ends_here)?;
     let path = NormalPath::parse(parts.uri.path()).map_err(|_| Refusal::PathAmbiguous)?;
     let query = Query::split(parts.uri.query())?;
     Ok(Head {
@@ -60,21 +61,24 @@ pub(super) fn read(parts: &Parts, default_port: u16) -> Result<Head, Refusal> {
     })
 }
 
-/// Exactly one Host, the same as in an absolute target (RFC 9112 section 3.2).
+/// Exactly one Host, the same as in an absolute target (RFC 9112 section 3.2). HTTP/2 says it as `:authority`, and Host
+/// may repeat it (RFC 9113 section 8.3.1).
 fn authority(parts: &Parts, default_port: u16) -> Result<String, Refusal> {
-    let host = single(&parts.headers, &HOST)
-        .map_err(|()| Refusal::HostInvalid)?
-        .ok_or(Refusal::HostInvalid)?;
-    let host: http::uri::Authority = host.parse().map_err(|_| Refusal::HostInvalid)?;
+    let field = single(&parts.headers, &HOST).map_err(|()| Refusal::HostInvalid)?;
+    let target = parts.uri.authority();
+    let host: Authority = match (field, target) {
+        (Some(field), _) => field.parse().map_err(|_| Refusal::HostInvalid)?,
+        (None, Some(target)) if parts.version == Version::HTTP_2 => target.clone(),
+        (None, _) => return Err(Refusal::HostInvalid),
+    };
     let has_strange_port = host.port_u16().is_none() && host.as_str().len() != host.host().len();
     if host.as_str().contains('@') || host.host().is_empty() || has_strange_port {
         return Err(Refusal::HostInvalid);
     }
-    if parts
-        .uri
-        .authority()
-        .is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host.as_str()))
-    {
+    if target.is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host.as_str())) {
+        return Err(Refusal::HostInvalid);
+    }
+    if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
         return Err(Refusal::HostInvalid);
     }
     if parts.uri.path().is_empty() || !parts.uri.path().starts_with('/') {
@@ -88,7 +92,7 @@ fn authority(parts: &Parts, default_port: u16) -> Result<String, Refusal> {
 }
 
 /// One way to tell where the body ends (RFC 9112 section 6.3), and no field of ours named as hop-by-hop.
-fn framing(headers: &HeaderMap, version: Version) -> Result<bool, Refusal> {
+fn framing(headers: &HeaderMap, version: Version, ends_here: bool) -> Result<bool, Refusal> {
     let length = single(headers, &CONTENT_LENGTH).map_err(|()| Refusal::FramingInvalid)?;
     let coding = single(headers, &TRANSFER_ENCODING).map_err(|()| Refusal::FramingInvalid)?;
     let takes_fields_away = headers
@@ -99,7 +103,7 @@ fn framing(headers: &HeaderMap, version: Version) -> Result<bool, Refusal> {
         return Err(Refusal::FramingInvalid);
     }
     match (length, coding) {
-        (None, None) => Ok(false),
+        (None, None) => Ok(version == Version::HTTP_2 && !ends_here),
         (Some(length), None) => {
             let is_number = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
             let length = length.parse::<u64>().ok().filter(|_| is_number);
@@ -226,7 +230,7 @@ mod tests {
     }
 
     fn get(target: &str, fields: &[(&str, &str)]) -> Result<Head, Refusal> {
-        read(&parts("GET", target, fields), 80)
+        read(&parts("GET", target, fields), 80, true)
     }
 
     #[test]
@@ -267,7 +271,7 @@ mod tests {
     fn a_body_is_framed_in_one_way() {
         let framed = |fields: &[(&str, &str)]| {
             let all = [&[("host", "a")], fields].concat();
-            read(&parts("POST", "/", &all), 80).map(|head| head.has_body)
+            read(&parts("POST", "/", &all), 80, true).map(|head| head.has_body)
         };
         assert_eq!(framed(&[]), Ok(false));
         assert_eq!(framed(&[("content-length", "0")]), Ok(false));
@@ -292,7 +296,7 @@ mod tests {
     fn an_override_is_what_counts() {
         let operation = |method: &str, fields: &[(&str, &str)]| {
             let all = [&[("host", "a")], fields].concat();
-            read(&parts(method, "/", &all), 80).map(|head| head.operation)
+            read(&parts(method, "/", &all), 80, true).map(|head| head.operation)
         };
         assert_eq!(
             operation("POST", &[("x-http-method-override", "delete")]),
@@ -310,7 +314,7 @@ mod tests {
         let two = [("x-http-method", "PUT"), ("x-method-override", "PUT")];
         assert_eq!(operation("POST", &two), Err(Refusal::FramingInvalid));
         assert_eq!(operation("TRACE", &[]), Err(Refusal::MethodRefused));
-        let by_query = |target| read(&parts("POST", target, &[("host", "a")]), 80).map(|head| head.operation);
+        let by_query = |target| read(&parts("POST", target, &[("host", "a")]), 80, true).map(|head| head.operation);
         assert_eq!(by_query("/?a=1&%5Fmethod=delete"), Ok(Method::DELETE));
         assert_eq!(by_query("/?_method=PUT&_method=PUT"), Err(Refusal::FramingInvalid));
         assert_eq!(by_query("/?x_method=PUT"), Ok(Method::POST));

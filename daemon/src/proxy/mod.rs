@@ -5,6 +5,7 @@
 mod body;
 mod forward;
 mod intake;
+mod origin;
 mod own;
 pub mod problem;
 mod upstream;
@@ -14,10 +15,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::Request as HttpRequest;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
+use portcullis_guard::forwarded::TrustedProxies;
 use portcullis_guard::guard::{Admission, Caller, Judgement, Permit, Receipt, Refused};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::reauth::{SessionWord, WordError};
@@ -27,8 +29,10 @@ use portcullis_guard::request::{ClientAddress, Reference, Request};
 use self::body::{AnswerBody, CallBody};
 use self::forward::Told;
 use self::intake::Head;
+use self::origin::Origin;
 use self::upstream::{Failure, Upstream};
 use crate::gate::Gate;
+use crate::listener::activity::Underway;
 use crate::listener::connections::Connection;
 use crate::listener::timer::CoarseTimer;
 use crate::throttle::{Leave, Throttle};
@@ -42,7 +46,7 @@ pub struct Proxy {
     gate: Arc<Gate>,
     upstream: Upstream,
     timer: CoarseTimer,
-    default_port: u16,
+    proxies: TrustedProxies,
     told: Told,
 }
 
@@ -51,7 +55,7 @@ struct Call<'a> {
     parts: &'a Parts,
     head: &'a Head,
     connection: &'a Connection,
-    client: ClientAddress,
+    origin: Origin,
     reference: Reference,
 }
 
@@ -67,7 +71,8 @@ impl Call<'_> {
             path: &self.head.path,
             headers: &self.parts.headers,
             has_body: self.head.has_body,
-            client: self.client,
+            client: self.origin.client,
+            fingerprint: self.origin.fingerprint,
             connection: self.connection.id,
             reference: self.reference,
         }
@@ -86,15 +91,14 @@ impl Proxy {
     pub fn new(gate: Arc<Gate>, timer: CoarseTimer) -> Self {
         let http = &gate.config().http;
         let upstream = Upstream::new(http.upstream.clone(), http.upstream_timeout, timer.clone());
-        let default_port = gate.guard().policy().default_port;
+        let proxies = TrustedProxies::new(http.trusted_proxies.clone(), http.client_address.clone());
         let told = Told {
-            scheme: http.public_scheme.as_str(),
             session: http.session_fields,
         };
         Self {
             upstream,
             timer,
-            default_port,
+            proxies,
             told,
             gate,
         }
@@ -104,6 +108,12 @@ impl Proxy {
     #[must_use]
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    /// Whether somebody is believed whom he speaks for.
+    #[must_use]
+    pub fn trusts(&self, address: ClientAddress) -> bool {
+        self.proxies.trust(address)
     }
 
     /// Answers one request. Never fails: whatever goes wrong is an answer.
@@ -116,17 +126,18 @@ impl Proxy {
         request: HttpRequest<Incoming>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let (parts, body) = request.into_parts();
-        let read = intake::read(&parts, self.default_port);
+        let underway = (parts.version == Version::HTTP_2).then(|| Underway::over(Arc::clone(&connection)));
+        let origin = Origin::of(&connection, &parts.headers, &self.proxies);
+        let read = intake::read(&parts, origin.scheme.default_port(), body.is_end_stream());
         let (head, fault) = match read {
             Ok(head) => (head, None),
             Err(refusal) => (Head::unreadable(), Some(refusal)),
         };
-        let client = ClientAddress::new(connection.flow.remote.ip());
         let call = Call {
             parts: &parts,
             head: &head,
             connection: &connection,
-            client,
+            origin,
             reference: random::reference(),
         };
         if let Some(refusal) = fault {
@@ -137,7 +148,13 @@ impl Proxy {
         }
         let passage = self.judge(&call, body).await;
         match passage {
-            Ok((permit, body)) => Ok(self.forward(parts, &head, &connection, permit, body).await),
+            Ok((permit, body)) => {
+                let answer = self.forward(parts, &head, &connection, origin, permit, body).await;
+                Ok(answer.map(|body| match body {
+                    Either::Left(whole) => Either::Left(whole),
+                    Either::Right(streamed) => Either::Right(streamed.watched(underway)),
+                }))
+            }
             Err(answer) => Ok((*answer).map(Either::Left)),
         }
     }
@@ -197,13 +214,13 @@ impl Proxy {
         parts: Parts,
         head: &Head,
         connection: &Connection,
+        origin: Origin,
         mut permit: Permit,
         body: CallBody,
     ) -> Response<AnswerBody> {
-        let client = ClientAddress::new(connection.flow.remote.ip());
         let (receipt, caller) = (permit.take_receipt(), permit.take_caller());
         let shown = without_fields(&parts);
-        let sent = match forward::request(parts, head, &permit, client, self.told, body) {
+        let sent = match forward::request(parts, head, &permit, origin, self.told, body) {
             Ok(request) => self.upstream.send(request).await,
             Err(_) => Err(Failure::NotSent),
         };
@@ -211,7 +228,7 @@ impl Proxy {
             parts: &shown,
             head,
             connection,
-            client,
+            origin,
             reference: random::reference(),
         };
         match sent {

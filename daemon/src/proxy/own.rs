@@ -120,7 +120,7 @@ impl Proxy {
             tracing::error!(%error, "cannot open a session");
             refuse(Refusal::UpstreamUnavailable)
         })?;
-        let opened = guard.open_session(&wish.agreement, &entropy, call.client, now);
+        let opened = guard.open_session(&wish.agreement, &entropy, call.origin.client, now);
         let opened = opened.map_err(refuse)?;
         let max_age = guard.policy().freshness.max_age.as_secs();
         Ok(created(&opened, max_age, now))

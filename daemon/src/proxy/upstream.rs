@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::body::CallBody;
 use crate::config::Upstream as Address;
+use crate::listener::activity::Underway;
 use crate::listener::timer::CoarseTimer;
 
 /// Idle connections that a worker keeps.
@@ -143,13 +144,21 @@ impl Upstream {
 pub struct Streamed {
     body: Incoming,
     held: Option<(Sender, Arc<Idle>)>,
+    underway: Option<Underway>,
 }
 
 impl Streamed {
+    /// Tells what the client takes of it.
+    pub(super) fn watched(mut self, underway: Option<Underway>) -> Self {
+        self.underway = underway;
+        self
+    }
+
     fn new(body: Incoming, sender: Sender, idle: Arc<Idle>) -> Self {
         let mut streamed = Self {
             body,
             held: Some((sender, idle)),
+            underway: None,
         };
         if streamed.body.is_end_stream() {
             streamed.release();
@@ -169,7 +178,13 @@ impl Body for Streamed {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(underway) = &mut self.underway {
+            underway.asked();
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(underway) = &mut self.underway {
+            underway.gave();
+        }
         if frame.is_none() || self.body.is_end_stream() {
             self.release();
         }

@@ -168,6 +168,7 @@ impl GuardBench {
             headers,
             has_body: false,
             client: client(),
+            fingerprint: None,
             connection: ConnectionId(1),
             reference: Reference(1),
         };

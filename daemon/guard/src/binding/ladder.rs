@@ -32,6 +32,8 @@ const EVIDENCE_NEARBY: u8 = 2;
 const EVIDENCE_LANGUAGE: u8 = 3;
 const EVIDENCE_BRANDS: u8 = 5;
 const EVIDENCE_DEVICE: u8 = 5;
+/// Another TLS stack under the same User-Agent: a program that borrows a browser's name, or a network that opens TLS.
+const EVIDENCE_TLS: u8 = 5;
 
 /// Tenths of a second of the monotonic clock, counted from one: in 32 bits, 13 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +129,7 @@ pub struct Surroundings {
     last: Binding,
     agent: Agent,
     habits: Habits,
+    programs: Programs,
     hour: Tick,
     nearby_counted: Option<Tick>,
     moves: u16,
@@ -150,6 +153,7 @@ impl Surroundings {
             last: *seen,
             agent: Agent::of(field(headers, &USER_AGENT)),
             habits: Habits::of(headers),
+            programs: Programs::default().with(seen.tls),
             hour: at,
             nearby_counted: None,
             moves: 0,
@@ -163,6 +167,13 @@ impl Surroundings {
     #[must_use]
     pub fn are(&self, seen: &Binding) -> bool {
         self.last == *seen
+    }
+
+    /// Whether the same User-Agent comes from a TLS stack that this session was not used by before. A newer browser may
+    /// bring one.
+    #[must_use]
+    pub fn is_other_program(&self, seen: &Binding) -> bool {
+        seen.agent == self.agent.hash && !self.programs.know(seen.tls)
     }
 
     /// Judges the surroundings of a call whose signature was proved, and records them if it may pass. `fresh`: it was
@@ -242,13 +253,17 @@ impl Surroundings {
     }
 
     fn browser_evidence(&self, seen: &Binding, headers: &HeaderMap, policy: BindingPolicy) -> Result<u8, Objection> {
-        if policy == BindingPolicy::Off || (seen.agent == self.agent.hash && seen.habits == self.habits.combined) {
+        if policy == BindingPolicy::Off {
             return Ok(0);
+        }
+        let program = if self.is_other_program(seen) { EVIDENCE_TLS } else { 0 };
+        if seen.agent == self.agent.hash && seen.habits == self.habits.combined {
+            return Ok(program);
         }
         let change = self.agent.change_to(&Agent::of(field(headers, &USER_AGENT)));
         let evidence = self.habits.evidence_against(&Habits::of(headers), change);
         match (change, policy) {
-            (AgentChange::None, _) => Ok(evidence),
+            (AgentChange::None, _) => Ok(program + evidence),
             (AgentChange::Newer, BindingPolicy::Ladder | BindingPolicy::Off) => Ok(EVIDENCE_NEWER_AGENT + evidence),
             (AgentChange::Newer | AgentChange::Other, _) => Err(Objection::UserAgent),
         }
@@ -328,7 +343,35 @@ impl Surroundings {
         if seen.habits != self.habits.combined {
             self.habits.update(&Habits::of(headers));
         }
+        self.programs = self.programs.with(seen.tls);
     }
+}
+
+/// The TLS stacks that a session was used by: the first, and the newest beside it. Two, as one and the same browser
+/// looks different where a network opens TLS, and comes home again. Zero is none. Half of a hash each: who wants to look
+/// like another program need not search for a collision.
+#[derive(Clone, Copy, Debug, Default)]
+struct Programs([u16; 2]);
+
+impl Programs {
+    /// Where no handshake was seen, nothing is unknown.
+    fn know(self, tls: u32) -> bool {
+        tls == 0 || self.0[0] == 0 || self.0.contains(&half(tls))
+    }
+
+    fn with(self, tls: u32) -> Self {
+        let [first, second] = self.0;
+        match first {
+            _ if tls == 0 || first == half(tls) => self,
+            0 => Self([half(tls), second]),
+            _ => Self([first, half(tls)]),
+        }
+    }
+}
+
+fn half(hash: u32) -> u16 {
+    let [high, low] = [hash >> 16, hash & 0xffff];
+    u16::try_from(high ^ low).unwrap_or(0).max(1)
 }
 
 /// Where a call comes from, compared with what is known.

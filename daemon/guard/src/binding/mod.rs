@@ -27,6 +27,7 @@ use siphasher::sip::SipHasher13;
 pub use ladder::{Ladder, Moved, Objection, Surroundings};
 
 use self::place::Place;
+use crate::fingerprint::Fingerprint;
 use crate::request::ClientAddress;
 
 const SEC_CH_UA: HeaderName = HeaderName::from_static("sec-ch-ua");
@@ -42,16 +43,19 @@ pub struct Binding {
     agent: u64,
     /// Of Accept-Language and the client hints.
     habits: u32,
+    /// Of the TLS stack; zero where TLS ends elsewhere.
+    tls: u32,
 }
 
 impl Binding {
     /// The surroundings of a request.
     #[must_use]
-    pub fn of(client: ClientAddress, headers: &HeaderMap) -> Self {
+    pub fn of(client: ClientAddress, fingerprint: Option<Fingerprint>, headers: &HeaderMap) -> Self {
         Self {
             place: Place::of(client.source()),
             agent: hash(field(headers, &USER_AGENT)),
             habits: Habits::of(headers).combined,
+            tls: fingerprint.map_or(0, |fingerprint| fingerprint.stable()),
         }
     }
 

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::ladder::Surroundings;
 use super::*;
+use crate::fingerprint::Fingerprint;
 use crate::policy::BindingPolicy;
 use crate::time::MonoMillis;
 
@@ -23,6 +24,7 @@ struct Visitor {
     headers: HeaderMap,
     surroundings: Surroundings,
     ladder: Ladder,
+    program: Option<Fingerprint>,
     now: u64,
 }
 
@@ -34,12 +36,13 @@ impl Visitor {
             (SEC_CH_UA, HeaderValue::from_static("\"Chromium\";v=\"120\"")),
             (SEC_CH_UA_PLATFORM, HeaderValue::from_static("\"Linux\"")),
         ]);
-        let seen = binding(address, &headers);
+        let seen = binding(address, None, &headers);
         let surroundings = Surroundings::new(&seen, &headers, MonoMillis(0));
         Self {
             headers,
             surroundings,
             ladder: LADDER,
+            program: None,
             now: 0,
         }
     }
@@ -51,7 +54,7 @@ impl Visitor {
     /// A call `after` milliseconds.
     fn try_call(&mut self, address: &str, fresh: bool, after: u64) -> Result<Moved, Objection> {
         self.now += after;
-        let seen = binding(address, &self.headers);
+        let seen = binding(address, self.program, &self.headers);
         self.surroundings
             .follow(&seen, &self.headers, &self.ladder, fresh, MonoMillis(self.now))
     }
@@ -77,8 +80,40 @@ impl Visitor {
     }
 }
 
-fn binding(address: &str, headers: &HeaderMap) -> Binding {
-    Binding::of(ClientAddress::new(address.parse().unwrap()), headers)
+fn binding(address: &str, program: Option<Fingerprint>, headers: &HeaderMap) -> Binding {
+    Binding::of(ClientAddress::new(address.parse().unwrap()), program, headers)
+}
+
+#[test]
+fn another_tls_stack_under_the_same_name_needs_a_fresh_nonce() {
+    let mut visitor = Visitor::at("10.0.0.1");
+    for (program, is_asked) in [
+        (1, false),
+        (2, true),
+        (1, false),
+        (2, false),
+        (3, true),
+        (2, true),
+        (1, false),
+    ] {
+        visitor.program = Some(Fingerprint::named(program));
+        assert_eq!(visitor.go_on("10.0.0.1"), is_asked, "{program}");
+    }
+    visitor.program = None;
+    assert!(!visitor.go_on("10.0.0.1"), "nobody saw a handshake");
+    visitor.program = Some(Fingerprint::named(9));
+    visitor.ladder.user_agent = BindingPolicy::Off;
+    assert!(!visitor.go_on("10.0.0.1"));
+}
+
+#[test]
+fn a_newer_browser_may_bring_another_tls_stack() {
+    let mut visitor = Visitor::at("10.0.0.1");
+    visitor.program = Some(Fingerprint::named(1));
+    assert!(!visitor.go_on("10.0.0.1"));
+    visitor.program = Some(Fingerprint::named(2));
+    visitor.set(USER_AGENT, &CHROME.replace("Chrome/120", "Chrome/121"));
+    assert!(!visitor.go_on("10.0.0.1"));
 }
 
 #[test]
@@ -319,7 +354,7 @@ fn a_login_restores_the_session_where_it_was_made_and_keeps_its_user() {
     let mut visitor = Visitor::at("10.0.0.1");
     visitor.surroundings.suspend();
     assert!(visitor.surroundings.is_suspended());
-    let seen = binding("10.9.0.1", &visitor.headers);
+    let seen = binding("10.9.0.1", None, &visitor.headers);
     let there = Surroundings::new(&seen, &visitor.headers, MonoMillis(visitor.now));
     visitor.surroundings.restore(&"alice".into(), &there);
     assert!(!visitor.surroundings.is_suspended());

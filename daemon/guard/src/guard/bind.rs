@@ -6,7 +6,7 @@ use super::identify::{Claim, Signed};
 use super::permit::Identity;
 use crate::binding::{Ladder, Moved, Objection, Surroundings};
 use crate::path::NormalPath;
-use crate::policy::Mode;
+use crate::policy::{BindingPolicy, Mode};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::nonce::Accepted;
@@ -57,12 +57,18 @@ impl Guard {
             Accepted::Issued => true,
             Accepted::Continued => false,
         };
+        let is_other_program =
+            ladder.user_agent != BindingPolicy::Off && record.binding.is_other_program(&claim.binding);
         let step = record
             .binding
             .follow(&claim.binding, request.headers, &ladder, is_fresh, now.mono);
         match step {
             Ok(moved) => {
                 self.charge_move(moved, record, now);
+                if is_other_program {
+                    let points = self.policy.weights.fingerprint_changed;
+                    record.score.add(points, self.policy.thresholds.half_life, now.mono);
+                }
                 Ok(())
             }
             Err(objection) => {

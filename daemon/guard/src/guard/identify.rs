@@ -110,7 +110,7 @@ impl Guard {
             headers: request.headers,
         };
         let base = signature_base(&message, presented.components.iter(), &presented.parameters)?;
-        let binding = Binding::of(request.client, request.headers);
+        let binding = Binding::of(request.client, request.fingerprint, request.headers);
         Ok(Claim {
             presented,
             algorithm,

@@ -16,6 +16,7 @@ use super::*;
 use crate::blacklist::Origin;
 use crate::effect::KernelBan;
 use crate::escalation::Growth;
+use crate::fingerprint::Fingerprint;
 use crate::path::{NormalPath, PathPattern};
 use crate::policy::{Mode, Share, Thresholds};
 use crate::request::{ConnectionId, Reference};
@@ -88,6 +89,7 @@ struct Sent {
     headers: HeaderMap,
     body: Vec<u8>,
     address: &'static str,
+    program: Option<u32>,
     connection: u64,
 }
 
@@ -143,6 +145,7 @@ impl Client {
             headers,
             body: body.into(),
             address: self.address,
+            program: None,
             connection: self.connection,
         }
     }
@@ -180,6 +183,7 @@ fn unsigned(path: &str) -> Sent {
         headers,
         body: vec![],
         address: "10.0.0.9",
+        program: None,
         connection: 99,
     }
 }
@@ -201,6 +205,7 @@ fn pass(guard: &Guard, sent: &Sent, now: Now) -> Outcome {
         headers: &sent.headers,
         has_body: !sent.body.is_empty(),
         client: address(sent.address),
+        fingerprint: sent.program.map(Fingerprint::named),
         connection: ConnectionId(sent.connection),
         reference: Reference(7),
     };

@@ -242,7 +242,7 @@ mod tests {
         };
         let client = ClientAddress::new("10.0.0.1".parse().unwrap());
         let headers = http::HeaderMap::new();
-        let binding = Surroundings::new(&Binding::of(client, &headers), &headers, at(0).mono);
+        let binding = Surroundings::new(&Binding::of(client, None, &headers), &headers, at(0).mono);
         let verifier = Verifier::of(&grant.key).unwrap();
         Record::new(&grant, verifier, Epoch([0; 8]), binding, client, at(0))
     }

@@ -42,6 +42,32 @@ fn a_copy_passes_from_nowhere() {
 }
 
 #[test]
+fn another_tls_stack_must_sign_again_and_costs_points() {
+    let guard = guard(policy());
+    let mut client = Client::open(&guard, 1, at(0));
+    let by = |program, sent| Sent {
+        program: Some(program),
+        ..sent
+    };
+    let first = by(1, client.get("/api/a", at(0)));
+    assert_eq!(refusal(&guard, &first, at(0)), None);
+    let refused = pass(&guard, &by(2, client.get("/api/a", at(10))), at(10))
+        .0
+        .unwrap_err();
+    assert_eq!(refused.refusal, Refusal::HabitsChanged);
+    client.adopt(&refused);
+    assert_eq!(refusal(&guard, &by(2, client.get("/api/a", at(20))), at(20)), None);
+    assert_eq!(guard.sessions(at(20))[0].score.round(), 20.0);
+    for program in [1, 2, 1] {
+        assert_eq!(
+            refusal(&guard, &by(program, client.get("/api/a", at(30))), at(30)),
+            None
+        );
+    }
+    assert_eq!(guard.sessions(at(30))[0].score.round(), 20.0, "both are known");
+}
+
+#[test]
 fn a_call_that_was_stopped_on_its_way_passes_from_no_other_network() {
     let guard = guard(policy());
     let mut client = Client::open(&guard, 1, at(0));

@@ -44,6 +44,7 @@ fn heeded(guard: &Guard, outcome: Outcome, word: &SessionWord, status: u16, now:
         headers: &sent.headers,
         has_body: false,
         client: address(sent.address),
+        fingerprint: None,
         connection: ConnectionId(sent.connection),
         reference: Reference(7),
     };

@@ -34,6 +34,7 @@ fn ask(guard: &Guard, from: &'static str, answer: Option<&Answer>, now: Now) -> 
         headers: &headers,
         has_body: true,
         client: address(from),
+        fingerprint: None,
         connection: ConnectionId(1),
         reference: Reference(7),
     };

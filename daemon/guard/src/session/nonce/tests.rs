@@ -23,7 +23,11 @@ fn issuer(fill: u8) -> StreamIssuer {
 }
 
 fn binding(address: &str) -> Binding {
-    Binding::of(ClientAddress::new(address.parse().unwrap()), &http::HeaderMap::new())
+    Binding::of(
+        ClientAddress::new(address.parse().unwrap()),
+        None,
+        &http::HeaderMap::new(),
+    )
 }
 
 fn accept(streams: &mut Streams, nonce: &str, ms: u64) -> Result<Accepted, NonceRefused> {

@@ -1,0 +1,34 @@
+//! The front from outside: TLS, HTTP/2, sockets, proxies in front. No privilege needed.
+
+mod http2;
+mod proxies;
+mod tls;
+
+use anyhow::{Result, ensure};
+use portcullis_tests::backend::Backend;
+use portcullis_tests::client::Answer;
+use portcullis_tests::daemon::{Daemon, Wanted};
+
+const PROTECT: &str = "[protect]\npaths = [\"/api/**\"]\n";
+
+/// A daemon with these further keys of `[http]` and further sections.
+fn gate(http: &str, extra: &str) -> Result<(Backend, Daemon)> {
+    let backend = Backend::start()?;
+    let extra = format!("{PROTECT}{extra}");
+    let wanted = Wanted {
+        http,
+        ..Wanted::enforcing(backend.address(), &extra)
+    };
+    let daemon = Daemon::start(&wanted)?;
+    Ok((backend, daemon))
+}
+
+fn refused(answer: &Answer, status: u16, problem: &str) -> Result<()> {
+    ensure!(
+        (answer.status, answer.problem().as_str()) == (status, problem),
+        "{} {}, not {status} {problem}",
+        answer.status,
+        answer.body
+    );
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! TLS: versions, certificates by name, resumption, renewal, and what the handshake says of a client.
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use portcullis_tests::client::{Client, Wire};
+use portcullis_tests::daemon::Daemon;
+use portcullis_tests::tls::{self, Certificates, TlsLine};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
+
+use super::{gate, refused};
+
+fn listener(certificates: &str, more: &str) -> String {
+    format!("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{certificates}]{more} }}\n")
+}
+
+/// The certificate that a client gets which asks for a host.
+fn presented(daemon: &Daemon, host: &str, config: &Arc<ClientConfig>) -> Result<Vec<u8>> {
+    let line = tls::connect(daemon.listener(1)?, host, config)?;
+    let certificates = line.conn.peer_certificates().unwrap_or_default();
+    Ok(certificates.first().map(|first| first.to_vec()).unwrap_or_default())
+}
+
+#[test]
+fn a_signed_call_passes_over_both_versions() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (_, daemon) = gate("", &listener(&pair, ""))?;
+    for (version, name) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
+        let mut client = Client::open(daemon.address())?;
+        let config = tls::client(&[version], &[b"http/1.1"])?;
+        let line = tls::connect(daemon.listener(1)?, "shop.example", &config)?;
+        ensure!(line.conn.protocol_version() == Some(name));
+        ensure!(line.conn.alpn_protocol() == Some(&b"http/1.1"[..]));
+        let mut wire = Wire::of(line);
+        for _ in 0..3 {
+            let answer = wire.exchange(&client.request("POST", "/api/orders", "{}")?)?;
+            ensure!(answer.status == 200, "{}", answer.body);
+            ensure!(answer.body.contains("x-forwarded-proto: https"), "{}", answer.body);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn old_versions_are_refused() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (_, daemon) = gate("", &listener(&pair, ", min_version = \"1.3\""))?;
+    let old = tls::client(&[&TLS12], &[])?;
+    ensure!(tls::connect(daemon.listener(1)?, "shop.example", &old).is_err());
+    let new = tls::client(&[&TLS13], &[])?;
+    tls::connect(daemon.listener(1)?, "shop.example", &new)?;
+    Ok(())
+}
+
+#[test]
+fn sessions_are_resumed() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (_, daemon) = gate("", &listener(&pair, ""))?;
+    for version in [&TLS12, &TLS13] {
+        let config = tls::client(&[version], &[])?;
+        let kind = || -> Result<Option<HandshakeKind>> {
+            let mut wire = Wire::of(tls::connect(daemon.listener(1)?, "shop.example", &config)?);
+            // Tickets come with the first answer.
+            ensure!(wire.exchange(b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n")?.status == 200);
+            Ok(wire.line().conn.handshake_kind())
+        };
+        ensure!(kind()? == Some(HandshakeKind::Full), "{version:?}");
+        ensure!(kind()? == Some(HandshakeKind::Resumed), "{version:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn certificates_are_chosen_and_renewed_without_a_pause() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let first = certificates.write("a", &["shop.example"], 2090)?;
+    let second = certificates.write("b", &["*.api.example"], 2090)?;
+    let (_, daemon) = gate("", &listener(&format!("{first}, {second}"), ""))?;
+    let config = tls::client(&[&TLS13], &[])?;
+    let shop = presented(&daemon, "shop.example", &config)?;
+    ensure!(presented(&daemon, "v1.api.example", &config)? != shop);
+    ensure!(
+        presented(&daemon, "other.example", &config)? == shop,
+        "the first is for the rest"
+    );
+
+    let mut open = Wire::of(tls::connect(daemon.listener(1)?, "shop.example", &config)?);
+    let get = b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    ensure!(open.exchange(get)?.status == 200);
+    certificates.write("a", &["shop.example"], 2091)?;
+    daemon.signal(Signal::SIGHUP)?;
+    daemon.await_logged("a new certificate is in use", "file", 1)?;
+    let renewed = presented(&daemon, "shop.example", &tls::client(&[&TLS13], &[])?)?;
+    ensure!(renewed != shop, "the old one is still presented");
+    ensure!(open.exchange(get)?.status == 200, "an open connection goes on");
+
+    certificates.write("a", &["shop.example"], 2001)?;
+    let errors = daemon.await_logged("the certificate in use stays", "error", 1)?;
+    ensure!(errors[0].contains("expired on"), "{errors:?}");
+    fs::write(certificates.path("a.key"), "nonsense")?;
+    daemon.await_logged("the certificate in use stays", "error", 2)?;
+    ensure!(presented(&daemon, "shop.example", &tls::client(&[&TLS13], &[])?)? == renewed);
+    Ok(())
+}
+
+#[test]
+fn another_program_under_the_same_name_has_to_sign_again() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (_, daemon) = gate("", &listener(&pair, ""))?;
+    let mut client = Client::open(daemon.address())?;
+    let browser = tls::client(&[&TLS12, &TLS13], &[b"http/1.1"])?;
+    let other = tls::client(&[&TLS12], &[b"http/1.1"])?;
+    let over = |config: &Arc<ClientConfig>| -> Result<Wire<TlsLine>> {
+        Ok(Wire::of(tls::connect(daemon.listener(1)?, "shop.example", config)?))
+    };
+    // The second connection resumes the session of the first, which changes JA4 and not the client.
+    for _ in 0..2 {
+        ensure!(over(&browser)?.exchange(&client.request("GET", "/api/a", "")?)?.status == 200);
+    }
+    let answer = over(&other)?.exchange(&client.request("GET", "/api/a", "")?)?;
+    refused(&answer, 401, "fresh-nonce-required")?;
+    client.adopt(&answer)?;
+    ensure!(over(&other)?.exchange(&client.request("GET", "/api/a", "")?)?.status == 200);
+    ensure!(
+        over(&browser)?.exchange(&client.request("GET", "/api/a", "")?)?.status == 200,
+        "both are known now"
+    );
+    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
+    let score = sessions["sessions"][0]["score"].as_f64().unwrap_or_default();
+    ensure!((19.0..=20.0).contains(&score), "{sessions}");
+    Ok(())
+}
+
+#[test]
+fn what_is_no_handshake_ends() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (backend, daemon) = gate("header_timeout = \"500ms\"", &listener(&pair, ""))?;
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..],
+        b"\x16\x03\x01\x40\x00\x01",
+        b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+        b"\x16",
+        b"",
+    ] {
+        let mut wire = Wire::connect(daemon.listener(1)?)?;
+        ensure!(wire.exchange(bytes).is_err(), "{bytes:?} was answered");
+    }
+    ensure!(backend.requests() == 0);
+    Ok(())
+}
+
+#[test]
+fn check_names_what_is_wrong_with_certificates() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let good = certificates.write("good", &["shop.example"], 2090)?;
+    let old = certificates.write("old", &["shop.example"], 2001)?;
+    let check = |pairs: &str| -> Result<String> {
+        let config = certificates.path("portcullis.toml");
+        let text = format!("[http]\nupstream = \"http://127.0.0.1:1\"\n{}", listener(pairs, ""));
+        fs::write(&config, text)?;
+        let mut command = std::process::Command::new(portcullis_tests::binary::portcullis()?);
+        let output = command.args(["check", "--config"]).arg(&config).output()?;
+        ensure!(output.status.success() == pairs.eq(&good), "{output:?}");
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    check(&good)?;
+    let said = check(&format!("{good}, {old}"))?;
+    ensure!(
+        said.contains("listener[0].tls.certificates: the certificate in"),
+        "{said}"
+    );
+    ensure!(said.contains("expired on") && said.contains("hint: renew it"), "{said}");
+    Ok(())
+}
