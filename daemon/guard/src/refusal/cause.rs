@@ -1,0 +1,68 @@
+//! The name of each cause, for programs: metrics, the log, the control API.
+
+use super::Refusal;
+
+impl Refusal {
+    /// The name of the cause: metrics label and log field.
+    #[must_use]
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::HostInvalid => "host-invalid",
+            Self::FramingInvalid => "framing-invalid",
+            Self::MethodRefused => "method-refused",
+            Self::PathAmbiguous => "path-ambiguous",
+            Self::OwnPathUnknown => "own-path-unknown",
+            Self::Navigation => "navigation",
+            Self::AddressBanned(_) => "address-banned",
+            Self::SignatureMissing => "signature-missing",
+            Self::SignatureMalformed => "signature-malformed",
+            Self::SignatureAmbiguous => "signature-ambiguous",
+            Self::SignatureIncomplete => "signature-incomplete",
+            Self::ComponentUnsupported => "component-unsupported",
+            Self::AlgorithmMismatch => "algorithm-mismatch",
+            Self::TicketMisplaced => "ticket-misplaced",
+            Self::TicketRefused => "ticket-refused",
+            Self::NonceMalformed => "nonce-malformed",
+            Self::SessionUnknown => "session-unknown",
+            Self::SessionForeign => "session-foreign",
+            Self::SessionForged => "session-forged",
+            Self::SessionExpired => "session-expired",
+            Self::SessionRevoked => "session-revoked",
+            Self::SessionEvicted => "session-evicted",
+            Self::SessionBanned(_) => "session-banned",
+            Self::SignatureExpired => "signature-expired",
+            Self::SignatureFromFuture => "signature-from-future",
+            Self::SignatureInvalid => "signature-invalid",
+            Self::SignatureEchoed => "signature-echoed",
+            Self::Replay => "replay",
+            Self::ReplayEchoed => "replay-echoed",
+            Self::StreamUnknown => "stream-unknown",
+            Self::AddressChanged => "address-changed",
+            Self::UserAgentChanged => "user-agent-changed",
+            Self::HabitsChanged => "habits-changed",
+            Self::AddressUnsteady => "address-unsteady",
+            Self::Concentrated => "concentrated",
+            Self::Suspended => "suspended",
+            Self::LoginStale => "login-stale",
+            Self::UserSwitched => "user-switched",
+            Self::DigestMissing => "digest-missing",
+            Self::DigestMismatch => "digest-mismatch",
+            Self::BodyTooLarge => "body-too-large",
+            Self::BodyIncomplete => "body-incomplete",
+            Self::Overloaded => "overloaded",
+            Self::Sequence => "sequence",
+            Self::Quota(_) => "quota",
+            Self::Distrusted => "distrusted",
+            Self::Challenged => "challenged",
+            Self::ScoreReached => "score-reached",
+            Self::FactsOverflow => "facts-overflow",
+            Self::SessionRequestMalformed => "session-request-malformed",
+            Self::WorkRequired => "work-required",
+            Self::WorkWrong => "work-wrong",
+            Self::WorkStale => "work-stale",
+            Self::WorkSpent => "work-spent",
+            Self::UpstreamUnavailable => "upstream-unavailable",
+            Self::UpstreamTimeout => "upstream-timeout",
+        }
+    }
+}
