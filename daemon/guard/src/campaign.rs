@@ -1,14 +1,21 @@
-//! Campaigns: many sessions of one client. A client is an address and a User-Agent (and what its TLS looks like, where
-//! that is seen), as far as anybody can tell who is whom behind a NAT.
+//! Campaigns: many sessions of one client. A client is an address and a User-Agent, as far as anybody can tell who is whom
+//! behind a NAT.
+//!
+//! A client whose sessions are banned one after the other is banned itself, so that a farm is stopped whose neighbours
+//! protect its address. Unless one of its sessions has behaved for a while: then it is more than one client that looks
+//! the same.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
 
 use crate::behaviour::Pattern;
+use crate::policy::Mode;
 use crate::request::Source;
+use crate::score::Score;
 use crate::session::SessionId;
 use crate::time::MonoMillis;
 
@@ -41,18 +48,41 @@ pub struct CampaignLimits {
     pub sessions: u16,
     /// Sessions of one client with the same pattern from which on it is a script.
     pub alike: u8,
+    /// Sessions of one client that are banned within some minutes, from which on it is banned itself; 0: never.
+    pub banned: u8,
 }
 
 impl Default for CampaignLimits {
     fn default() -> Self {
-        Self { sessions: 30, alike: 5 }
+        Self {
+            sessions: 30,
+            alike: 5,
+            banned: 3,
+        }
     }
 }
 
+/// How long a session must have behaved before it vouches for the clients that look like its own.
+pub const ESTABLISHED: Duration = Duration::from_secs(120);
+/// The time in which half of the banned sessions of a client are forgotten.
+const BLAME: Duration = Duration::from_secs(600);
+
 /// What is remembered of clients and patterns, bounded: the one that was silent for longest is forgotten.
 pub struct Campaigns {
-    clients: Mutex<LruCache<ClientMark, Opened>>,
+    clients: Mutex<LruCache<ClientMark, Client>>,
+    /// When the last ban of a client ends: nobody is looked up after that.
+    last_end: AtomicU64,
     patterns: Mutex<LruCache<(ClientMark, Pattern), Alike>>,
+}
+
+/// What is known of one client.
+#[derive(Clone, Copy, Debug, Default)]
+struct Client {
+    opened: Opened,
+    banned: Score,
+    strikes: Score,
+    established: [Option<(u32, MonoMillis)>; 2],
+    condemned: Option<(MonoMillis, Mode)>,
 }
 
 /// Sessions of one client, counted by the minute: this one and the one before.
@@ -74,15 +104,75 @@ impl Campaigns {
         let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
         Self {
             clients: Mutex::new(LruCache::new(capacity)),
+            last_end: AtomicU64::new(0),
             patterns: Mutex::new(LruCache::new(capacity)),
         }
     }
 
     /// Counts a session that a client used for the first time. Whether that is more than people open.
     pub fn count(&self, client: ClientMark, limits: CampaignLimits, now: MonoMillis) -> bool {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = clients.get_or_insert_mut(client, Opened::default);
-        opened.count(now) > f32::from(limits.sessions)
+        let mut clients = self.clients();
+        let client = clients.get_or_insert_mut(client, Client::default);
+        client.opened.count(now) > f32::from(limits.sessions)
+    }
+
+    /// Remembers that a session of a client has behaved for a while.
+    pub fn vouch(&self, client: ClientMark, session: SessionId, now: MonoMillis) {
+        let mut clients = self.clients();
+        let client = clients.get_or_insert_mut(client, Client::default);
+        let name = short(session);
+        let [first, second] = client.established;
+        let same = |entry: Option<(u32, MonoMillis)>| entry.is_some_and(|(known, _)| known == name);
+        let place = usize::from(!same(first) && (same(second) || second.map(|(_, at)| at) < first.map(|(_, at)| at)));
+        client.established[place] = Some((name, now));
+    }
+
+    /// A session of a client was banned. How many earlier bans of the client are remembered, if that is one too many
+    /// and nobody else vouches for it.
+    pub fn blame(
+        &self,
+        client: ClientMark,
+        session: SessionId,
+        limits: CampaignLimits,
+        guard: Duration,
+        memory: Duration,
+        now: MonoMillis,
+    ) -> Option<f32> {
+        let mut clients = self.clients();
+        let client = clients.get_or_insert_mut(client, Client::default);
+        let name = short(session);
+        for entry in &mut client.established {
+            *entry = entry.filter(|(known, at)| *known != name && now.since(*at) <= guard);
+        }
+        let banned = client.banned.add(1.0, BLAME, now);
+        let vouched = client.established.iter().any(Option::is_some);
+        // They fade from the first moment on, so that three are never quite three.
+        let is_due = limits.banned > 0 && banned + 0.3 >= f32::from(limits.banned);
+        (is_due && !vouched).then(|| client.strikes.value(memory, now))
+    }
+
+    /// Bans a client, or notes that it would be.
+    pub fn condemn(&self, client: ClientMark, ttl: Duration, mode: Mode, memory: Duration, now: MonoMillis) {
+        let until = now.after(ttl);
+        let mut clients = self.clients();
+        let client = clients.get_or_insert_mut(client, Client::default);
+        client.condemned = Some((until, mode));
+        client.strikes.add(1.0, memory, now);
+        self.last_end.fetch_max(until.0, Ordering::Relaxed);
+    }
+
+    /// For how long a client is banned, or would be. `client` is asked for only if any is.
+    pub fn condemned(&self, client: impl FnOnce() -> ClientMark, now: MonoMillis) -> Option<(Duration, Mode)> {
+        if self.last_end.load(Ordering::Relaxed) <= now.0 {
+            return None;
+        }
+        let client = client();
+        let (until, mode) = self.clients().peek(&client)?.condemned?;
+        (until > now).then(|| (until.since(now), mode))
+    }
+
+    fn clients(&self) -> MutexGuard<'_, LruCache<ClientMark, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a session has a pattern. Whether so many sessions of this client have it that it is a script.
@@ -102,7 +192,7 @@ impl Campaigns {
     /// Clients that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.clients().len()
     }
 
     /// Whether none is.
@@ -128,10 +218,15 @@ impl Opened {
     }
 }
 
+/// Enough of a session's name, which is random, to tell a few apart.
+fn short(session: SessionId) -> u32 {
+    let [a, b, c, d, ..] = session.0;
+    u32::from_be_bytes([a, b, c, d])
+}
+
 impl Alike {
     fn note(&mut self, session: SessionId, now: MonoMillis) -> usize {
-        let [a, b, c, d, ..] = session.0;
-        let name = u32::from_be_bytes([a, b, c, d]);
+        let name = short(session);
         for known in &mut self.0 {
             *known = known.filter(|(other, at)| *other != name && now.since(*at) <= REMEMBERED);
         }
@@ -150,7 +245,56 @@ mod tests {
         ClientMark::new(ClientAddress::new(address.parse().unwrap()).source(), 1)
     }
 
-    const LIMITS: CampaignLimits = CampaignLimits { sessions: 10, alike: 3 };
+    const LIMITS: CampaignLimits = CampaignLimits {
+        sessions: 10,
+        alike: 3,
+        banned: 3,
+    };
+    const GUARD: Duration = Duration::from_secs(600);
+
+    fn blame(campaigns: &Campaigns, name: u8, ms: u64) -> bool {
+        let session = SessionId([name; 12]);
+        let client = client("10.0.0.1");
+        campaigns
+            .blame(client, session, LIMITS, GUARD, GUARD, MonoMillis(ms))
+            .is_some()
+    }
+
+    #[test]
+    fn a_client_is_blamed_for_its_third_session() {
+        let campaigns = Campaigns::new(10);
+        assert_eq!([1, 2, 3].map(|name| blame(&campaigns, name, 0)), [false, false, true]);
+        let slowly = Campaigns::new(10);
+        assert!((0..20).all(|n| !blame(&slowly, n, u64::from(n) * 600_000)));
+    }
+
+    #[test]
+    fn whoever_has_behaved_for_a_while_vouches_for_his_like_but_not_for_himself() {
+        let campaigns = Campaigns::new(10);
+        let vouch = |name: u8| campaigns.vouch(client("10.0.0.1"), SessionId([name; 12]), MonoMillis(0));
+        vouch(9);
+        assert_eq!([1, 2, 3, 4].map(|name| blame(&campaigns, name, 1000)), [false; 4]);
+        assert!(blame(&campaigns, 9, 1000), "he was the only one");
+        vouch(7);
+        vouch(8);
+        vouch(8);
+        assert!(!blame(&campaigns, 7, 2000));
+        assert!(blame(&campaigns, 6, 600_001), "long ago");
+    }
+
+    #[test]
+    fn a_condemned_client_is_known_until_the_end() {
+        let campaigns = Campaigns::new(10);
+        let asked = |address: &'static str, ms| campaigns.condemned(|| client(address), MonoMillis(ms));
+        assert_eq!(campaigns.condemned(|| panic!("nobody is banned"), MonoMillis(0)), None);
+        campaigns.condemn(client("10.0.0.1"), GUARD, Mode::Enforce, GUARD, MonoMillis(0));
+        assert_eq!(
+            asked("10.0.0.1", 100_000),
+            Some((Duration::from_secs(500), Mode::Enforce))
+        );
+        assert_eq!(asked("10.0.0.2", 100_000), None);
+        assert_eq!(asked("10.0.0.1", 600_000), None);
+    }
 
     #[test]
     fn a_farm_opens_more_than_people_do() {

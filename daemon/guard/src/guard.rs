@@ -53,6 +53,7 @@ use crate::source::SourceTable;
 use crate::tier::Tiers;
 use crate::time::Now;
 use consequence::Fault;
+use notice::client_mark;
 
 /// Incidents that `why` can explain.
 const INCIDENTS_KEPT: usize = 10_000;
@@ -162,7 +163,7 @@ impl Guard {
 
     /// Judges a request by its head.
     pub fn judge_head(&self, request: &Request<'_>, now: Now) -> Judgement<Admission> {
-        if let Err(fault) = self.check_caller(request.client, now) {
+        if let Err(fault) = self.check_caller(request, now) {
             return self.refuse(request, fault, now);
         }
         if !self
@@ -229,16 +230,20 @@ impl Guard {
         }
     }
 
-    /// Whether the address is banned, or would be where the gate only watches.
-    fn check_caller(&self, client: ClientAddress, now: Now) -> Result<(), Box<Fault>> {
+    /// Whether the address or the client is banned, or would be where the gate only watches.
+    fn check_caller(&self, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
+        let client = request.client;
         // A ban that stands holds for everybody, whatever share of the sessions is enforced.
         let standing = self.check_address(client, now);
         standing.map_err(|refusal| Fault::of(refusal).in_mode(self.enforcement.mode()))?;
-        if self.mode_for(None, client) == Mode::Enforce {
-            return Ok(());
+        if self.mode_for(None, client) == Mode::Monitor
+            && let Some(left) = self.shadow().banned(client.ip(), now)
+        {
+            return Err(Fault::of(Refusal::AddressBanned(left)).in_mode(Mode::Monitor));
         }
-        match self.shadow().banned(client.ip(), now) {
-            Some(left) => Err(Fault::of(Refusal::AddressBanned(left)).in_mode(Mode::Monitor)),
+        let mark = || client_mark(client, request.headers);
+        match self.campaigns.condemned(mark, now.mono) {
+            Some((left, mode)) => Err(Fault::of(Refusal::ClientBanned(left)).in_mode(mode)),
             None => Ok(()),
         }
     }
@@ -272,9 +277,14 @@ impl Guard {
             record.count_call();
         }
         let vouch = passes && self.deserves_a_word(record, now);
+        let is_established = vouch && record.is_established(now);
         drop(shard);
         if vouch {
             self.sources.vouch(request.client.source(), session, now.mono);
+        }
+        if is_established {
+            let client = client_mark(request.client, request.headers);
+            self.campaigns.vouch(client, session, now.mono);
         }
         let Some(admission) = admission else {
             let receipt = Receipt {

@@ -30,6 +30,8 @@ pub enum Refusal {
     Navigation,
     /// The source is banned.
     AddressBanned(Duration),
+    /// The client is banned: this software at this address.
+    ClientBanned(Duration),
     /// No signature with our tag.
     SignatureMissing,
     /// Signature fields that do not parse.
@@ -159,7 +161,11 @@ impl Refusal {
     pub fn remedy(self) -> Remedy {
         if let Self::StreamUnknown | Self::AddressChanged | Self::HabitsChanged | Self::LoginStale = self {
             Remedy::SignWithFreshNonce
-        } else if let Self::Quota(wait) | Self::AddressBanned(wait) | Self::SessionBanned(wait) = self {
+        } else if let Self::Quota(wait)
+        | Self::AddressBanned(wait)
+        | Self::ClientBanned(wait)
+        | Self::SessionBanned(wait) = self
+        {
             Remedy::Wait(wait)
         } else if self == Self::Overloaded {
             Remedy::Wait(Duration::from_secs(1))
@@ -207,6 +213,7 @@ impl Refusal {
             | Self::UpstreamTimeout => false,
             Self::Navigation
             | Self::AddressBanned(_)
+            | Self::ClientBanned(_)
             | Self::SignatureMissing
             | Self::SignatureMalformed
             | Self::SignatureAmbiguous

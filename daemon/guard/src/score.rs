@@ -72,7 +72,7 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         | Refusal::WorkWrong
         | Refusal::SessionRequestMalformed => Some((Signal::Malformed, address)),
         Refusal::UserAgentChanged => Some((Signal::UserAgentChanged, address)),
-        Refusal::SessionBanned(_) => Some((Signal::BannedSessionUsed, address)),
+        Refusal::SessionBanned(_) | Refusal::ClientBanned(_) => Some((Signal::BannedSessionUsed, address)),
         Refusal::Concentrated => Some((Signal::Concentration, session)),
         Refusal::DigestMismatch => Some((Signal::DigestMismatch, session)),
         // Curiosity, clocks, roaming, full tables and broken applications are no abuse.

@@ -14,6 +14,8 @@ use crate::time::MonoMillis;
 
 /// Clean sessions that are remembered of one source; more do not protect it better.
 const CLEAN_KEPT: usize = 4;
+/// An address from which two sessions called cleanly within this time is shared: others will come.
+const SHARED: Duration = Duration::from_secs(86_400);
 const SHARDS: usize = 16;
 
 /// One source.
@@ -79,7 +81,7 @@ impl SourceTable {
             }
             Tally {
                 score,
-                has_clean_neighbour: record.clean_sessions(offender, fading.guard, now) > 0,
+                has_clean_neighbour: record.has_clean_neighbour(offender, fading.guard, now),
             }
         })
     }
@@ -93,7 +95,7 @@ impl SourceTable {
         guard: Duration,
         now: MonoMillis,
     ) -> bool {
-        self.peek(source, |record| record.clean_sessions(offender, guard, now) > 0)
+        self.peek(source, |record| record.has_clean_neighbour(offender, guard, now))
             .unwrap_or(false)
     }
 
@@ -180,6 +182,13 @@ impl SourceTable {
 }
 
 impl Record {
+    /// Whether a ban would hit somebody else: a session that calls cleanly, or those who come back to an address that
+    /// several share.
+    fn has_clean_neighbour(&self, offender: Option<SessionId>, guard: Duration, now: MonoMillis) -> bool {
+        let is_guarded = self.clean_sessions(offender, guard, now) > 0;
+        is_guarded || (!guard.is_zero() && self.clean_sessions(offender, SHARED, now) > 1)
+    }
+
     fn clean_sessions(&self, offender: Option<SessionId>, guard: Duration, now: MonoMillis) -> usize {
         let clean = self.clean.iter().flatten();
         clean
@@ -260,6 +269,18 @@ mod tests {
         table.vouch(source("10.0.0.1"), good, MonoMillis(600_001));
         table.disown(source("10.0.0.1"), good);
         assert!(!add(&table, Some(bad), 600_001).has_clean_neighbour);
+    }
+
+    #[test]
+    fn an_address_that_several_share_is_protected_for_a_day() {
+        let table = SourceTable::new(10);
+        let here = source("10.0.0.1");
+        table.vouch(here, SessionId([1; 12]), MonoMillis(0));
+        assert!(!add(&table, None, 600_001).has_clean_neighbour);
+        table.vouch(here, SessionId([2; 12]), MonoMillis(0));
+        assert!(add(&table, None, 600_001).has_clean_neighbour);
+        assert!(!add(&table, Some(SessionId([2; 12])), 600_001).has_clean_neighbour);
+        assert!(!add(&table, None, 86_400_001).has_clean_neighbour);
     }
 
     #[test]

@@ -144,6 +144,7 @@ fn read_campaigns(section: &Section<'_>) -> CampaignLimits {
     CampaignLimits {
         sessions: section.read("farm_sessions", defaults.sessions, integer(1..=10_000)),
         alike: section.read("alike_sessions", defaults.alike, integer(2..=8)),
+        banned: section.read("client_sessions", defaults.banned, integer(0..=100)),
     }
 }
 

@@ -267,7 +267,7 @@ impl Guard {
         let cause = account.refusal.cause();
         self.carry_out(&mut account, fault.action, format_args!("{cause}"));
         self.charge_address(&mut account);
-        if matches!(fault.refusal, Refusal::SessionBanned(_)) {
+        if matches!(fault.refusal, Refusal::SessionBanned(_) | Refusal::ClientBanned(_)) {
             account.drop_flows(vec![request.connection], self.policy.thresholds.flow_ban);
         }
         let waived = mode == Mode::Monitor && fault.refusal.can_be_waived();

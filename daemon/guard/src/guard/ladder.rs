@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::Guard;
 use super::consequence::Account;
+use super::notice::client_mark;
 use crate::blacklist::{Ban, BanOrder, BanRefused, Origin};
 use crate::effect::{Effect, KernelBan};
 use crate::escalation::Growth;
@@ -110,6 +111,28 @@ impl Guard {
             account.effects.push(Effect::SessionEnded { session, ttl });
         }
         account.drop_flows(connections.unwrap_or_default(), thresholds.flow_ban);
+        self.blame_client(account, session);
+    }
+
+    /// A client whose sessions are banned one after the other is banned, where others who share its address are not.
+    fn blame_client(&self, account: &mut Account<'_, '_>, session: SessionId) {
+        let thresholds = &self.policy.thresholds;
+        let client = client_mark(account.request.client, account.request.headers);
+        let (limits, guard, memory) = (thresholds.campaigns, thresholds.nat_guard, thresholds.growth.memory);
+        let now = account.now.mono;
+        let source = account.request.client.source().network();
+        if self.blacklist().exempt(source).is_some() {
+            return;
+        }
+        if let Some(strikes) = self.campaigns.blame(client, session, limits, guard, memory, now) {
+            let entropy = account.request.reference.0;
+            let ttl = thresholds.growth.ban(thresholds.address_ban, strikes, entropy);
+            self.campaigns.condemn(client, ttl, account.mode, memory, now);
+            account.take(
+                format_args!("one session after the other"),
+                Consequence::ClientBanned(ttl),
+            );
+        }
     }
 
     /// A source answers for its sessions. The line is written here, the verdict is drawn with the rest.

@@ -27,7 +27,7 @@ impl Guard {
     pub fn may_open(&self, request: &Request<'_>, answer: Option<&Answer>, now: Now) -> Judgement<()> {
         let source = request.client.source();
         let checked = self
-            .check_caller(request.client, now)
+            .check_caller(request, now)
             .and_then(|()| self.check_work(source, answer, now).map_err(Fault::of));
         match checked {
             Ok(()) => Judgement::clean(()),

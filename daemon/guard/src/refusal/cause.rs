@@ -14,6 +14,7 @@ impl Refusal {
             Self::OwnPathUnknown => "own-path-unknown",
             Self::Navigation => "navigation",
             Self::AddressBanned(_) => "address-banned",
+            Self::ClientBanned(_) => "client-banned",
             Self::SignatureMissing => "signature-missing",
             Self::SignatureMalformed => "signature-malformed",
             Self::SignatureAmbiguous => "signature-ambiguous",

@@ -14,6 +14,7 @@ impl Refusal {
             Self::OwnPathUnknown => "there is nothing at this path of the gate",
             Self::Navigation => "the address was typed or a link was clicked; the client did not call",
             Self::AddressBanned(_) => "the address is banned",
+            Self::ClientBanned(_) => "the client is banned: this User-Agent at this address",
             Self::SignatureMissing => "the call was not signed",
             Self::SignatureMalformed => "the signature fields could not be read",
             Self::SignatureAmbiguous => {

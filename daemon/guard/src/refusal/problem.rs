@@ -51,7 +51,7 @@ impl Refusal {
                 "This address is for the application, not for the address bar",
                 "Open the application's own page; it makes this call for you.",
             ),
-            Self::AddressBanned(_) | Self::SessionBanned(_) => (
+            Self::AddressBanned(_) | Self::ClientBanned(_) | Self::SessionBanned(_) => (
                 "banned",
                 403,
                 "Refused for a while",

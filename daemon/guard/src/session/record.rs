@@ -10,6 +10,7 @@ use super::token::{Epoch, SessionGrant};
 use super::{SessionId, SessionStatus, SessionSummary};
 use crate::behaviour::{Behaviour, PAUSE};
 use crate::binding::Surroundings;
+use crate::campaign::ESTABLISHED;
 use crate::ledger::{Ledger, Line};
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, ConnectionId};
@@ -88,6 +89,7 @@ pub struct Record {
     pub vouched: Option<MonoMillis>,
     client: ClientAddress,
     user_agent: Box<str>,
+    began: MonoMillis,
     used: MonoMillis,
     calls: u64,
     connections: Vec<ConnectionId>,
@@ -125,6 +127,7 @@ impl Record {
             vouched: None,
             client,
             user_agent: Box::default(),
+            began: now.mono,
             used: now.mono,
             calls: 0,
             connections: Vec::new(),
@@ -164,6 +167,12 @@ impl Record {
             self.ledger.add(line);
         }
         score
+    }
+
+    /// Whether it has behaved for a while, without a single point.
+    #[must_use]
+    pub fn is_established(&self, now: Now) -> bool {
+        self.ledger.is_empty() && now.mono.since(self.began) >= ESTABLISHED
     }
 
     /// Counts a call that passed.
