@@ -18,12 +18,24 @@ use crate::enforcer::{Enforcer, EnforcerError, Flow, Intended, Origin, Reconcile
 use crate::listener::connections::{Connections, Doom};
 use crate::random;
 use crate::state::{KeyRing, Rotated, StateError};
+use crate::store::{Change, Deed, Item, Store};
 use crate::throttle::{Leave, Throttle};
 
 /// The kernel refused what the guard decided. The intention stands, the enforcement does not.
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel does not enforce it: {0}")]
 pub struct KernelError(#[from] EnforcerError);
+
+/// Why a change is not what the operator asked for. What was decided stands, and is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The kernel does not enforce it.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// A restart would forget it.
+    #[error("it is not on the disk: {0}")]
+    Store(String),
+}
 
 /// Why the never-ban set does not hold as it should.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +64,7 @@ pub struct Gate {
     started: WallMillis,
     keys: Option<Mutex<Keys>>,
     enforcement: Mutex<Option<Enforcement>>,
+    store: Option<Store>,
 }
 
 /// What a comparison of the kernel with the intention found.
@@ -83,6 +96,29 @@ impl Gate {
             started: clock::now().wall,
             keys: None,
             enforcement: Mutex::new(None),
+            store: None,
+        }
+    }
+
+    /// Gives it the store; without one, everything ends with the process.
+    #[must_use]
+    pub fn with_store(self, store: Store) -> Self {
+        Self {
+            store: Some(store),
+            ..self
+        }
+    }
+
+    /// What outlives the process.
+    #[must_use]
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// Writes to the store what changes, until it is closed. For a thread of its own.
+    pub fn keep_store(&self) {
+        if let Some(store) = &self.store {
+            store.write(&self.guard);
         }
     }
 
@@ -169,6 +205,16 @@ impl Gate {
     /// # Errors
     /// The first [`KernelError`]. It is logged here too.
     pub fn perform(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
+        let items: Vec<Item> = effects.iter().filter_map(item).collect();
+        let outcome = self.perform_all(effects);
+        if let Some(store) = self.store.as_ref().filter(|_| !items.is_empty()) {
+            // The disk follows; the verdict does not wait for it.
+            store.note(items);
+        }
+        outcome
+    }
+
+    fn perform_all(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
         let mut outcome = Ok(());
         for effect in effects {
             if let Err(error) = self.perform_one(effect) {
@@ -177,6 +223,28 @@ impl Gate {
             }
         }
         outcome
+    }
+
+    /// Carries out what an operator wants, and returns when it is on the disk.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; the kernel's word comes first.
+    pub fn change(&self, effects: Vec<Effect>, deed: Deed, undoable: bool) -> Result<(), ChangeError> {
+        let items = effects.iter().filter_map(item).collect();
+        let enforced = self.perform_all(effects);
+        let stored = self.record(items, deed, undoable);
+        enforced?;
+        stored
+    }
+
+    /// Has what an operator changed written, and returns when it is on the disk.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub fn record(&self, items: Vec<Item>, deed: Deed, undoable: bool) -> Result<(), ChangeError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let change = Change { items, deed, undoable };
+        store.submit(change).map_err(ChangeError::Store)
     }
 
     fn perform_one(&self, effect: Effect) -> Result<(), KernelError> {
@@ -302,6 +370,23 @@ impl Gate {
     fn in_kernel(&self, act: impl FnOnce(&Enforcer) -> Result<(), EnforcerError>) -> Result<(), KernelError> {
         self.enforcer.as_ref().map_or(Ok(()), act).map_err(KernelError)
     }
+}
+
+/// What of an effect is to be written down.
+fn item(effect: &Effect) -> Option<Item> {
+    match effect {
+        Effect::Ban(ban) => Some(Item::Ban(ban.network)),
+        Effect::Unban(network) => Some(Item::Ban(*network)),
+        Effect::Allow(network) | Effect::Disallow(network) => Some(Item::Allow(*network)),
+        Effect::SessionEnded { session, .. } => Some(Item::Session(*session)),
+        Effect::DropFlows { .. } | Effect::Report(_) => None,
+    }
+}
+
+/// Bans as the kernel takes them.
+pub(crate) fn kernel_bans(bans: &[KernelBan]) -> impl ExactSizeIterator<Item = (Target, Duration, Origin)> {
+    bans.iter()
+        .map(|ban| (Target::Prefix(ban.network), ban.ttl, kernel_origin(ban.origin)))
 }
 
 fn intended(ban: &Ban, now: Now) -> Intended {

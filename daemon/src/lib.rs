@@ -16,6 +16,8 @@ pub mod random;
 pub mod run;
 pub mod safety;
 pub mod span;
+pub mod start;
 pub mod state;
+pub mod store;
 pub mod telemetry;
 pub mod throttle;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use portcullis_guard::blacklist::{self, BanOrder};
+use portcullis_guard::blacklist::Allowed;
 use portcullis_guard::guard::{Guard, Secrets};
 use portcullis_guard::policy::Mode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,16 +19,19 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{self, Config};
 use crate::control;
-use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, SynFlood, Target};
+use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, SynFlood};
 use crate::gate::Gate;
 use crate::listener::timer::CoarseTimer;
 use crate::listener::{Door, Entrance, Listening};
 use crate::proxy::Proxy;
 use crate::state::KeyRing;
-use crate::{clock, listener, random, safety, telemetry};
+use crate::store::Store;
+use crate::{clock, listener, random, safety, start, telemetry};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often what is over is taken out of the store.
+const SWEEP: Duration = Duration::from_secs(3600);
 /// How often the kernel's bans are compared with the intended ones.
 const RECONCILE: Duration = Duration::from_secs(30);
 /// Sources over their limits that wait for a verdict.
@@ -56,6 +59,7 @@ pub fn run(config: Config) -> Result<()> {
         control::bind(&config.control).context("failed to open the control socket")?
     };
     let gate = Arc::new(open_gate(config)?);
+    let keeper = start_keeper(&gate)?;
     let (stop, stopped) = watch::channel(false);
     let threads: Vec<_> = sockets
         .into_iter()
@@ -79,7 +83,21 @@ pub fn run(config: Config) -> Result<()> {
     let _ = stop.send(true);
     threads
         .into_iter()
-        .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker panicked")))
+        .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker panicked")))?;
+    // The last verdicts are written too.
+    if let Some(store) = gate.store() {
+        store.close();
+    }
+    keeper.join().map_err(|_| anyhow!("the store panicked"))
+}
+
+/// The thread that writes to the store: the disk may take its time.
+fn start_keeper(gate: &Arc<Gate>) -> Result<thread::JoinHandle<()>> {
+    let gate = Arc::clone(gate);
+    thread::Builder::new()
+        .name("store".into())
+        .spawn(move || gate.keep_store())
+        .context("failed to start the thread of the store")
 }
 
 fn worker_count(config: &Config) -> usize {
@@ -121,62 +139,19 @@ fn open_gate(config: Config) -> Result<Gate> {
         Secrets { master, run },
         usize::try_from(config.packet.max_bans_limit.max(config.packet.max_bans))?,
     );
+    // A damaged store keeps the daemon from starting, before it touches what the kernel enforces.
+    let store = Store::open(&config.state.directory).context("failed to open the store")?;
     let enforcer = attach(&config)?;
     let gate = Gate::new(guard, enforcer, config).with_keys(ring);
+    let kept = start::kept_by_kernel(&gate)?;
     // Before the first packet of a client can be judged.
-    gate.exempt(safety::never_ban())
-        .context("failed to fill the never-ban set")?;
-    let proxies = gate.config().http.trusted_proxies.clone();
-    let proxies = proxies.into_iter().map(|network| blacklist::Allowed {
-        network,
-        reason: "configuration: http.trusted_proxies".into(),
-        fixed: true,
-    });
-    gate.exempt(proxies.collect())
-        .context("failed to exempt the trusted proxies from bans")?;
-    adopt(&gate)?;
+    let proxies = gate.config().http.trusted_proxies.iter();
+    let proxies = proxies.map(|network| Allowed::fixed(*network, "configuration: http.trusted_proxies"));
+    let never_ban = safety::never_ban().into_iter().chain(proxies).collect();
+    start::restore(&gate, &store, never_ban).context("failed to restore what the store kept")?;
+    let gate = gate.with_store(store);
+    start::adopt(&gate, kept)?;
     Ok(gate)
-}
-
-/// Takes over the bans that the kernel kept while no daemon ran, so that the operator sees them and can lift them.
-fn adopt(gate: &Gate) -> Result<()> {
-    let Some(kernel) = gate.kernel() else { return Ok(()) };
-    let now = clock::now();
-    for (target, kept) in kernel
-        .list()
-        .context("failed to read the bans that the kernel kept")?
-        .bans
-    {
-        let network = match target {
-            Target::Host(address) => address.into(),
-            Target::Prefix(network) => network,
-            // A connection belongs to a session, and ends soon.
-            Target::Flow(_) => continue,
-        };
-        let order = BanOrder {
-            network,
-            ttl: kept.remaining,
-            reason: "kept by the kernel over a restart".into(),
-            origin: kept.origin.map_or(blacklist::Origin::Operator, guard_origin),
-            source: None,
-            reference: None,
-            force: true,
-        };
-        if let Err(refused) = gate.guard().ban(order, now) {
-            tracing::warn!(%network, %refused, "a ban of the last run is lifted");
-            kernel.unban(target).context("failed to lift a ban of the last run")?;
-        }
-    }
-    Ok(())
-}
-
-fn guard_origin(origin: enforcer::Origin) -> blacklist::Origin {
-    match origin {
-        enforcer::Origin::Score => blacklist::Origin::Score,
-        enforcer::Origin::Rate => blacklist::Origin::Rate,
-        enforcer::Origin::List => blacklist::Origin::List,
-        enforcer::Origin::Operator | enforcer::Origin::Fleet => blacklist::Origin::Operator,
-    }
 }
 
 /// Takes the program off the interfaces and forgets its bans, after a daemon that pinned them.
@@ -304,10 +279,18 @@ async fn drain(gate: &Gate) {
 
 async fn keep_house(gate: Arc<Gate>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING);
+    let mut last_sweep = None;
     loop {
         interval.tick().await;
-        let over = gate.guard().expire_bans(clock::now());
+        let now = clock::now();
+        let over = gate.guard().expire_bans(now);
         tracing::trace!(over, "bans ended");
+        // What the kernel refuses is logged.
+        let _ = gate.perform(gate.guard().expire_allowed(now));
+        if last_sweep.is_none_or(|last| now.mono.since(last) >= SWEEP) {
+            last_sweep = Some(now.mono);
+            sweep(&gate).await;
+        }
         let gate_of_keys = Arc::clone(&gate);
         let _ = tokio::task::spawn_blocking(move || gate_of_keys.rotate_old_key()).await;
         // The kernel tells of changes: this is for what it could not tell.
@@ -318,6 +301,15 @@ async fn keep_house(gate: Arc<Gate>) {
         if let Some(Err(error)) = gate.kernel().map(Enforcer::sweep_expired) {
             tracing::error!(%error, "the kernel tables cannot be swept");
         }
+    }
+}
+
+/// Takes what is over out of the store.
+async fn sweep(gate: &Arc<Gate>) {
+    let gate = Arc::clone(gate);
+    let sweep = move || gate.store().map(|store| store.sweep(clock::now()));
+    if let Ok(Some(Err(error))) = tokio::task::spawn_blocking(sweep).await {
+        tracing::error!(%error, "the store cannot be swept");
     }
 }
 

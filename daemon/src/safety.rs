@@ -11,25 +11,17 @@ use portcullis_guard::blacklist::Allowed;
 #[must_use]
 pub fn never_ban() -> Vec<Allowed> {
     let mut entries = vec![
-        fixed(IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8), "loopback"),
-        fixed(IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)), "loopback"),
+        Allowed::fixed(IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8), "loopback"),
+        Allowed::fixed(IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)), "loopback"),
     ];
-    entries.extend(own_addresses().map(|address| fixed(address.into(), "an address of this machine")));
+    entries.extend(own_addresses().map(|address| Allowed::fixed(address.into(), "an address of this machine")));
     entries.extend(
         gateways()
             .into_iter()
-            .map(|address| fixed(address.into(), "a gateway of this machine")),
+            .map(|address| Allowed::fixed(address.into(), "a gateway of this machine")),
     );
-    entries.extend(ssh_peer().map(|address| fixed(address.into(), "the SSH peer that started the daemon")));
+    entries.extend(ssh_peer().map(|address| Allowed::fixed(address.into(), "the SSH peer that started the daemon")));
     entries
-}
-
-fn fixed(network: IpNet, reason: &str) -> Allowed {
-    Allowed {
-        network,
-        reason: reason.into(),
-        fixed: true,
-    }
 }
 
 fn own_addresses() -> impl Iterator<Item = IpAddr> {

@@ -240,6 +240,25 @@ fn bans_outlive_a_kill_and_come_back_to_the_operator() -> Result<()> {
     let daemon = Daemon::start_in(home, &wanted)?;
     ensure!(!clients.pings(ALONE, SERVER), "the restart lifted the ban");
     let list = daemon.cli(&["ban", "list"])?;
+    ensure!(list.contains(ALONE) && list.contains("operator"), "{list}");
+
+    // As after a reboot: the kernel has forgotten everything.
+    let home = daemon.kill()?;
+    Enforcer::detach_pinned(Path::new(&pins.0))?;
+    ensure!(clients.pings(ALONE, SERVER), "the kernel still drops");
+    let daemon = Daemon::start_in(home, &wanted)?;
+    ensure!(!clients.pings(ALONE, SERVER), "the reboot lifted the ban");
+
+    // A damaged store: no start, and the kernel goes on; without one, the kernel's bans are all there is.
+    let store = daemon.control().with_file_name("state").join("portcullis.redb");
+    let home = daemon.kill()?;
+    std::fs::write(&store, [7; 20_000])?;
+    let refused = Daemon::start_in(home.clone(), &wanted).err().context("it starts")?;
+    ensure!(format!("{refused:#}").contains("is damaged"), "{refused:#}");
+    ensure!(!clients.pings(ALONE, SERVER), "the attempt lifted the ban");
+    std::fs::remove_file(&store)?;
+    let daemon = Daemon::start_in(home, &wanted)?;
+    let list = daemon.cli(&["ban", "list"])?;
     ensure!(list.contains(ALONE) && list.contains("kept by the kernel"), "{list}");
     daemon.cli(&["ban", "del", ALONE])?;
     ensure!(clients.pings(ALONE, SERVER), "still banned");

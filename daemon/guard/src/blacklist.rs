@@ -3,6 +3,7 @@
 //! The kernel maps mirror this set; they are never the source of truth. Every ban ends (invariant I4).
 
 mod claims;
+mod keep;
 pub mod list;
 mod order;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::request::Reference;
 use crate::time::{MonoMillis, Now, WallMillis};
 use claims::{Claim, Claims, Note};
 pub use claims::{Kind, Tally};
+pub use keep::{KeptClaim, Restorer};
 pub use order::{AllowRefused, BanOrder, BanRefused, Holder};
 
 /// The longest ban that can be given: ten years. A ban without end would outlive its reason.
@@ -76,6 +78,8 @@ pub struct Ban {
     pub origin: Origin,
     /// The list that it is on.
     pub source: Option<Arc<str>>,
+    /// The operator who asked for it.
+    pub by: Option<Arc<str>>,
     /// When it began, to the second.
     pub since: WallMillis,
     /// When it ends, to the second, for people. The decision goes by the monotonic clock.
@@ -92,6 +96,7 @@ impl Ban {
             reason: Arc::clone(&claim.note.reason),
             origin: claim.note.origin,
             source: claim.note.source.clone(),
+            by: claim.note.by.clone(),
             since: claim.since(),
             until: claim.until(),
             reference: claim.note.reference,
@@ -115,6 +120,27 @@ pub struct Allowed {
     pub reason: String,
     /// Entries from the configuration and of the machine itself cannot be deleted by command.
     pub fixed: bool,
+    /// When it was made; `None` for fixed entries.
+    pub since: Option<WallMillis>,
+    /// When it ends, to the second; `None`: never.
+    pub until: Option<WallMillis>,
+    /// The operator who asked for it.
+    pub by: Option<Arc<str>>,
+}
+
+impl Allowed {
+    /// An entry that belongs to the machine or its configuration.
+    #[must_use]
+    pub fn fixed(network: IpNet, reason: &str) -> Self {
+        Self {
+            network,
+            reason: reason.into(),
+            fixed: true,
+            since: None,
+            until: None,
+            by: None,
+        }
+    }
 }
 
 /// What is known of one address.
@@ -199,6 +225,7 @@ impl Blacklist {
             origin: order.origin,
             source: order.source,
             reason: order.reason.into(),
+            by: order.by,
             reference: order.reference,
         };
         self.lengths.add(network);
@@ -359,12 +386,14 @@ impl Blacklist {
         self.lengths.add(network);
         // A fixed entry stays fixed when the operator names it again.
         let fixed = entry.fixed || self.allowed.get(&network).is_some_and(|old| old.fixed);
+        let until = entry.until.filter(|_| !fixed);
         self.allowed.insert(
             network,
             Allowed {
                 network,
-                reason: entry.reason,
                 fixed,
+                until,
+                ..entry
             },
         );
         let inside: Vec<IpNet> = self.bans.within(network).map(|(banned, _)| banned).collect();
@@ -385,6 +414,23 @@ impl Blacklist {
             Some(entry) if entry.fixed => Err(AllowRefused::Fixed(network, entry.reason.clone())),
             Some(_) => self.allowed.remove(&network).ok_or(AllowRefused::Unknown(network)),
         }
+    }
+
+    /// Removes the entries of the never-ban set that are over, and returns them.
+    pub fn expire_allowed(&mut self, now: Now) -> Vec<IpNet> {
+        let is_over = |entry: &Allowed| entry.until.is_some_and(|until| until <= now.wall);
+        let over = self.allowed.values().filter(|entry| is_over(entry));
+        let over: Vec<IpNet> = over.map(|entry| entry.network).collect();
+        for network in &over {
+            self.allowed.remove(network);
+        }
+        over
+    }
+
+    /// The entry of the never-ban set for exactly this network.
+    #[must_use]
+    pub fn allowed_entry(&self, network: IpNet) -> Option<&Allowed> {
+        self.allowed.get(&canonical(network))
     }
 
     /// The never-ban set, by network.

@@ -12,6 +12,7 @@ mod bind;
 mod consequence;
 mod flood;
 mod identify;
+mod keep;
 mod ladder;
 mod login;
 mod notice;
@@ -122,11 +123,7 @@ impl Guard {
         let mut blacklist = Blacklist::new(ban_capacity);
         for &network in &policy.never_ban {
             // The configuration is limited to what fits.
-            let _ = blacklist.allow(Allowed {
-                network,
-                reason: "configuration: never_ban".into(),
-                fixed: true,
-            });
+            let _ = blacklist.allow(Allowed::fixed(network, "configuration: never_ban"));
         }
         Self {
             epoch: Epoch(derive(&secrets.run, b"epoch")),

@@ -94,6 +94,10 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             no,
             Some("is the state directory full, or read-only? the old key stays in use"),
         ),
+        Code::NotStored => (
+            no,
+            Some("it is tried again until it works; is the disk full? `journalctl -u portcullis` tells"),
+        ),
         Code::TimedOut | Code::Internal | Code::Unknown => (no, None),
         Code::DurationInvalid => (usage, Some("write the time like 90s, 1h, 1h30m or 2d")),
         Code::NotFound | Code::MethodNotAllowed => (usage, Some("is the running portcullis older than this command?")),

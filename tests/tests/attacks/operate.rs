@@ -22,7 +22,6 @@ fn first_session(daemon: &Daemon) -> Result<String> {
 
 /// A stolen session that the operator ended waits for the next restart.
 #[test]
-#[ignore = "a revoked session is forgotten by a restart and lives again"]
 fn a_revoked_session_after_a_restart() -> Result<()> {
     let (backend, daemon) = gate(PROTECT)?;
     let mut thief = Client::open(daemon.address())?;

@@ -20,6 +20,7 @@ pub(super) struct Note {
     pub(super) origin: Origin,
     pub(super) source: Option<Arc<str>>,
     pub(super) reason: Arc<str>,
+    pub(super) by: Option<Arc<str>>,
     pub(super) reference: Option<Reference>,
 }
 
@@ -56,6 +57,11 @@ impl Claim {
             since: seconds(since),
             ..self
         }
+    }
+
+    /// The same, with times that were told before: rounding them again would drift.
+    pub(super) fn lasting(self, since: u32, until: u32) -> Self {
+        Self { since, until, ..self }
     }
 
     pub(super) fn is_held_by(&self, holder: &Holder) -> bool {
@@ -154,6 +160,12 @@ impl Claims {
         self.first.get(&network)
     }
 
+    /// Every claim to a network, the one that holds first.
+    pub(super) fn all(&self, network: IpNet) -> impl Iterator<Item = &Claim> {
+        let first = self.first.get(&network).into_iter();
+        first.chain(self.more.get(&network).into_iter().flatten())
+    }
+
     pub(super) fn iter(&self, from: Bound<IpNet>) -> impl Iterator<Item = (IpNet, &Claim)> {
         let range = self.first.range((from, Bound::Unbounded));
         range.map(|(network, claim)| (*network, claim))
@@ -181,9 +193,7 @@ impl Claims {
 
     /// Whether a holder has a claim to a network.
     pub(super) fn has(&self, network: IpNet, holder: &Holder) -> bool {
-        let first = self.first.get(&network).into_iter();
-        let more = self.more.get(&network).into_iter().flatten();
-        first.chain(more).any(|claim| claim.is_held_by(holder))
+        self.all(network).any(|claim| claim.is_held_by(holder))
     }
 
     /// Adds a claim, or replaces what its holder claimed before.

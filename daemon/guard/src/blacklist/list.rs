@@ -19,6 +19,7 @@ pub struct List {
     name: Option<Arc<str>>,
     wanted: Vec<Wanted>,
     notes: Vec<Arc<Note>>,
+    by: Option<Arc<str>>,
     duplicates: usize,
 }
 
@@ -137,11 +138,12 @@ impl ListBuilder {
     /// A list by this name, which replaces what it banned before; or entries that are only added. `capacity` bounds
     /// how many are taken, and with `force` they may be as wide as they like.
     #[must_use]
-    pub fn new(name: Option<&str>, capacity: usize, force: bool) -> Self {
+    pub fn new(name: Option<&str>, by: Option<&str>, capacity: usize, force: bool) -> Self {
         let list = List {
             name: name.map(Arc::from),
             wanted: Vec::new(),
             notes: Vec::new(),
+            by: by.map(Arc::from),
             duplicates: 0,
         };
         Self {
@@ -212,6 +214,7 @@ impl ListBuilder {
             },
             source: self.list.name.clone().or_else(|| entry.source.map(Arc::from)),
             reason: entry.reason.into(),
+            by: self.list.by.clone(),
             reference: entry.reference,
         });
         let next = place(self.list.notes.len());
@@ -384,7 +387,7 @@ mod tests {
     }
 
     fn list(name: Option<&str>, networks: &[&str]) -> List {
-        let mut builder = ListBuilder::new(name, 1000, false);
+        let mut builder = ListBuilder::new(name, None, 1000, false);
         for network in networks {
             builder.add(&entry(network, 60)).unwrap();
         }
@@ -454,12 +457,11 @@ mod tests {
     fn what_is_exempt_is_left_out_and_told() {
         let mut blacklist = Blacklist::new(10_000);
         let exempt = Allowed {
-            network: "10.0.0.0/24".parse().unwrap(),
-            reason: "office".into(),
             fixed: false,
+            ..Allowed::fixed("10.0.0.0/24".parse().unwrap(), "office")
         };
         blacklist.allow(exempt).unwrap();
-        let mut builder = ListBuilder::new(Some("drop"), 10_000, false);
+        let mut builder = ListBuilder::new(Some("drop"), None, 10_000, false);
         for number in 0..9_000_u32 {
             let host = std::net::Ipv4Addr::from(0x0a00_0000 + number);
             builder.add(&entry(&format!("{host}/32"), 60)).unwrap();
@@ -523,12 +525,12 @@ mod tests {
 
     #[test]
     fn entries_are_bounded() {
-        let mut builder = ListBuilder::new(None, 2, false);
+        let mut builder = ListBuilder::new(None, None, 2, false);
         for host in [1, 1, 2] {
             builder.add(&entry(&format!("10.0.0.{host}/32"), 60)).unwrap();
         }
         assert_eq!(builder.add(&entry("10.0.0.3/32", 60)), Err(EntryRefused::TooMany(2)));
-        let mut builder = ListBuilder::new(None, 2, false);
+        let mut builder = ListBuilder::new(None, None, 2, false);
         assert!(matches!(
             builder.add(&entry("224.0.0.0/3", 60)),
             Err(EntryRefused::TooWide { shortest: 8, .. })
@@ -537,7 +539,9 @@ mod tests {
             builder.add(&entry("10.0.0.0/8", 0)),
             Err(EntryRefused::Over(_))
         ));
-        ListBuilder::new(None, 2, true).add(&entry("224.0.0.0/3", 60)).unwrap();
+        ListBuilder::new(None, None, 2, true)
+            .add(&entry("224.0.0.0/3", 60))
+            .unwrap();
     }
 
     #[test]
@@ -549,6 +553,7 @@ mod tests {
             reason: "mine".into(),
             origin: Origin::Operator,
             source: None,
+            by: None,
             reference: None,
             force: false,
         };

@@ -21,6 +21,8 @@ pub struct BanOrder {
     pub origin: Origin,
     /// The list that it is on.
     pub source: Option<Arc<str>>,
+    /// The operator who asks for it.
+    pub by: Option<Arc<str>>,
     /// The refusal that led to it.
     pub reference: Option<Reference>,
     /// Ban a prefix that is wider than [`SHORTEST_PREFIX`](super::SHORTEST_PREFIX), or one with never-ban entries in it.

@@ -18,6 +18,7 @@ fn order(network: &str, seconds: u64) -> BanOrder {
         origin: Origin::Operator,
         reference: None,
         source: None,
+        by: None,
         force: false,
     }
 }
@@ -28,9 +29,8 @@ fn ip(text: &str) -> IpAddr {
 
 fn allowed(network: &str, fixed: bool) -> Allowed {
     Allowed {
-        network: network.parse().unwrap(),
-        reason: "office".into(),
         fixed,
+        ..Allowed::fixed(network.parse().unwrap(), "office")
     }
 }
 
@@ -254,6 +254,7 @@ fn a_list_whose_name_was_forgotten_is_taken_over() {
     let mut list = Blacklist::new(10);
     let nameless = BanOrder {
         source: None,
+        by: None,
         ..listed("10.0.0.1/32", "", 600)
     };
     list.ban(nameless, at(0)).unwrap();

@@ -35,6 +35,7 @@ impl Guard {
                 reason: "packets over the rate limits".into(),
                 origin: Origin::Rate,
                 source: None,
+                by: None,
                 reference: Some(reference),
                 force: false,
             };

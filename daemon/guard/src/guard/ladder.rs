@@ -244,6 +244,7 @@ impl Guard {
             reason: format!("{}, {why}", account.refusal.cause()),
             origin: Origin::Score,
             source: None,
+            by: None,
             reference: Some(account.request.reference),
             force: false,
         };

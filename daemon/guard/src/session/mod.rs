@@ -7,6 +7,7 @@ pub mod agreement;
 pub mod calls;
 pub mod device;
 mod id;
+mod keep;
 pub mod mint;
 pub mod nonce;
 pub mod record;
@@ -16,6 +17,7 @@ mod window;
 pub mod work;
 
 pub use id::{SessionId, SessionIdError};
+pub use keep::KeptSession;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use super::record::Record;
-use super::{SessionId, SessionStatus, SessionSummary};
+use super::{KeptSession, SessionId, SessionStatus, SessionSummary};
 use crate::ledger::Ledger;
 use crate::refusal::Refusal;
 use crate::time::{MonoMillis, Now, WallMillis};
@@ -167,6 +167,26 @@ impl Shard {
         let ledger = record.ledger.clone();
         self.ended.insert(id, Ended { until, summary, ledger });
         Some(record)
+    }
+
+    /// A session that was ended, to be written down. `None` if it was not, or its time is over.
+    #[must_use]
+    pub fn keep(&self, id: SessionId, now: Now) -> Option<KeptSession> {
+        let Ended { until, summary, .. } = self.ended.get(&id)?;
+        let until = until.map(|until| now.wall.after(until.since(now.mono)));
+        (summary.expires > now.wall).then(|| KeptSession::of(summary, until))
+    }
+
+    /// Ends a session that was ended before a restart. Later than its end it has to be opened anew all the same.
+    pub fn restore(&mut self, kept: &KeptSession, now: Now) {
+        if kept.expires <= now.wall {
+            return;
+        }
+        let until = kept.until.map(|until| now.mono.after(kept.remaining(until, now)));
+        let summary = kept.summary(now);
+        self.make_room_for_ended(now);
+        let ledger = Ledger::default();
+        self.ended.insert(kept.id, Ended { until, summary, ledger });
     }
 
     /// From here on only the horizon keeps the session out: its facts are gone, so it has to be opened anew.

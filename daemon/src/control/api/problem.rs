@@ -62,6 +62,8 @@ pub enum Code {
     ReferenceUnknown,
     /// The change is made, but the packet layer did not take it.
     KernelRefused,
+    /// The change is made, but a restart would forget it.
+    NotStored,
     /// The keys of session ids come from a credential.
     KeysFixed,
     /// The new key of session ids could not be stored; the old one stays in use.

@@ -19,14 +19,13 @@ pub(super) fn list(gate: &Gate) -> Result<Reply, ControlError> {
 pub(super) fn add(gate: &Gate, peer: Peer, request: &AllowRequest) -> Result<Reply, ControlError> {
     let network = parse_network(&request.network)?;
     let entry = blacklist::Allowed {
-        network,
-        reason: request.reason.clone(),
         fixed: false,
+        ..blacklist::Allowed::fixed(network, &request.reason)
     };
-    let effects = gate.guard().allow(entry, gate.now())?;
-    peer.did("allow", &network, &request.reason);
+    let now = gate.now();
+    let effects = gate.guard().allow(entry, now)?;
     let lifted = effects.iter().filter_map(lifted).collect();
-    gate.perform(effects)?;
+    gate.change(effects, peer.did("allow", &network, &request.reason, now.wall), true)?;
     let fixed = gate
         .guard()
         .allowed()
@@ -43,9 +42,10 @@ pub(super) fn add(gate: &Gate, peer: Peer, request: &AllowRequest) -> Result<Rep
 }
 
 pub(super) fn delete(gate: &Gate, peer: Peer, network: &str) -> Result<Reply, ControlError> {
-    let (entry, effects) = gate.guard().disallow(parse_network(network)?, gate.now())?;
-    peer.did("disallow", &entry.network, &entry.reason);
-    gate.perform(effects)?;
+    let now = gate.now();
+    let (entry, effects) = gate.guard().disallow(parse_network(network)?, now)?;
+    let deed = peer.did("disallow", &entry.network, &entry.reason, now.wall);
+    gate.change(effects, deed, true)?;
     Reply::ok(&shown(&entry))
 }
 

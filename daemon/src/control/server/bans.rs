@@ -47,16 +47,14 @@ pub(super) fn add(gate: &Gate, peer: Peer, request: &BanRequest) -> Result<Reply
         reason: request.reason.clone(),
         origin: Origin::Operator,
         source: None,
+        by: Some(peer.name().into()),
         reference: None,
         force: request.force,
     };
     let (ban, effects) = gate.guard().ban(order, now)?;
-    peer.did(
-        "ban",
-        &format_args!("{} for {}s", ban.network, request.for_seconds),
-        &request.reason,
-    );
-    gate.perform(effects)?;
+    let object = format!("{} for {}s", ban.network, request.for_seconds);
+    let deed = peer.did("ban", &object, &request.reason, now.wall);
+    gate.change(effects, deed, true)?;
     Reply::created(&BanAdded {
         ban: shown(&ban, now),
         mode: mode(gate),
@@ -73,8 +71,7 @@ pub(super) fn delete(gate: &Gate, peer: Peer, network: &str) -> Result<Reply, Co
             covering: covering(gate, network, now),
         });
     };
-    peer.did("unban", &network, &ban.reason);
-    gate.perform(effects)?;
+    gate.change(effects, peer.did("unban", &network, &ban.reason, now.wall), true)?;
     Reply::ok(&shown(&ban, now))
 }
 

@@ -122,6 +122,7 @@ mod tests {
                 reason: "test".into(),
                 origin: Origin::Operator,
                 source: None,
+                by: None,
                 reference: None,
                 force: false,
             };
@@ -129,9 +130,8 @@ mod tests {
         }
         for network in allowed {
             let entry = Allowed {
-                network: network.parse().unwrap(),
-                reason: String::new(),
                 fixed: false,
+                ..Allowed::fixed(network.parse().unwrap(), "")
             };
             list.allow(entry).unwrap();
         }

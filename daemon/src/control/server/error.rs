@@ -6,7 +6,7 @@ use portcullis_guard::request::{Reference, ReferenceError};
 use portcullis_guard::session::{SessionId, SessionIdError};
 
 use crate::control::api::{AddressError, Code, Problem};
-use crate::gate::KernelError;
+use crate::gate::ChangeError;
 use crate::state::StateError;
 
 /// The cause.
@@ -43,7 +43,7 @@ pub(super) enum ControlError {
     #[error("no refusal {0} is remembered")]
     ReferenceUnknown(Reference),
     #[error("the change is recorded and calls are judged by it, but {0}")]
-    Kernel(#[from] KernelError),
+    Change(#[from] ChangeError),
     #[error("the packet layer cannot be asked: {0}")]
     KernelSilent(#[from] crate::enforcer::EnforcerError),
     #[error("{}", first_line(.0))]
@@ -94,7 +94,10 @@ impl ControlError {
             Self::NotBanned { .. } => (Code::NotBanned, 404, "Not banned"),
             Self::SessionUnknown(_) => (Code::SessionUnknown, 404, "Unknown session"),
             Self::ReferenceUnknown(_) => (Code::ReferenceUnknown, 404, "Unknown reference"),
-            Self::Kernel(_) => (Code::KernelRefused, 500, "The packet layer did not take the change"),
+            Self::Change(ChangeError::Kernel(_)) => {
+                (Code::KernelRefused, 500, "The packet layer did not take the change")
+            }
+            Self::Change(ChangeError::Store(_)) => (Code::NotStored, 500, "The change is not on the disk"),
             Self::KernelSilent(_) => (Code::KernelRefused, 500, "The packet layer does not answer"),
             Self::Keys(StateError::FromCredential(_)) => {
                 (Code::KeysFixed, 409, "The keys are not the daemon's to change")

@@ -18,13 +18,10 @@ pub(super) fn list(gate: &Gate) -> Result<Reply, ControlError> {
 
 pub(super) fn revoke(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, ControlError> {
     let id: SessionId = id.parse()?;
-    let effects = gate
-        .guard()
-        .revoke(id, gate.now())
-        .ok_or(ControlError::SessionUnknown(id))?;
-    peer.did("revoke", &id, "");
+    let now = gate.now();
+    let effects = gate.guard().revoke(id, now).ok_or(ControlError::SessionUnknown(id))?;
     let connections_closed = effects.iter().map(connections).sum();
-    gate.perform(effects)?;
+    gate.change(effects, peer.did("revoke", &id, "", now.wall), false)?;
     Reply::ok(&SessionEnded {
         session: id.to_string(),
         connections_closed,
@@ -35,7 +32,7 @@ pub(super) fn revoke(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, Control
 pub(super) fn rotate_key(gate: &Gate, peer: Peer) -> Result<Reply, ControlError> {
     let rotated = gate.rotate_key().ok_or(ControlError::NotFound)??;
     let key = format!("{:08x}", rotated.number);
-    peer.did("rotate-key", &key, "");
+    gate.record(Vec::new(), peer.did("rotate-key", &key, "", gate.now().wall), false)?;
     Reply::created(&KeyRotated {
         key,
         previous: rotated.previous,

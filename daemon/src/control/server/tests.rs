@@ -178,11 +178,7 @@ fn every_refusal_of_the_guard_has_its_code() {
     assert_eq!(code(client.ban(&order("192.0.2.9", 60))), Code::BansFull);
     assert_eq!(code(client.unban("192.0.2.9/32".parse().unwrap())), Code::NotBanned);
     assert_eq!(code(client.disallow("192.0.2.0/24".parse().unwrap())), Code::NotAllowed);
-    let fixed = Allowed {
-        network: "198.51.100.0/24".parse().unwrap(),
-        reason: "own".into(),
-        fixed: true,
-    };
+    let fixed = Allowed::fixed("198.51.100.0/24".parse().unwrap(), "own");
     running.gate.guard().allow(fixed, running.gate.now()).unwrap();
     assert_eq!(
         code(client.disallow("198.51.100.0/24".parse().unwrap())),

@@ -143,6 +143,7 @@ fn a_banned_source_opens_nothing() {
         reason: "test".into(),
         origin: Origin::Operator,
         source: None,
+        by: None,
         reference: None,
         force: false,
     };

@@ -1,0 +1,310 @@
+//! What outlives the process: bans, the operator's never-ban entries, ended sessions, and what operators did.
+//!
+//! The guard is the truth while the daemon runs. The store hears *what* changed, and its thread writes down how that
+//! is at the moment of writing; so changes may come in any order, and what changed twice is written once. Many changes
+//! share one transaction: [`Store::submit`] waits for its own, [`Store::note`] for none.
+//!
+//! The order of a change is memory, kernel, disk, answer. So the kernel is never behind what somebody was told, and
+//! what it has beyond the store was promised to nobody: the next start adopts it.
+
+mod database;
+mod error;
+mod queue;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use portcullis_guard::blacklist::{Allowed, KeptClaim};
+use portcullis_guard::guard::Guard;
+use portcullis_guard::session::{KeptSession, SessionId};
+use portcullis_guard::time::{Now, WallMillis};
+
+use crate::clock;
+use database::Database;
+pub use database::{Checked, FILE};
+pub use error::StoreError;
+use queue::{Batch, Queue};
+
+/// Something that is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Item {
+    /// The claims to a network.
+    Ban(IpNet),
+    /// An entry of the never-ban set.
+    Allow(IpNet),
+    /// A session that was ended.
+    Session(SessionId),
+}
+
+/// What an operator did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    /// When.
+    pub at: WallMillis,
+    /// The user, as the kernel vouches for it.
+    pub uid: u32,
+    /// The process.
+    pub pid: Option<i32>,
+    /// The user's name.
+    pub who: String,
+    /// `ban`, `import`, …
+    pub action: String,
+    /// To what.
+    pub object: String,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// What an operator changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What may be another now.
+    pub items: Vec<Item>,
+    /// For the audit trail.
+    pub deed: Deed,
+    /// Whether it can be undone, and replaces what could be before.
+    pub undoable: bool,
+}
+
+/// How a thing was before the last change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Before {
+    /// The claims to a network; none: it was not banned.
+    Ban(IpNet, Vec<KeptClaim>),
+    /// The entry of a network in the never-ban set.
+    Allow(IpNet, Option<Allowed>),
+}
+
+/// The last change of an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastChange {
+    /// What was done.
+    pub deed: Deed,
+    /// How things were before; `None`: it was too large to be kept.
+    pub before: Option<Vec<Before>>,
+}
+
+/// What the start gets back.
+pub trait Restore {
+    /// Claims, in the order of their networks, a few thousand at a time.
+    fn bans(&mut self, claims: &[(IpNet, KeptClaim)]);
+    /// An entry of the never-ban set.
+    fn allowed(&mut self, entry: Allowed);
+    /// A session that was ended.
+    fn session(&mut self, kept: &KeptSession);
+}
+
+/// Networks that a change may have and still be undone.
+pub const UNDOABLE: usize = 200_000;
+/// Deeds that are kept.
+pub const DEEDS_KEPT: u64 = 100_000;
+
+/// How long after a failure the next attempt is made.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long a change may take to be written.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How the store does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why the last attempt failed; `None`: it did not.
+    pub failure: Option<String>,
+    /// Attempts that failed since the start.
+    pub failures: u64,
+    /// Transactions since the start.
+    pub commits: u64,
+    /// Things that wait to be written.
+    pub waiting: usize,
+}
+
+/// The store of a running daemon.
+pub struct Store {
+    database: Mutex<Database>,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    done: Condvar,
+    commits: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Store {
+    /// Opens the store of a state directory, or makes it. Every page is compared with its checksum.
+    ///
+    /// # Errors
+    /// [`StoreError`] with what to do. What is there is never overwritten.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Database::open(directory).map(Self::with)
+    }
+
+    fn with(database: Database) -> Self {
+        Self {
+            database: Mutex::new(database),
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            commits: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Reads the ended sessions and the never-ban entries.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn load_exceptions(&self, into: &mut dyn Restore) -> Result<(), StoreError> {
+        self.database().load_exceptions(into)
+    }
+
+    /// Reads the bans.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn load_bans(&self, into: &mut dyn Restore) -> Result<(), StoreError> {
+        self.database().load_bans(into)
+    }
+
+    /// Has things written soon.
+    pub fn note(&self, items: impl IntoIterator<Item = Item>) {
+        let mut queue = self.queue();
+        queue.note(items);
+        drop(queue);
+        self.work.notify_one();
+    }
+
+    /// Has a change written, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// Why it is not on the disk yet. It is tried again until it is.
+    pub fn submit(&self, change: Change) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut queue = self.queue();
+        let ticket = queue.submit(change);
+        self.work.notify_one();
+        loop {
+            if let Some(outcome) = queue.outcome(ticket) {
+                return outcome;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!("the disk did not answer within {} s", PATIENCE.as_secs()));
+            }
+            let waited = self.done.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Writes what changes, until [`close`](Self::close). For a thread of its own.
+    pub fn write(&self, guard: &Guard) {
+        while let Some(batch) = self.next_batch() {
+            let outcome = self.database().write(&batch, guard, clock::now());
+            let mut queue = self.queue();
+            match outcome {
+                Ok(()) => {
+                    self.commits.fetch_add(1, Ordering::Relaxed);
+                    queue.written(&batch);
+                }
+                Err(error) => {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                    let reason = error.to_string();
+                    let reason = reason.lines().next().unwrap_or_default();
+                    tracing::error!(%reason, "the store cannot be written; it is tried again");
+                    queue.failed(batch, reason);
+                }
+            }
+            drop(queue);
+            self.done.notify_all();
+        }
+    }
+
+    fn next_batch(&self) -> Option<Batch> {
+        let mut queue = self.queue();
+        if queue.has_failed() && !queue.is_closed() {
+            let waited = self.work.wait_timeout_while(queue, RETRY, |queue| !queue.is_closed());
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let idle = |queue: &mut Queue| queue.is_idle();
+        let mut queue = self
+            .work
+            .wait_while(queue, idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.take()
+    }
+
+    /// Has [`write`](Self::write) end after it has written what waits.
+    pub fn close(&self) {
+        self.queue().close();
+        self.work.notify_all();
+    }
+
+    /// Has what is over removed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn sweep(&self, now: Now) -> Result<usize, StoreError> {
+        let over = self.database().over(now)?;
+        let count = over.len();
+        if count > 0 {
+            self.note(over);
+        }
+        Ok(count)
+    }
+
+    /// The last change that can be undone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last_change(&self) -> Result<Option<LastChange>, StoreError> {
+        self.database().last_change()
+    }
+
+    /// The last deeds of operators, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn deeds(&self, limit: usize) -> Result<Vec<Deed>, StoreError> {
+        self.database().deeds(limit)
+    }
+
+    /// Reads everything, and tells how much there is.
+    ///
+    /// # Errors
+    /// [`StoreError`] with what is damaged.
+    pub fn check(&self) -> Result<Checked, StoreError> {
+        self.database().check()
+    }
+
+    /// Gives back what the file does not need. Changes wait meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn compact(&self) -> Result<(u64, u64), StoreError> {
+        self.database().compact()
+    }
+
+    /// How it does.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let queue = self.queue();
+        Health {
+            failure: queue.failure().map(str::to_owned),
+            failures: self.failures.load(Ordering::Relaxed),
+            commits: self.commits.load(Ordering::Relaxed),
+            waiting: queue.waiting(),
+        }
+    }
+
+    fn database(&self) -> MutexGuard<'_, Database> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
