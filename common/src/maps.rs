@@ -46,7 +46,7 @@ pub const HOSTS_CAPACITY: u32 = 1_000_000;
 /// Default capacity of [`PREFIXES`].
 pub const PREFIXES_CAPACITY: u32 = 65_536;
 /// Default capacity of [`FLOWS`].
-pub const FLOWS_CAPACITY: u32 = 65_536;
+pub const FLOWS_CAPACITY: u32 = 32_768;
 /// Capacity of [`NEVER_BAN`].
 pub const NEVER_BAN_CAPACITY: u32 = 4_096;
 /// Lines of [`RATES`], a power of two; two sources fit in each.

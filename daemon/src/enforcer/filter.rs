@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_common::{
-    FlowKey, Geometry, PrefixKey,
-    filter::{self, COARSE_WORDS, FINE_AT, Mark, NEVER_BAN_AT},
+    Address, FlowKey, Geometry, PrefixKey,
+    filter::{self, COARSE_WORDS, FINE_AT, Mark, NEVER_BAN_AT, Place},
     hash::{Seed, Source},
 };
 
@@ -58,13 +58,28 @@ impl Filter {
         }
     }
 
-    /// Reads what [`add`](Self::add) will: before many of these, so that the processor waits for their words at once.
-    pub(super) fn touch(&self, key: &Key) -> u64 {
-        let mut seen = 0;
-        marks(key, self.seed, self.mask, |word, _| {
-            seen ^= self.words.get()[word as usize].load(Ordering::Relaxed);
-        });
-        seen
+    /// The hashes of an address.
+    pub(super) fn source(&self, address: &Address) -> Source {
+        Source::of(address, self.seed)
+    }
+
+    /// The word of a source, and in it the bits of a host or /64 that has this hash.
+    pub(super) fn place(&self, source: &Source, hash: u64) -> Place {
+        Place {
+            word: filter::fine_word(source, self.mask),
+            bits: filter::host_bits(hash),
+        }
+    }
+
+    /// Does what [`add`](Self::add) does.
+    pub(super) fn add_at(&self, place: Place) {
+        set(&self.words.get()[place.word as usize], place.bits);
+    }
+
+    /// Reads what [`add_at`](Self::add_at) will: before many of these, so that the processor waits for their words at
+    /// once.
+    pub(super) fn touch(&self, place: Place) -> u64 {
+        self.words.get()[place.word as usize].load(Ordering::Relaxed)
     }
 
     /// Makes the program look into the never-ban set for that prefix.
@@ -78,6 +93,10 @@ impl Filter {
     /// Whether the never-ban set may hold that prefix, or part of it.
     pub(super) fn may_be_never_ban(&self, prefix: &PrefixKey) -> bool {
         let words = self.words.get();
+        if prefix.bits == PrefixKey::ADDRESS_BITS && prefix.address.is_v4() {
+            let place = filter::coarse_v4(u32::from_be(prefix.address.0[3]));
+            return words[(NEVER_BAN_AT + place.word) as usize].load(Ordering::Relaxed) & place.bits != 0;
+        }
         let mut maybe = false;
         // A short never-ban prefix of IPv6 has its bits in another table than a long ban.
         let short = PrefixKey {

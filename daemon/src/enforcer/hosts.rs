@@ -42,10 +42,17 @@ struct LineId {
 }
 
 /// Where a host belongs.
-struct Place {
+pub(super) struct Place {
     line: LineId,
     identity: u64,
     key: PrefixKey,
+}
+
+impl Place {
+    /// The network of the host or /64.
+    pub(super) const fn key(&self) -> &PrefixKey {
+        &self.key
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,28 +112,51 @@ impl Hosts {
     }
 
     /// Reads what [`set`](Self::set) will: before many of these, so that the processor waits for their lines at once.
-    pub(super) fn touch(&self, address: &Address, bits: u32) -> u64 {
-        load(&self.line(self.place(address, bits).line)[0]).0
+    pub(super) fn touch(&self, place: &Place) -> u64 {
+        load(&self.line(place.line)[0]).0
     }
 
     /// Writes a ban, which makes `slot` of an identity.
     pub(super) fn set(
         &mut self,
-        address: &Address,
-        bits: u32,
+        place: &Place,
         now: impl Fn() -> u64,
         slot: impl FnOnce(u64) -> Slot,
     ) -> Result<(), EnforcerError> {
-        let place = self.place(address, bits);
         let slot = slot(place.identity);
-        match self.find(&place)? {
+        if self.take_empty(place, slot) {
+            return Ok(());
+        }
+        match self.find(place)? {
             Some(Found::Slot(number)) => {
                 store(&self.line(place.line)[number], slot);
                 Ok(())
             }
             Some(Found::Overflow) => self.overflow.set(&place.key, &slot.0),
-            None => self.insert(&place, slot, now),
+            None => self.insert(place, slot, now),
         }
+    }
+
+    /// What becomes of most bans when many are written: their host is not in its line, and slots are empty behind those
+    /// in use. Looks at each slot once.
+    #[inline]
+    fn take_empty(&mut self, place: &Place, slot: Slot) -> bool {
+        let line = self.line(place.line);
+        let mut known = false;
+        let mut used = 0;
+        for cell in line {
+            let other = load(cell);
+            known |= other.is(place.identity);
+            used += usize::from(!other.is_empty());
+        }
+        // Slots are filled from the first; a hole or a last slot in use is for the others to look at.
+        let empty = line.get(used).is_some_and(|cell| load(cell).is_empty()) && load(&line[Slot::LAST]).is_empty();
+        if known || !empty || self.count >= self.capacity {
+            return false;
+        }
+        self.fill(place, used, slot);
+        self.count += 1;
+        true
     }
 
     fn insert(&mut self, place: &Place, slot: Slot, now: impl Fn() -> u64) -> Result<(), EnforcerError> {
@@ -265,7 +295,12 @@ impl Hosts {
     }
 
     fn place(&self, address: &Address, bits: u32) -> Place {
-        let source = Source::of(address, self.geometry.seed);
+        self.place_of(address, bits, &Source::of(address, self.geometry.seed))
+    }
+
+    /// Where a host belongs that has those hashes.
+    #[inline]
+    pub(super) fn place_of(&self, address: &Address, bits: u32, source: &Source) -> Place {
         let wide = bits != PrefixKey::ADDRESS_BITS;
         let v4 = address.is_v4();
         let (hash, lines, tag) = if v4 {

@@ -21,7 +21,7 @@ unsafe impl Sync for Words {}
 
 impl Words {
     /// Maps the `count` words of an array that was created with `BPF_F_MMAPABLE`, whose values are
-    /// whole words. The kernel refuses if the array is shorter.
+    /// whole words. The kernel refuses if the array is shorter. Its pages are there already: whoever bans waits for none.
     pub(super) fn map(map: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
         let bytes = count.checked_mul(size_of::<u64>()).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
@@ -30,7 +30,7 @@ impl Words {
                 ptr::null_mut(),
                 bytes,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
+                libc::MAP_SHARED | libc::MAP_POPULATE,
                 map.as_raw_fd(),
                 0,
             )

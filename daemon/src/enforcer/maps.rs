@@ -10,7 +10,7 @@ use super::{
     Capacities, Counters, EnforcerError, KernelBan, Target, clock, filter,
     filter::Filter,
     hits::{self, HitCells},
-    hosts::{Hosts, Memory},
+    hosts::{Hosts, Memory, Place},
     mapped::Words,
     table::{Source, Table},
     target::{self, Key},
@@ -44,6 +44,22 @@ pub(super) struct Maps {
     touched: Option<Vec<Key>>,
     /// No ban of the table ends before this.
     first_expiry: [u64; BanTable::ALL.len()],
+}
+
+/// Where the ban of a host or /64 is written to: its hashes are computed once.
+pub(super) struct Seat {
+    place: Place,
+    filter: portcullis_common::filter::Place,
+}
+
+impl Seat {
+    pub(super) fn key(&self) -> Key {
+        Key::of_prefix(*self.place.key())
+    }
+
+    pub(super) const fn sources(&self) -> &PrefixKey {
+        self.place.key()
+    }
 }
 
 /// A ban as the tables have it.
@@ -89,6 +105,9 @@ impl Maps {
 
     /// Writes a ban. The bits first: a table that nobody looks into bans nobody.
     pub(super) fn insert(&mut self, key: &Key, expires_boot_ns: u64, origin: Origin) -> Result<(), EnforcerError> {
+        if let Some(seat) = self.seat(key) {
+            return self.insert_at(&seat, expires_boot_ns, origin);
+        }
         self.filter.add(key);
         let entry = || BanEntry {
             expires_boot_ns,
@@ -97,10 +116,7 @@ impl Maps {
             id: self.hits.id(key),
         };
         match key {
-            Key::Host(address) | Key::Wide(address) => {
-                let slot = |identity| Slot::new(identity, origin, expires_boot_ns);
-                self.hosts.set(address, key.sources().bits, clock::boot_ns, slot)?;
-            }
+            Key::Host(_) | Key::Wide(_) => {}
             Key::Prefix(key) => self.prefixes.set(key, &entry())?,
             Key::Flow(key) => {
                 self.flows.set(key, &entry())?;
@@ -108,22 +124,51 @@ impl Maps {
                 self.stale += 1;
             }
         }
-        let first = &mut self.first_expiry[key.table() as usize];
-        *first = (*first).min(expires_boot_ns);
-        self.touched.iter_mut().for_each(|touched| touched.push(*key));
+        self.written(key.table(), expires_boot_ns, || *key);
         Ok(())
     }
 
-    /// Fetches what the bans of these keys will touch into the caches, all at once: what [`insert`](Self::insert) takes
-    /// longest for is waiting for memory.
-    pub(super) fn touch<'k>(&self, keys: impl Iterator<Item = &'k Key>) {
-        let mut seen = 0;
-        for key in keys {
-            seen ^= self.filter.touch(key);
-            if let Key::Host(address) | Key::Wide(address) = key {
-                seen ^= self.hosts.touch(address, key.sources().bits);
-            }
+    /// Where a host or /64 belongs; `None` for other keys.
+    #[inline]
+    pub(super) fn seat(&self, key: &Key) -> Option<Seat> {
+        let (Key::Host(address) | Key::Wide(address)) = key else {
+            return None;
+        };
+        let source = self.filter.source(address);
+        let hash = if matches!(key, Key::Wide(_)) {
+            source.wide
+        } else {
+            source.host
+        };
+        Some(Seat {
+            place: self.hosts.place_of(address, key.sources().bits, &source),
+            filter: self.filter.place(&source, hash),
+        })
+    }
+
+    /// Does what [`insert`](Self::insert) does.
+    pub(super) fn insert_at(&mut self, seat: &Seat, expires_boot_ns: u64, origin: Origin) -> Result<(), EnforcerError> {
+        self.filter.add_at(seat.filter);
+        let slot = |identity| Slot::new(identity, origin, expires_boot_ns);
+        self.hosts.set(&seat.place, clock::boot_ns, slot)?;
+        self.written(BanTable::Hosts, expires_boot_ns, || seat.key());
+        Ok(())
+    }
+
+    fn written(&mut self, table: BanTable, expires_boot_ns: u64, key: impl FnOnce() -> Key) {
+        let first = &mut self.first_expiry[table as usize];
+        *first = (*first).min(expires_boot_ns);
+        if let Some(touched) = &mut self.touched {
+            touched.push(key());
         }
+    }
+
+    /// Fetches what bans in these places will touch into the caches, all at once: what [`insert_at`](Self::insert_at)
+    /// takes longest for is waiting for memory.
+    pub(super) fn touch<'s>(&self, seats: impl Iterator<Item = &'s Seat>) {
+        let seen = seats.fold(0, |seen, seat| {
+            seen ^ self.filter.touch(seat.filter) ^ self.hosts.touch(&seat.place)
+        });
         std::hint::black_box(seen);
     }
 
@@ -241,10 +286,9 @@ impl Maps {
         self.exempt.iter().map(target::network).collect()
     }
 
-    /// Whether the never-ban set holds every source that this key is about.
-    pub(super) fn is_never_ban(&self, key: &Key) -> bool {
-        let sources = key.sources();
-        self.filter.may_be_never_ban(&sources) && self.exempt.iter().any(|exempt| exempt.holds(&sources))
+    /// Whether the never-ban set holds every one of these sources.
+    pub(super) fn is_never_ban(&self, sources: &PrefixKey) -> bool {
+        self.filter.may_be_never_ban(sources) && self.exempt.iter().any(|exempt| exempt.holds(sources))
     }
 
     /// How many hosts are banned, how many of them found their line full, how many may be.

@@ -6,6 +6,7 @@
 mod attach;
 mod attachment;
 mod bpffs;
+mod bulk;
 mod clock;
 mod counters;
 mod debug_log;
@@ -207,63 +208,6 @@ impl Enforcer {
         outcome
     }
 
-    /// Bans many at once, and tells which of them were refused.
-    ///
-    /// Others wait no longer than for a few thousand of them.
-    pub fn ban_all(&self, bans: impl IntoIterator<Item = (Target, Duration, Origin)>) -> Vec<(Target, EnforcerError)> {
-        let mut bans = bans.into_iter().peekable();
-        let mut refused = Vec::new();
-        let mut some = Vec::with_capacity(AT_ONCE);
-        while bans.peek().is_some() {
-            let mut full = Vec::new();
-            let mut tables = self.tables();
-            let start = clock::boot_time();
-            for _ in 0..TURN / AT_ONCE {
-                some.clear();
-                for (target, ttl, origin) in bans.by_ref().take(AT_ONCE) {
-                    match Key::try_from(target) {
-                        Ok(key) => some.push((key, clock::expiry_at(start, ttl), origin)),
-                        Err(error) => refused.push((target, error)),
-                    }
-                }
-                tables.maps.touch(some.iter().map(|(key, ..)| key));
-                for (key, expires_boot_ns, origin) in &some {
-                    match tables.ban(key, *expires_boot_ns, *origin) {
-                        Ok(()) => {}
-                        Err(EnforcerError::MapFull { .. }) => full.push((*key, *expires_boot_ns, *origin)),
-                        Err(error) => refused.push(((*key).into(), error)),
-                    }
-                }
-            }
-            drop(tables);
-            for _ in 0..ATTEMPTS {
-                if full.is_empty() || !self.make_room(full.len() as u64 + bans.size_hint().0 as u64) {
-                    break;
-                }
-                full = self.ban_again(full, &mut refused);
-            }
-            let mut tables = self.tables();
-            let mut last =
-                |(key, expires, origin): Expiring| Some((key.into(), tables.ban(&key, expires, origin).err()?));
-            refused.extend(full.into_iter().filter_map(&mut last));
-        }
-        refused
-    }
-
-    /// Those that found a table full, once more; returns those that still do.
-    fn ban_again(&self, bans: Vec<Expiring>, refused: &mut Vec<(Target, EnforcerError)>) -> Vec<Expiring> {
-        let mut tables = self.tables();
-        let mut full = Vec::new();
-        for (key, expires, origin) in bans {
-            match tables.ban(&key, expires, origin) {
-                Ok(()) => {}
-                Err(EnforcerError::MapFull { .. }) => full.push((key, expires, origin)),
-                Err(error) => refused.push((key.into(), error)),
-            }
-        }
-        full
-    }
-
     /// Lifts the ban of exactly this target; `false` if there was none.
     pub fn unban(&self, target: Target) -> Result<bool, EnforcerError> {
         self.tables().maps.remove(&Key::try_from(target)?)
@@ -402,23 +346,15 @@ impl Enforcer {
 
 impl Tables {
     fn ban(&mut self, key: &Key, expires_boot_ns: u64, origin: Origin) -> Result<(), EnforcerError> {
-        if self.maps.is_never_ban(key) {
+        if self.maps.is_never_ban(&key.sources()) {
             return Err(EnforcerError::NeverBanned { target: (*key).into() });
         }
         self.maps.insert(key, expires_boot_ns, origin)
     }
 }
 
-/// A ban as a table takes it: until when, and by whose word.
-type Expiring = (Key, u64, Origin);
-
 /// How often a ban tries again after room was made for it.
 const ATTEMPTS: u32 = 8;
-
-/// How many bans of many are written before others get their turn.
-const TURN: usize = 4096;
-/// How many of these are looked for in memory at the same time.
-const AT_ONCE: usize = 32;
 
 /// A panic while one of our locks is held leaves nothing half-done that the kernel would see.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

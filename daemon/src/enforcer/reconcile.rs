@@ -114,5 +114,5 @@ fn lift_strays(
 /// `false` if the kernel does not take it.
 fn write(maps: &mut Maps, ban: &Intended) -> Result<bool, EnforcerError> {
     let key = Key::try_from(ban.target)?;
-    Ok(!maps.is_never_ban(&key) && maps.insert(&key, clock::nanos(ban.until), ban.origin).is_ok())
+    Ok(!maps.is_never_ban(&key.sources()) && maps.insert(&key, clock::nanos(ban.until), ban.origin).is_ok())
 }

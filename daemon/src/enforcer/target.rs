@@ -97,6 +97,7 @@ impl Key {
 impl TryFrom<Target> for Key {
     type Error = EnforcerError;
 
+    #[inline]
     fn try_from(target: Target) -> Result<Self, EnforcerError> {
         match target {
             Target::Host(address) => Ok(Self::Host(address.into())),
