@@ -60,19 +60,25 @@ pub(crate) fn glance(frame: &Frame) -> Glance {
     let Some(network) = frame.network() else {
         return Glance::Malformed;
     };
-    let address = match &network {
-        Network::V4(_) if maps::shuffle() => shuffled(),
-        Network::V4(packet) => packet.source(),
-        Network::V6(packet) => packet.source,
-        Network::Other => return Glance::Pass(Reason::NotIp),
-    };
-    let v4 = v4_of(&network, &address);
+    // A way for each family: what both shared would have to go through memory.
+    match &network {
+        Network::V4(_) if maps::shuffle() => glance_at(&shuffled(), true),
+        Network::V4(packet) => glance_at(&packet.source(), true),
+        Network::V6(packet) if packet.source.is_v4() => glance_at(&packet.source, true),
+        Network::V6(packet) => glance_at(&packet.source, false),
+        Network::Other => Glance::Pass(Reason::NotIp),
+    }
+}
+
+#[inline(always)]
+fn glance_at(address: &Address, is_v4: bool) -> Glance {
+    let v4 = is_v4.then(|| u32::from_be(address.0[3]));
     let hashes = match v4 {
         Some(word) => Source::of_v4(word, maps::seed()),
-        None => Source::of_v6(&address, maps::seed()),
+        None => Source::of_v6(address, maps::seed()),
     };
     let word = maps::filter_word(filter::fine_word(&hashes, maps::filter_mask()));
-    if maps::rate_limits() || is_marked(&address, v4, &hashes, word) {
+    if maps::rate_limits() || is_marked(address, v4, &hashes, word) {
         return Glance::Suspicious(Suspect { hashes, word });
     }
     Glance::Pass(Reason::Passed)

@@ -201,6 +201,12 @@ impl Frame {
         };
         let ethernet = cursor.take::<EthernetHeader>()?;
         let mut ethertype = field!(ethernet, ethertype);
+        // Most packets have no tag: they are not asked for one.
+        match ethertype {
+            ETHERTYPE_IPV4 => return Ipv4::read(cursor).map(Network::V4),
+            ETHERTYPE_IPV6 => return Ipv6::read(cursor).map(Network::V6),
+            _ => {}
+        }
         let mut tags = 0;
         while tags < MAX_VLAN_TAGS && (ethertype == ETHERTYPE_8021Q || ethertype == ETHERTYPE_8021AD) {
             ethertype = field!(cursor.take::<VlanTag>()?, ethertype);
