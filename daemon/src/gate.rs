@@ -266,6 +266,8 @@ impl Gate {
             }
             Effect::SessionEnded { session, ttl } => {
                 tracing::warn!(%session, ttl = ttl.as_secs(), "session ended");
+                let ttl = self.guard.policy().thresholds.flow_ban;
+                self.connections.doom_session(session, Doom { ttl });
                 Ok(())
             }
             Effect::Report(incident) => {

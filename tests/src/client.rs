@@ -112,6 +112,42 @@ impl<L: Line> Wire<L> {
     /// # Errors
     /// If the connection ends before the answer does.
     pub fn answer(&mut self) -> Result<Answer> {
+        let mut answer = self.head()?;
+        let length = answer
+            .headers
+            .get("content-length")
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .unwrap_or(0);
+        let body = self.bytes(length).context("the connection ended within the content")?;
+        answer.body = String::from_utf8(body)?;
+        Ok(answer)
+    }
+
+    /// Reads so many bytes.
+    ///
+    /// # Errors
+    /// If the connection ends before.
+    pub fn bytes(&mut self, count: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads until the connection ends.
+    ///
+    /// # Errors
+    /// If it breaks, or does not end.
+    pub fn rest(&mut self) -> Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest)?;
+        Ok(rest)
+    }
+
+    /// Reads the head of one answer.
+    ///
+    /// # Errors
+    /// If the connection ends before it does.
+    pub fn head(&mut self) -> Result<Answer> {
         let mut line = String::new();
         ensure!(
             self.0.read_line(&mut line)? > 0,
@@ -128,18 +164,10 @@ impl<L: Line> Wire<L> {
             };
             headers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value.trim())?);
         }
-        let length = headers
-            .get("content-length")
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .unwrap_or(0);
-        let mut body = vec![0; length];
-        self.0
-            .read_exact(&mut body)
-            .context("the connection ended within the content")?;
         Ok(Answer {
             status,
             headers,
-            body: String::from_utf8(body)?,
+            body: String::new(),
         })
     }
 }

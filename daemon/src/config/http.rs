@@ -38,6 +38,10 @@ pub struct Http {
     pub header_timeout: Duration,
     /// For the whole body.
     pub body_timeout: Duration,
+    /// From the upgrade of a WebSocket to its end.
+    pub websocket_lifetime: Duration,
+    /// How long a WebSocket may be silent.
+    pub websocket_idle: Duration,
     /// Until the application answers.
     pub upstream_timeout: Duration,
     /// Connections of clients at a time.
@@ -162,6 +166,12 @@ pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>]) -> Opt
         header_timeout: section.read("header_timeout", Duration::from_secs(10), duration("100ms"..="10m")),
         body_timeout: section.read("body_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
         upstream_timeout: section.read("upstream_timeout", Duration::from_secs(30), duration("100ms"..="1h")),
+        websocket_lifetime: section.read(
+            "websocket_lifetime",
+            Duration::from_secs(12 * 3600),
+            duration("1s"..="30d"),
+        ),
+        websocket_idle: section.read("websocket_idle", Duration::from_secs(600), duration("1s"..="1d")),
         max_connections: section.read("max_connections", 10_000, integer(1..=10_000_000)),
         max_connections_per_source: section.read("max_connections_per_source", 1000, integer(1..=10_000_000)),
         max_streams: section.read("max_streams", 100, integer(1..=10_000)),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portcullis_guard::fingerprint::Fingerprint;
 use portcullis_guard::request::{ClientAddress, ConnectionId, Source};
+use portcullis_guard::session::SessionId;
 use tokio::sync::Notify;
 
 use super::activity::Activity;
@@ -58,6 +59,8 @@ pub struct Connection {
     /// What is going on.
     pub activity: Activity,
     fingerprint: OnceLock<Fingerprint>,
+    /// To whom something long belongs that goes on over it.
+    session: OnceLock<SessionId>,
     doom: OnceLock<Doom>,
     is_leaving: AtomicBool,
     ending: Notify,
@@ -114,6 +117,12 @@ impl Connection {
         self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    fn meet(&self, doom: Doom) {
+        if self.is_one_clients() && self.doom.set(doom).is_ok() {
+            self.ending.notify_one();
+        }
+    }
+
     /// Whether ending it ends nothing of other clients.
     fn is_one_clients(&self) -> bool {
         !self.peer.is_proxy || self.has_tunnel.load(Ordering::Acquire)
@@ -136,6 +145,7 @@ pub struct Connections {
     arrived: AtomicUsize,
     shards: [Mutex<HashMap<ConnectionId, Arc<Connection>>>; SHARDS],
     sources: Mutex<HashMap<Source, usize>>,
+    sessions: Mutex<HashMap<SessionId, Vec<Arc<Connection>>>>,
 }
 
 impl Connections {
@@ -169,6 +179,7 @@ impl Connections {
             peer,
             activity: Activity::default(),
             fingerprint: OnceLock::new(),
+            session: OnceLock::new(),
             doom: OnceLock::new(),
             is_leaving: AtomicBool::new(false),
             ending: Notify::new(),
@@ -179,9 +190,33 @@ impl Connections {
         Ok(connection)
     }
 
+    /// Remembers that something long goes on over a connection for a session, however many others it has beside.
+    pub fn belong(&self, connection: &Arc<Connection>, session: SessionId) {
+        if connection.session.set(session).is_ok() {
+            let mut sessions = self.sessions();
+            sessions.entry(session).or_default().push(Arc::clone(connection));
+        }
+    }
+
+    /// Tells the connections that [belong](Self::belong) to a session to end.
+    pub fn doom_session(&self, session: SessionId, doom: Doom) {
+        let theirs = self.sessions().get(&session).cloned().unwrap_or_default();
+        theirs.iter().for_each(|connection| connection.meet(doom));
+    }
+
     /// Forgets a connection that ended.
     pub(super) fn close(&self, connection: &Connection) {
         self.with(connection.id, |open| open.remove(&connection.id));
+        if let Some(session) = connection.session.get() {
+            let mut sessions = self.sessions();
+            let is_last = sessions.get_mut(session).is_some_and(|theirs| {
+                theirs.retain(|other| other.id != connection.id);
+                theirs.is_empty()
+            });
+            if is_last {
+                sessions.remove(session);
+            }
+        }
         if connection.peer.is_proxy {
             return;
         }
@@ -195,11 +230,8 @@ impl Connections {
     /// Tells a connection to end. The first verdict counts; a connection that is gone is left alone, and so is one over
     /// which a proxy speaks for others as well.
     pub fn doom(&self, id: ConnectionId, doom: Doom) {
-        if let Some(connection) = self.with(id, |open| open.get(&id).cloned())
-            && connection.is_one_clients()
-            && connection.doom.set(doom).is_ok()
-        {
-            connection.ending.notify_one();
+        if let Some(connection) = self.with(id, |open| open.get(&id).cloned()) {
+            connection.meet(doom);
         }
     }
 
@@ -226,6 +258,10 @@ impl Connections {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Vec<Arc<Connection>>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sources(&self) -> MutexGuard<'_, HashMap<Source, usize>> {

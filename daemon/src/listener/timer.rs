@@ -68,7 +68,8 @@ impl CoarseTimer {
     }
 
     /// A sleep of this length, rounded up to a tick.
-    pub(super) fn after(&self, duration: Duration) -> CoarseSleep {
+    #[must_use]
+    pub fn after(&self, duration: Duration) -> CoarseSleep {
         self.deadline(Instant::now() + duration)
     }
 

@@ -9,16 +9,19 @@ mod origin;
 mod own;
 pub mod problem;
 mod upstream;
+mod websocket;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Response, StatusCode, Version};
+use http::{HeaderValue, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::Request as HttpRequest;
 use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
 use portcullis_guard::forwarded::TrustedProxies;
 use portcullis_guard::guard::{Admission, Caller, Judgement, Permit, Receipt, Refused};
 use portcullis_guard::path::NormalPath;
@@ -30,7 +33,8 @@ use self::body::{AnswerBody, CallBody};
 use self::forward::Told;
 use self::intake::Head;
 use self::origin::Origin;
-use self::upstream::{Failure, Upstream};
+use self::upstream::{Failure, Streamed, Upstream};
+use self::websocket::Splice;
 use crate::gate::Gate;
 use crate::listener::activity::Underway;
 use crate::listener::connections::Connection;
@@ -125,7 +129,8 @@ impl Proxy {
         connection: Arc<Connection>,
         request: HttpRequest<Incoming>,
     ) -> Result<Response<AnswerBody>, Infallible> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let upgrade = Upgrade::asked_by(&mut parts, &connection);
         let underway = (parts.version == Version::HTTP_2).then(|| Underway::over(Arc::clone(&connection)));
         let origin = Origin::of(&connection, &parts.headers, &self.proxies);
         let read = intake::read(&parts, origin.scheme.default_port(), body.is_end_stream());
@@ -149,7 +154,13 @@ impl Proxy {
         let passage = self.judge(&call, body).await;
         match passage {
             Ok((permit, body)) => {
-                let answer = self.forward(parts, &head, &connection, origin, permit, body).await;
+                let way = Way {
+                    head: &head,
+                    connection: &connection,
+                    origin,
+                    upgrade,
+                };
+                let answer = self.forward(parts, way, permit, body).await;
                 Ok(answer.map(|body| match body {
                     Either::Left(whole) => Either::Left(whole),
                     Either::Right(streamed) => Either::Right(streamed.watched(underway)),
@@ -209,19 +220,23 @@ impl Proxy {
         problem::answer(refused, call.head.has_body, clock::now().wall)
     }
 
-    async fn forward(
-        &self,
-        parts: Parts,
-        head: &Head,
-        connection: &Connection,
-        origin: Origin,
-        mut permit: Permit,
-        body: CallBody,
-    ) -> Response<AnswerBody> {
+    async fn forward(&self, parts: Parts, way: Way<'_>, mut permit: Permit, body: CallBody) -> Response<AnswerBody> {
+        let Way {
+            head,
+            connection,
+            origin,
+            upgrade,
+        } = way;
+        let session = permit.session();
         let (receipt, caller) = (permit.take_receipt(), permit.take_caller());
         let shown = without_fields(&parts);
         let sent = match forward::request(parts, head, &permit, origin, self.told, body) {
-            Ok(request) => self.upstream.send(request).await,
+            Ok(mut request) => {
+                if upgrade.is_some() {
+                    websocket::say(request.headers_mut());
+                }
+                self.upstream.send(request).await
+            }
             Err(_) => Err(Failure::NotSent),
         };
         let call = Call {
@@ -232,15 +247,27 @@ impl Proxy {
             reference: random::reference(),
         };
         match sent {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() => {
+                // Nobody asked for it, and what follows would be read as answers.
+                self.refuse(&call, Failure::BrokeOff.refusal()).map(Either::Left)
+            }
             Ok(mut response) => {
                 let word = SessionWord::take(response.headers_mut());
                 self.complete(receipt, response.status());
+                if let Some(session) = session.filter(|_| is_long(&response)) {
+                    self.gate.connections().belong(connection, session);
+                }
                 if let (Some(caller), Some(word)) = (caller, word)
                     && let Some(refused) = self.heed(&call, caller, word, response.status())
                 {
                     return refused.map(Either::Left);
                 }
                 forward::remove_hop_by_hop(response.headers_mut());
+                if let Some(upgrade) = upgrade
+                    && response.status() == StatusCode::SWITCHING_PROTOCOLS
+                {
+                    self.splice(upgrade, &mut response);
+                }
                 response.map(Either::Right)
             }
             Err(failure) => {
@@ -252,6 +279,28 @@ impl Proxy {
                 answer.map(Either::Left)
             }
         }
+    }
+
+    /// Leaves the connections of both sides to their WebSocket.
+    fn splice(&self, upgrade: Upgrade, response: &mut Response<Streamed>) {
+        let Some(application) = response.extensions_mut().remove() else {
+            return;
+        };
+        websocket::say(response.headers_mut());
+        let http = &self.gate.config().http;
+        let limits = websocket::Limits {
+            lifetime: http.websocket_lifetime,
+            idle: http.websocket_idle,
+        };
+        let Upgrade { client, connection } = upgrade;
+        let splice = Splice {
+            client,
+            application,
+            connection: Arc::clone(&connection),
+            timer: self.timer.clone(),
+            limits,
+        };
+        connection.continue_with(Box::pin(splice.run()));
     }
 
     /// Tells the guard what the application says of the session. What comes back takes the place of the answer.
@@ -284,8 +333,47 @@ impl Proxy {
 
     fn complete(&self, receipt: Option<Receipt>, status: StatusCode) {
         if let Some(receipt) = receipt {
+            // A WebSocket that was granted is a success, whatever becomes of it.
+            let status = if status == StatusCode::SWITCHING_PROTOCOLS {
+                StatusCode::OK
+            } else {
+                status
+            };
             self.gate.guard().complete(receipt, status.as_u16(), clock::now());
         }
+    }
+}
+
+/// Whether an answer goes on for so long that a verdict on its session must be able to find it.
+fn is_long(response: &Response<Streamed>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+}
+
+/// The way of a request that may pass.
+struct Way<'a> {
+    head: &'a Head,
+    connection: &'a Arc<Connection>,
+    origin: Origin,
+    upgrade: Option<Upgrade>,
+}
+
+/// A client that asks for a WebSocket.
+struct Upgrade {
+    client: OnUpgrade,
+    connection: Arc<Connection>,
+}
+
+impl Upgrade {
+    fn asked_by(parts: &mut Parts, connection: &Arc<Connection>) -> Option<Self> {
+        if !websocket::is_asked(parts) {
+            return None;
+        }
+        Some(Self {
+            client: parts.extensions.remove()?,
+            connection: Arc::clone(connection),
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -127,7 +127,7 @@ impl Upstream {
             .await
             .map_err(|error| error.to_string())?;
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "connection to the application ended");
             }
         });
@@ -135,7 +135,9 @@ impl Upstream {
     }
 
     fn stream(&self, response: Response<Incoming>, sender: Sender) -> Response<Streamed> {
-        response.map(|body| Streamed::new(body, sender, Arc::clone(&self.idle)))
+        // A connection that becomes something else takes no further request.
+        let held = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        response.map(|body| Streamed::new(body, held.then(|| (sender, Arc::clone(&self.idle)))))
     }
 }
 
@@ -154,10 +156,10 @@ impl Streamed {
         self
     }
 
-    fn new(body: Incoming, sender: Sender, idle: Arc<Idle>) -> Self {
+    fn new(body: Incoming, held: Option<(Sender, Arc<Idle>)>) -> Self {
         let mut streamed = Self {
             body,
-            held: Some((sender, idle)),
+            held,
             underway: None,
         };
         if streamed.body.is_end_stream() {

@@ -2,7 +2,9 @@
 
 mod http2;
 mod proxies;
+mod streaming;
 mod tls;
+mod websocket;
 
 use anyhow::{Result, ensure};
 use portcullis_tests::backend::Backend;

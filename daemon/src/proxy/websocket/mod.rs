@@ -1,0 +1,260 @@
+//! WebSockets: the upgrade is a request like any other, and is judged like one. Then bytes go both ways unread, until
+//! one side has enough, the session ends, or its time is over; in the last two cases the client gets a close frame that
+//! says why, between two frames of the application.
+
+mod frame;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, request};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use self::frame::Frames;
+use crate::listener::connections::{Connection, Ending};
+use crate::listener::timer::CoarseTimer;
+
+const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+const SEC_WEBSOCKET_VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
+
+/// Bytes that are under way in each direction.
+const BUFFER: usize = 16 << 10;
+/// How long the rest of a frame and the close frame may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a WebSocket may live.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// At all; then it needs a new authorisation.
+    pub(super) lifetime: Duration,
+    /// Without a byte in either direction.
+    pub(super) idle: Duration,
+}
+
+/// Why it ends, as the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Close {
+    /// The session was banned or revoked.
+    Session,
+    /// The lifetime is over.
+    Lifetime,
+    /// Nothing was said.
+    Idle,
+    /// The daemon stops.
+    Shutdown,
+}
+
+impl Close {
+    /// Codes from 4000 on are for applications; their last digits are those of the HTTP status (docs/protocol.md).
+    fn frame(self) -> Vec<u8> {
+        match self {
+            Self::Session => frame::close(4403, "the session has ended"),
+            Self::Lifetime => frame::close(4401, "authorise again"),
+            Self::Idle => frame::close(1001, "idle"),
+            Self::Shutdown => frame::close(1001, "going away"),
+        }
+    }
+}
+
+/// Whether a head asks for a WebSocket (RFC 6455 section 4.2.1).
+pub(super) fn is_asked(parts: &request::Parts) -> bool {
+    let is = |name: &HeaderName, value: &str| {
+        let mut values = parts.headers.get_all(name).iter();
+        let (first, second) = (values.next(), values.next());
+        second.is_none() && first.is_some_and(|first| first.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+    };
+    let connection = parts.headers.get_all(CONNECTION).iter();
+    let mut options = connection.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    parts.method == Method::GET
+        && parts.version == Version::HTTP_11
+        && is(&UPGRADE, "websocket")
+        && is(&SEC_WEBSOCKET_VERSION, "13")
+        && parts.headers.contains_key(SEC_WEBSOCKET_KEY)
+        && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
+/// Says on one hop that it is asked for, or granted.
+pub(super) fn say(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// Both sides of one WebSocket, when both have agreed.
+pub(super) struct Splice {
+    pub(super) client: OnUpgrade,
+    pub(super) application: OnUpgrade,
+    pub(super) connection: Arc<Connection>,
+    pub(super) timer: CoarseTimer,
+    pub(super) limits: Limits,
+}
+
+impl Splice {
+    /// Lets bytes go both ways until the end.
+    pub(super) async fn run(self) {
+        let (Ok(client), Ok(application)) = tokio::join!(self.client, self.application) else {
+            return;
+        };
+        let mut client = tokio::io::split(TokioIo::new(client));
+        let application = tokio::io::split(TokioIo::new(application));
+        let heard = AtomicU64::new(0);
+        let mut down = Down {
+            from: application.0,
+            to: client.1,
+            buffer: Box::new([0; BUFFER]),
+            waiting: 0..0,
+            frames: Frames::default(),
+        };
+        let up = copy(&mut client.0, application.1, &heard);
+        let close = tokio::select! {
+            _ = down.run(&heard) => return,
+            _ = up => return,
+            ending = self.connection.ended() => match ending {
+                Ending::Verdict => Close::Session,
+                Ending::Shutdown => Close::Shutdown,
+            },
+            () = self.timer.after(self.limits.lifetime) => Close::Lifetime,
+            () = silence(&self.timer, self.limits.idle, &heard) => Close::Idle,
+        };
+        // A client that takes nothing any more is told nothing. The others have time to read, and are not heard.
+        let farewell = async {
+            down.close(&close.frame()).await?;
+            tokio::io::copy(&mut client.0, &mut tokio::io::sink()).await
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, farewell).await;
+    }
+}
+
+/// Ends when nothing was heard for this long.
+async fn silence(timer: &CoarseTimer, idle: Duration, heard: &AtomicU64) {
+    loop {
+        let before = heard.load(Ordering::Relaxed);
+        timer.after(idle).await;
+        if heard.load(Ordering::Relaxed) == before {
+            return;
+        }
+    }
+}
+
+async fn copy(
+    from: &mut (impl AsyncRead + Unpin),
+    mut to: impl AsyncWrite + Unpin,
+    heard: &AtomicU64,
+) -> io::Result<()> {
+    let mut buffer = Box::new([0; BUFFER]);
+    loop {
+        let read = from.read(&mut buffer[..]).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        heard.fetch_add(1, Ordering::Relaxed);
+        to.write_all(&buffer[..read]).await?;
+        to.flush().await?;
+    }
+}
+
+/// From the application to the client. It may be interrupted at any await, and knows where it was.
+struct Down<R, W> {
+    from: R,
+    to: W,
+    buffer: Box<[u8; BUFFER]>,
+    /// What was read and not written yet.
+    waiting: std::ops::Range<usize>,
+    frames: Frames,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Down<R, W> {
+    async fn run(&mut self, heard: &AtomicU64) -> io::Result<()> {
+        while self.step(false).await? {
+            heard.fetch_add(1, Ordering::Relaxed);
+        }
+        self.to.shutdown().await
+    }
+
+    /// Reads or writes some bytes. False at the end.
+    async fn step(&mut self, within_frame: bool) -> io::Result<bool> {
+        if self.waiting.is_empty() {
+            self.to.flush().await?;
+            let read = self.from.read(&mut self.buffer[..]).await?;
+            self.waiting = 0..read;
+            return Ok(read > 0);
+        }
+        let mut waiting = &self.buffer[self.waiting.clone()];
+        if within_frame {
+            let mut ahead = self.frames;
+            waiting = &waiting[..ahead.follow(waiting, true)];
+        }
+        let written = self.to.write(waiting).await?;
+        let written = self.frames.follow(&waiting[..written], false);
+        self.waiting.start += written;
+        Ok(written > 0)
+    }
+
+    /// Brings the frame to its end, and then the connection.
+    async fn close(&mut self, frame: &[u8]) -> io::Result<()> {
+        while !self.frames.is_between() {
+            if !self.step(true).await? {
+                return Ok(());
+            }
+        }
+        self.to.write_all(frame).await?;
+        self.to.flush().await?;
+        self.to.shutdown().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_close_frame_comes_between_two_frames() {
+        let (mut application, from) = tokio::io::duplex(1000);
+        let (to, mut client) = tokio::io::duplex(1000);
+        let mut down = Down {
+            from,
+            to,
+            buffer: Box::new([0; BUFFER]),
+            waiting: 0..0,
+            frames: Frames::default(),
+        };
+        application.write_all(b"\x82\x03abc\x82\x04de").await.unwrap();
+        assert!(down.step(false).await.unwrap() && down.step(false).await.unwrap());
+        application.write_all(b"fg\x82\x01h").await.unwrap();
+        down.close(b"\x88\x00").await.unwrap();
+        drop(down);
+        let mut seen = Vec::new();
+        client.read_to_end(&mut seen).await.unwrap();
+        assert_eq!(seen, b"\x82\x03abc\x82\x04defg\x88\x00");
+    }
+
+    #[test]
+    fn only_a_whole_request_asks() {
+        let parts = |version, fields: &[(&str, &str)]| {
+            let request = http::Request::builder().version(version);
+            let request = fields
+                .iter()
+                .fold(request, |request, (name, value)| request.header(*name, *value));
+            request.body(()).unwrap().into_parts().0
+        };
+        let whole = [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "x"),
+        ];
+        assert!(is_asked(&parts(Version::HTTP_11, &whole)));
+        assert!(!is_asked(&parts(Version::HTTP_10, &whole)));
+        for missing in 0..whole.len() {
+            let mut fields = whole.to_vec();
+            fields.remove(missing);
+            assert!(!is_asked(&parts(Version::HTTP_11, &fields)), "{missing}");
+        }
+        let twice = [&whole[..], &[("upgrade", "h2c")]].concat();
+        assert!(!is_asked(&parts(Version::HTTP_11, &twice)));
+    }
+}

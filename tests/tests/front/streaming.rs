@@ -1,0 +1,171 @@
+//! What comes in pieces: events, trailers, ranges, expectations.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use portcullis_tests::client::{Client, Wire};
+use portcullis_tests::daemon::{Daemon, Wanted};
+
+use super::PROTECT;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An application that the test plays by hand: each connection, and what came over it up to the end of the head.
+fn by_hand() -> Result<(SocketAddr, Receiver<(TcpStream, String)>)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let sender = sender.clone();
+            thread::spawn(move || hand_over(stream, &sender));
+        }
+    });
+    Ok((address, receiver))
+}
+
+fn hand_over(mut stream: TcpStream, sender: &Sender<(TcpStream, String)>) -> Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    sender
+        .send((stream, String::from_utf8(head)?))
+        .ok()
+        .context("the test is over")
+}
+
+fn gate(upstream: SocketAddr) -> Result<Daemon> {
+    Daemon::start(&Wanted::enforcing(upstream, PROTECT))
+}
+
+#[test]
+fn events_arrive_when_they_are_sent_and_end_with_the_session() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = gate(upstream)?;
+    let mut client = Client::open(daemon.address())?;
+    let mut wire = Wire::connect(daemon.address())?;
+    wire.stream().write_all(&client.request("GET", "/api/events", "")?)?;
+    let (mut application, _) = calls.recv_timeout(PATIENCE)?;
+    application
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
+    ensure!(wire.answer()?.status == 200, "the head waits for an event");
+    for n in 0..3 {
+        let event = format!("9\r\ndata: {n}..\r\n");
+        application.write_all(event.as_bytes())?;
+        ensure!(wire.bytes(event.len())? == event.as_bytes(), "event {n}");
+    }
+    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
+    let id = sessions["sessions"][0]["id"].as_str().context("no session")?;
+    daemon.cli(&["session", "revoke", id])?;
+    ensure!(wire.rest().is_err() || wire.rest()?.is_empty(), "the stream goes on");
+    Ok(())
+}
+
+#[test]
+fn trailers_of_answers_pass_to_those_who_want_them() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = gate(upstream)?;
+    let mut wire = Wire::connect(daemon.address())?;
+    wire.stream()
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\n\r\n")?;
+    let (mut application, _) = calls.recv_timeout(PATIENCE)?;
+    application.write_all(
+        b"HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n",
+    )?;
+    ensure!(wire.answer()?.headers["trailer"] == "x-sum");
+    let expected = b"2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n";
+    let seen = wire.bytes(expected.len())?;
+    ensure!(seen == expected, "{}", String::from_utf8_lossy(&seen));
+    Ok(())
+}
+
+#[test]
+fn a_client_that_waits_is_told_to_go_on_once_its_head_was_good() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = gate(upstream)?;
+    let mut client = Client::open(daemon.address())?;
+    let request = String::from_utf8(client.request("POST", "/api/a", "{}")?)?;
+    let (head, body) = request.split_once("\r\n\r\n").context("no body")?;
+    let mut wire = Wire::connect(daemon.address())?;
+    let go_on = wire.exchange(format!("{head}\r\nexpect: 100-continue\r\n\r\n").as_bytes())?;
+    ensure!(go_on.status == 100, "{}", go_on.status);
+    wire.stream().write_all(body.as_bytes())?;
+    let (mut application, seen) = calls.recv_timeout(PATIENCE)?;
+    ensure!(!seen.contains("expect"), "{seen}");
+    application.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+    ensure!(wire.answer()?.status == 204);
+    let unsigned = b"POST /api/a HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
+    ensure!(
+        Wire::connect(daemon.address())?.exchange(unsigned)?.status == 401,
+        "it was told to go on"
+    );
+    Ok(())
+}
+
+#[test]
+fn ranges_heads_and_codings_pass_untouched() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = gate(upstream)?;
+    let ask = |request: &str, answer: &[u8]| -> Result<(portcullis_tests::client::Answer, String)> {
+        let mut wire = Wire::connect(daemon.address())?;
+        wire.stream().write_all(request.as_bytes())?;
+        let (mut application, seen) = calls.recv_timeout(PATIENCE)?;
+        application.write_all(answer)?;
+        let is_head = request.starts_with("HEAD");
+        Ok((if is_head { wire.head()? } else { wire.answer()? }, seen))
+    };
+    let (answer, seen) = ask(
+        "GET /f HTTP/1.1\r\nhost: a\r\nrange: bytes=2-3\r\naccept-encoding: br\r\n\r\n",
+        b"HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 2-3/9\r\ncontent-encoding: br\r\ncontent-length: 2\r\n\r\nxy",
+    )?;
+    ensure!(
+        seen.contains("range: bytes=2-3\r\n") && seen.contains("accept-encoding: br\r\n"),
+        "{seen}"
+    );
+    ensure!((answer.status, answer.body.as_str()) == (206, "xy"));
+    ensure!(answer.headers["content-range"] == "bytes 2-3/9" && answer.headers["content-encoding"] == "br");
+    let head = "HEAD /f HTTP/1.1\r\nhost: a\r\n\r\n";
+    let (answer, _) = ask(head, b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")?;
+    ensure!(answer.headers["content-length"] == "1000");
+    Ok(())
+}
+
+#[test]
+fn an_application_that_switches_unasked_or_breaks_off_is_a_problem() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = gate(upstream)?;
+    for (answer, status) in [
+        (
+            &b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"[..],
+            502,
+        ),
+        (b"nonsense\r\n\r\n", 502),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+            502,
+        ),
+        (b"", 502),
+    ] {
+        let mut wire = Wire::connect(daemon.address())?;
+        wire.stream().write_all(b"GET /f HTTP/1.1\r\nhost: a\r\n\r\n")?;
+        let (mut application, _) = calls.recv_timeout(PATIENCE)?;
+        application.write_all(answer)?;
+        drop(application);
+        let seen = wire.answer()?;
+        ensure!(
+            seen.status == status,
+            "{}: {}",
+            String::from_utf8_lossy(answer),
+            seen.status
+        );
+        ensure!(seen.problem() == "upstream-unavailable", "{}", seen.body);
+    }
+    Ok(())
+}
