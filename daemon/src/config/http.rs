@@ -50,8 +50,11 @@ pub struct Http {
     pub max_connections_per_source: usize,
     /// Requests at a time over one HTTP/2 connection.
     pub max_streams: u32,
-    /// Whether the application learns session and user, by `Portcullis-Session` and `Portcullis-User`.
+    /// Whether the application learns session, user and score, by `Portcullis-Session`, `Portcullis-User` and
+    /// `Portcullis-Score`.
     pub session_fields: bool,
+    /// Whether calls without a `traceparent` get one.
+    pub traceparent: bool,
 }
 
 impl Http {
@@ -178,6 +181,7 @@ pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>]) -> Opt
         trusted_proxies: section.list("trusted_proxies", Vec::new, network),
         client_address: section.read("client_address", Spokesman::XForwardedFor, spokesman),
         session_fields: section.read("session_fields", true, boolean),
+        traceparent: section.read("traceparent", false, boolean),
         // All keys are read before the one that may be missing matters.
         upstream: upstream?,
         listen: listen.into_iter().flatten().collect(),

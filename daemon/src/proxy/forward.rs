@@ -1,13 +1,15 @@
 //! The request as the upstream gets it, and the answer as the client gets it.
 
-use super::body::CallBody;
-use super::intake::{Head, METHOD_OVERRIDES};
-use super::origin::Origin;
 use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
 use portcullis_guard::guard::Permit;
 use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
+
+use super::body::CallBody;
+use super::intake::{Head, METHOD_OVERRIDES};
+use super::origin::Origin;
+use crate::random;
 
 /// Fields between two hops (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -23,13 +25,20 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 const OURS: [&str; 5] = ["portcullis-", "x-forwarded", "x-original-", "x-rewrite-", "x-real-ip"];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The points of the session.
+const PORTCULLIS_SCORE: HeaderName = HeaderName::from_static("portcullis-score");
+/// Where a call is in a distributed trace (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What the application is told beside the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    /// Whether it learns of session and user.
+    /// Whether it learns of session, user and score.
     pub session: bool,
+    /// Whether every call belongs to a trace.
+    pub trace: bool,
 }
 
 /// Builds the request for the upstream. It takes the permit's word that the request may pass.
@@ -53,6 +62,12 @@ pub(super) fn request(
     // Answered here when the body is read; and fields of trailers would be seen by no rule.
     [EXPECT, TRAILER].iter().for_each(|name| _ = headers.remove(name));
     headers.insert(X_FORWARDED_FOR, text(&origin.client.to_string()));
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    if told.trace && !has_trace(&headers) {
+        headers.insert(TRACEPARENT, text(&new_trace()));
+    }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.scheme.as_str()));
     if told.session {
         name_session(&mut headers, permit);
@@ -79,10 +94,34 @@ fn put_into_http1(headers: &mut HeaderMap, uri: &Uri) {
     }
 }
 
+/// Whether a call says to which trace it belongs: `00-TRACE-PARENT-FLAGS`, once, in hexadecimal, and not all zero.
+fn has_trace(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let parts: Vec<&[u8]> = value.as_bytes().split(|&byte| byte == b'-').collect();
+    let is_hex =
+        |part: &[u8], length| part.len() == length && part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_zero = |part: &[u8]| part.iter().all(|&byte| byte == b'0');
+    let [version, trace, parent, flags] = parts.as_slice() else {
+        return false;
+    };
+    let has_form = is_hex(version, 2) && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
+    has_form && *version != b"ff" && !is_zero(trace) && !is_zero(parent)
+}
+
+/// A trace that begins here, recorded by nobody yet.
+fn new_trace() -> String {
+    let word = || random::reference().0;
+    format!("00-{:016x}{:016x}-{:016x}-00", word(), word(), word() | 1)
+}
+
 /// Whose call it is. The fields of these names that the client sent are gone.
 fn name_session(headers: &mut HeaderMap, permit: &Permit) {
     if let Some(session) = permit.session() {
         headers.insert(PORTCULLIS_SESSION, text(&session.to_string()));
+        headers.insert(PORTCULLIS_SCORE, text(&format!("{:.0}", permit.score())));
     }
     if let Some(user) = permit.user() {
         headers.insert(PORTCULLIS_USER, text(user));
@@ -133,6 +172,24 @@ fn text(value: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_whole_traceparent_is_kept() {
+        let has = |value: &str| has_trace(&HeaderMap::from_iter([(TRACEPARENT, value.parse().unwrap())]));
+        assert!(has("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        assert!(has(&new_trace()));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert!(!has(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn http2_gets_a_host_and_one_cookie() {

@@ -98,6 +98,7 @@ impl Proxy {
         let proxies = TrustedProxies::new(http.trusted_proxies.clone(), http.client_address.clone());
         let told = Told {
             session: http.session_fields,
+            trace: http.traceparent,
         };
         Self {
             upstream,

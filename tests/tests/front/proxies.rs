@@ -46,6 +46,24 @@ fn trusted_proxies_are_believed_from_the_right() -> Result<()> {
 }
 
 #[test]
+fn the_application_learns_host_trace_and_score() -> Result<()> {
+    let (_, daemon) = gate("traceparent = true", "")?;
+    let mut client = Client::open(daemon.address())?;
+    let answer = client.call("GET", "/api/a", "")?;
+    for field in [
+        "portcullis-score: 0",
+        &format!("x-forwarded-host: {}", daemon.address()),
+        "traceparent: 00-",
+    ] {
+        ensure!(answer.body.contains(field), "{field}: {}", answer.body);
+    }
+    let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
+    let answer = Wire::connect(daemon.address())?.exchange(format!("{GET}{trace}\r\n").as_bytes())?;
+    ensure!(answer.body.contains(trace), "{}", answer.body);
+    Ok(())
+}
+
+#[test]
 fn the_field_can_be_chosen() -> Result<()> {
     let other = "trusted_proxies = [\"127.0.0.1\"]\nclient_address = \"CF-Connecting-IP\"";
     let (_, daemon) = gate(other, "")?;

@@ -36,6 +36,7 @@ impl Guard {
         })?;
         Ok(Identity {
             user: record.binding.user().cloned(),
+            score: record.score.value(self.policy.thresholds.half_life, now.mono),
             login: is_login.then(|| Box::new(Surroundings::new(&claim.binding, request.headers, now.mono))),
         })
     }

@@ -20,6 +20,8 @@ pub struct Permit {
 pub(super) struct Identity {
     /// The user that the session is bound to.
     pub(super) user: Option<Arc<str>>,
+    /// The points of the session before this call.
+    pub(super) score: f32,
     /// From where the call came, if it is a login.
     pub(super) login: Option<Box<Surroundings>>,
 }
@@ -72,6 +74,12 @@ impl Permit {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.identity.user.as_deref()
+    }
+
+    /// The points of the session before this call; 0 on public paths and in monitor mode.
+    #[must_use]
+    pub fn score(&self) -> f32 {
+        self.identity.score
     }
 
     /// Takes the caller, for [`Guard::heed`](super::Guard::heed). `None` on public paths and in monitor mode.
