@@ -1,5 +1,5 @@
-//! Campaigns: many sessions of one client. A client is an address and a User-Agent, as far as anybody can tell who is whom
-//! behind a NAT.
+//! Campaigns: many sessions of one client. A client is an address, a User-Agent and, where the gate sees it, a TLS
+//! stack, as far as anybody can tell who is whom behind a NAT.
 //!
 //! A client whose sessions are banned one after the other is banned itself, so that a farm is stopped whose neighbours
 //! protect its address. Unless one of its sessions has behaved for a while: then it is more than one client that looks

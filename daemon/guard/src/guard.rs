@@ -238,7 +238,7 @@ impl Guard {
         {
             return Err(Fault::of(Refusal::AddressBanned(left)).in_mode(Mode::Monitor));
         }
-        let mark = || client_mark(client, request.headers);
+        let mark = || client_mark(request);
         match self.campaigns.condemned(mark, now.mono) {
             Some((left, mode)) => Err(Fault::of(Refusal::ClientBanned(left)).in_mode(mode)),
             None => Ok(()),
@@ -280,7 +280,7 @@ impl Guard {
             self.sources.vouch(request.client.source(), session, now.mono);
         }
         if is_established {
-            let client = client_mark(request.client, request.headers);
+            let client = client_mark(request);
             self.campaigns.vouch(client, session, now.mono);
         }
         let Some(admission) = admission else {

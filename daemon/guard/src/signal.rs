@@ -19,6 +19,8 @@ pub enum Signal {
     Unsigned,
     /// A session in another browser.
     UserAgentChanged,
+    /// A session under the same User-Agent, by another program.
+    FingerprintChanged,
     /// A session at another address of a network that is known for it.
     AddressChanged,
     /// A session that moved to another network.
@@ -47,13 +49,14 @@ pub enum Signal {
 
 impl Signal {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::BadSignature,
         Self::Replay,
         Self::Echo,
         Self::Malformed,
         Self::Unsigned,
         Self::UserAgentChanged,
+        Self::FingerprintChanged,
         Self::AddressChanged,
         Self::NetworkChanged,
         Self::Concentration,
@@ -78,6 +81,7 @@ impl Signal {
             Self::Malformed => "malformed",
             Self::Unsigned => "unsigned",
             Self::UserAgentChanged => "user_agent_changed",
+            Self::FingerprintChanged => "fingerprint_changed",
             Self::AddressChanged => "address_changed",
             Self::NetworkChanged => "network_changed",
             Self::Concentration => "concentration",
@@ -103,6 +107,7 @@ impl Signal {
             Self::Malformed => "the fields were such as no client of ours sends",
             Self::Unsigned => "a call was not signed",
             Self::UserAgentChanged => "the session appeared in another browser",
+            Self::FingerprintChanged => "the session was used by another program under the same User-Agent",
             Self::AddressChanged => "the session came from another address of a known network",
             Self::NetworkChanged => "the session moved to another network",
             Self::Concentration => "the session was used from several networks at the same time",
@@ -128,6 +133,7 @@ impl Signal {
             Self::Malformed => weights.malformed,
             Self::Unsigned => weights.unsigned,
             Self::UserAgentChanged => weights.user_agent_changed,
+            Self::FingerprintChanged => weights.fingerprint_changed,
             Self::AddressChanged => weights.address_changed,
             Self::NetworkChanged => weights.network_changed,
             Self::Concentration => weights.concentration,

@@ -4,6 +4,7 @@
 //! shuffle their extensions keep one name. Whoever wants another browser's name can copy its handshake: a fingerprint is
 //! evidence, never proof.
 
+mod contradiction;
 mod hello;
 mod ja4;
 

@@ -67,8 +67,7 @@ impl Guard {
             Ok(moved) => {
                 self.charge_move(moved, record, now);
                 if is_other_program {
-                    let points = self.policy.weights.fingerprint_changed;
-                    record.score.add(points, self.policy.thresholds.half_life, now.mono);
+                    self.charge_quietly(record, Signal::FingerprintChanged, now);
                 }
                 Ok(())
             }

@@ -167,6 +167,7 @@ impl Guard {
         record.check_expiry(now)?;
         // A wrong signature leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
         let identity = self.go_on(claim, matches, &mut record, request, now)?;
+        self.notice_program(&mut record, request, now);
         shard.insert(record, now);
         drop(shard);
         self.notice_session(claim.session, request, now);

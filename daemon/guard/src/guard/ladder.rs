@@ -117,7 +117,7 @@ impl Guard {
     /// A client whose sessions are banned one after the other is banned, where others who share its address are not.
     fn blame_client(&self, account: &mut Account<'_, '_>, session: SessionId) {
         let thresholds = &self.policy.thresholds;
-        let client = client_mark(account.request.client, account.request.headers);
+        let client = client_mark(account.request);
         let (limits, guard, memory) = (thresholds.campaigns, thresholds.nat_guard, thresholds.growth.memory);
         let now = account.now.mono;
         let source = account.request.client.source().network();

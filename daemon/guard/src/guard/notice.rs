@@ -9,8 +9,9 @@ use siphasher::sip::SipHasher13;
 use super::Guard;
 use crate::behaviour::Shape;
 use crate::campaign::ClientMark;
+use crate::fingerprint::Fingerprint;
 use crate::ledger::Line;
-use crate::request::{ClientAddress, Request};
+use crate::request::Request;
 use crate::sequence::Action;
 use crate::session::SessionId;
 use crate::session::record::{Notice, Record};
@@ -19,11 +20,15 @@ use crate::time::Now;
 
 /// By what a client's software is told from others'. Nothing is gained by choosing it: whoever looks like others gets
 /// their points, whoever looks like nobody gets his own.
-pub(super) fn client_mark(client: ClientAddress, headers: &HeaderMap) -> ClientMark {
+pub(super) fn client_mark(request: &Request<'_>) -> ClientMark {
     let mut hasher = SipHasher13::new();
-    let agent = headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
-    hasher.write(agent);
-    ClientMark::new(client.source(), hasher.finish())
+    hasher.write(agent(request.headers));
+    hasher.write_u32(request.fingerprint.map_or(0, |fingerprint| fingerprint.stable()));
+    ClientMark::new(request.client.source(), hasher.finish())
+}
+
+fn agent(headers: &HeaderMap) -> &[u8] {
+    headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes)
 }
 
 /// A line for a call that passed.
@@ -58,7 +63,7 @@ impl Guard {
             self.charge_notice(record, Notice::Rhythm, now);
         }
         if let Some(pattern) = revealed.pattern {
-            let client = client_mark(request.client, request.headers);
+            let client = client_mark(request);
             let limits = self.policy.thresholds.campaigns;
             if self.campaigns.note(client, pattern, record.id, limits, now.mono) {
                 self.charge_notice(record, Notice::Alike, now);
@@ -73,10 +78,18 @@ impl Guard {
         }
     }
 
+    /// Compares what the first call of a session says of its browser with how it opened TLS, where that is seen.
+    pub(super) fn notice_program(&self, record: &mut Record, request: &Request<'_>, now: Now) {
+        let contradicts = |fingerprint: Fingerprint| fingerprint.contradicts(agent(request.headers));
+        if request.fingerprint.is_some_and(contradicts) {
+            self.charge_quietly(record, Signal::TlsContradiction, now);
+        }
+    }
+
     /// Counts the first call of a session. More of them than people open makes the source suspect: it has to work for the
     /// next ones.
     pub(super) fn notice_session(&self, session: SessionId, request: &Request<'_>, now: Now) {
-        let client = client_mark(request.client, request.headers);
+        let client = client_mark(request);
         if self.campaigns.count(client, self.policy.thresholds.campaigns, now.mono) {
             let points = self.policy.weights.session_farm;
             let line = line_of(Signal::SessionFarm, points, session, now);
