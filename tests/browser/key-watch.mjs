@@ -6,6 +6,7 @@ export function watchKeys() {
   const watch = { keys: [], exported: [], importedSecrets: [], derivedBits: 0 };
   const isSecret = (key) => key.type !== 'public';
   const { subtle } = crypto;
+  if (!subtle) return;
 
   const around = (name, see) => {
     const original = subtle[name].bind(subtle);

@@ -1,5 +1,5 @@
-//! A real browser and a real application: headless Chromium loads a Backbone page through the daemon from Express.
-//! The steps are in `tests/browser/run.mjs`.
+//! Real browsers and a real application: headless Chromium and Firefox load a Backbone page through the daemon from
+//! Express. The steps are in `tests/browser/steps`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -10,7 +10,18 @@ use anyhow::{Context, Result, bail, ensure};
 use portcullis_tests::client::send;
 use portcullis_tests::daemon::{Daemon, Wanted};
 
-const CONFIG: &str = "[protect]\npaths = [\"/api/**\"]\n";
+/// The work is as hard for all sessions, whatever the steps that offend on purpose have cost the browsers' address.
+const CONFIG: &str = r#"
+[protect]
+paths = ["/api/**"]
+[[route]]
+paths = ["/api/image", "/api/report", "/api/seen", "/api/events", "/api/socket", "/api/nothing"]
+tickets = true
+[work]
+mode = "always"
+bits = 12
+max_bits = 12
+"#;
 
 /// A process that ends with the test.
 struct Process(Child);
@@ -55,12 +66,24 @@ fn start_backend() -> Result<(Process, SocketAddr)> {
 }
 
 #[test]
-fn a_backbone_page_works_through_the_gate_and_curl_does_not() -> Result<()> {
+fn a_page_in_chromium_works_through_the_gate_and_curl_does_not() -> Result<()> {
+    work_in("chromium")
+}
+
+#[test]
+fn a_page_in_firefox_works_through_the_gate() -> Result<()> {
+    work_in("firefox")
+}
+
+fn work_in(browser: &str) -> Result<()> {
     let (_backend, upstream) = start_backend()?;
     let daemon = Daemon::start(&Wanted::enforcing(upstream, CONFIG))?;
     let address = daemon.address();
-    let screenshot = std::env::temp_dir().join(format!("portcullis-browser-{}.png", std::process::id()));
+    let screenshot = std::env::temp_dir().join(format!("portcullis-{browser}-{}.png", std::process::id()));
     let script = node("run.mjs")?
+        .env("BROWSER", browser)
+        .env("PORTCULLIS_WORK", "1")
+        .env("PORTCULLIS_SOCKETS", "0")
         .env("PORTCULLIS_URL", format!("http://localhost:{}", address.port()))
         .env("PORTCULLIS_RESTART", "stdin")
         .env("PORTCULLIS_SCREENSHOT", &screenshot)

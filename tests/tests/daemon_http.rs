@@ -1,6 +1,6 @@
 //! The daemon from outside: what passes, what is refused and under which name. No privilege needed.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use portcullis_tests::backend::Backend;
 use portcullis_tests::client::{Answer, Client, Wire, now, send};
 use portcullis_tests::daemon::{Daemon, Wanted};
@@ -350,6 +350,14 @@ fn session_requests_and_own_paths() -> Result<()> {
     let script = own("GET", "client.js", "")?;
     ensure!(script.status == 200 && script.headers["content-type"] == "text/javascript; charset=utf-8");
     ensure!(own("GET", "client.mjs", "")?.body.contains("export"));
+    ensure!(own("GET", "work.js", "")?.body.contains("postMessage"));
+    refused(&own("POST", "client.js", "")?, 405, "method-refused")?;
+    ensure!(script.headers["cache-control"] == "public, max-age=300");
+    let hashed = script.headers["content-location"].to_str()?;
+    let hashed = hashed.strip_prefix("/.well-known/portcullis/").context("elsewhere")?;
+    let same = own("GET", hashed, "")?;
+    ensure!(same.body == script.body && same.headers["cache-control"] == "public, max-age=31536000, immutable");
+    refused(&own("GET", "client.0123456789abcdef.js", "")?, 404, "not-found")?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod intake;
 mod origin;
 mod own;
 pub mod problem;
+mod scripts;
 mod upstream;
 mod websocket;
 

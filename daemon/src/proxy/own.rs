@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,16 +19,13 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::problem::seconds;
-use super::{Answered, Call, Proxy, body};
+use super::{Answered, Call, Proxy, body, scripts};
 use crate::{clock, random};
 
 /// Everything below belongs to the gate and never reaches the upstream.
-const PREFIX: &str = "/.well-known/portcullis/";
+pub(super) const PREFIX: &str = "/.well-known/portcullis/";
 /// A session request is a few hundred bytes.
 const SESSION_REQUEST_LIMIT: usize = 4096;
-
-static SCRIPT: &[u8] = include_bytes!("../../../sdk/js/dist/portcullis.js");
-static MODULE: &[u8] = include_bytes!("../../../sdk/js/dist/portcullis.mjs");
 
 /// The part of a path that belongs to the gate.
 pub(super) fn path(path: &NormalPath) -> Option<&str> {
@@ -100,10 +97,14 @@ impl Proxy {
         let refuse = |refusal| Box::new(self.refuse(call, refusal));
         let answer = match (path, &call.parts.method) {
             ("session", &Method::POST) => self.open_session(call, body).await,
-            ("client.js", &Method::GET | &Method::HEAD) => Ok(script(SCRIPT)),
-            ("client.mjs", &Method::GET | &Method::HEAD) => Ok(script(MODULE)),
-            ("session" | "client.js" | "client.mjs", _) => Err(refuse(Refusal::MethodRefused)),
-            (_, _) => Err(refuse(Refusal::OwnPathUnknown)),
+            ("session", _) => Err(refuse(Refusal::MethodRefused)),
+            (name, method) => match (scripts::named(name), method) {
+                (Some((script, by_hash)), &Method::GET | &Method::HEAD) => {
+                    Ok(script.answer(by_hash, &call.parts.headers))
+                }
+                (Some(_), _) => Err(refuse(Refusal::MethodRefused)),
+                (None, _) => Err(refuse(Refusal::OwnPathUnknown)),
+            },
         };
         answer.unwrap_or_else(|answer| *answer)
     }
@@ -190,15 +191,6 @@ fn created(opened: &Opened, max_age: u64, now: Now) -> Response<Full<Bytes>> {
     response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn script(source: &'static [u8]) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(source)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -5,20 +5,21 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { name, version, license } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
 
-/** The two files in dist/: path below sdk/js → text. */
+/** The files in dist/: path below sdk/js → text. */
 export async function bundles() {
   return {
     'dist/portcullis.mjs': await bundle('src/index.js', 'esm'),
     'dist/portcullis.js': await bundle('src/global.js', 'iife'),
+    'dist/portcullis.work.js': await bundle('src/work/worker.js', 'iife'),
   };
 }
 
-/** The client without the Backbone adapter, as a bundler of an application would take it. */
+/** The client without tickets and adapters as a bundler of an application takes it: what is loaded with the page. */
 export function coreBundle() {
-  return bundle('src/client.js', 'esm');
+  return bundle('src/core.js', 'esm', { splitting: true, banner: {} });
 }
 
-async function bundle(entry, format) {
+async function bundle(entry, format, options = {}) {
   const { outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: [entry],
@@ -28,8 +29,10 @@ async function bundle(entry, format) {
     target: 'es2022',
     charset: 'utf8',
     banner: { js: `/*! ${name} ${version} | ${license} */` },
+    outdir: 'dist',
     write: false,
     logLevel: 'silent',
+    ...options,
   });
   return outputFiles[0].text;
 }

@@ -4,7 +4,7 @@ import { bundles, coreBundle } from './bundle.mjs';
 
 /** name → { bytes, gzip } */
 export async function sizes() {
-  const texts = { 'core (client only)': await coreBundle(), ...(await bundles()) };
+  const texts = { 'core': await coreBundle(), ...(await bundles()) };
   return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, sizeOf(text)]));
 }
 

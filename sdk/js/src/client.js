@@ -6,44 +6,38 @@
 
 import { Clock } from './clock.js';
 import { contentDigest } from './digest.js';
-import { PortcullisError, problemOf } from './problem.js';
-import { recoveryFor } from './recovery.js';
+import { problemOf } from './problem.js';
+import { askingOnce } from './reauthentication.js';
+import { recoveryFor, renewSession } from './recovery.js';
+import { pause, waitBeforeRetry } from './retry.js';
 import { openSession } from './session.js';
 import { Sessions } from './sessions.js';
 import { signatureFields } from './sign.js';
+import { Store } from './store.js';
 
 const SESSION_PATH = '/.well-known/portcullis/session';
+const MAX_RECOVERIES = 2;
 const MAX_RETRIES = 2;
 
-/**
- * A client of one gate. `client.fetch` is a drop-in for `fetch`.
- * @param {ClientOptions} [options]
- */
-export function createClient(options) {
-  const client = new Client(options);
-  return Object.freeze({
-    fetch: client.fetch.bind(client),
-    session: client.session.bind(client),
-    close: client.close.bind(client),
-  });
-}
-
-class Client {
-  #origin;
-  #crypto;
+/** What `createClient` makes, from the inside: `index.js` and `core.js` say what of it users see. */
+export class Client {
   #fetch;
+  #retries;
   #means;
-  #closed = false;
 
   /** @param {ClientOptions} [options] */
   constructor(options = {}) {
-    this.#origin = new URL(options.origin ?? globalThis.location?.origin ?? missingOrigin()).origin;
-    this.#crypto = options.crypto ?? globalThis.crypto;
+    this.origin = new URL(options.origin ?? globalThis.location?.origin ?? missingOrigin()).origin;
+    this.crypto = options.crypto ?? globalThis.crypto;
     this.#fetch = options.fetch ?? ((/** @type {[any]} */ ...args) => globalThis.fetch(...args));
-    const clock = new Clock();
-    const endpoint = new URL(options.endpoint ?? SESSION_PATH, this.#origin);
-    const sessions = new Sessions(() => this.#open(endpoint, clock), clock);
-    this.#means = { sessions, clock, reauthenticate: oncePerSession(options.onReauthenticate) };
+    this.clock = new Clock();
+    this.#retries = options.retries ?? MAX_RETRIES;
+    const { algorithm = 'hmac-sha256', storage = globalThis.indexedDB ? 'indexeddb' : 'memory' } = options;
+    const endpoint = new URL(options.endpoint ?? SESSION_PATH, this.origin);
+    const store = storage === 'memory' ? undefined : new Store(`${endpoint} ${algorithm}`);
+    const means = { endpoint, algorithm, fetch: this.#fetch, crypto: this.crypto, clock: this.clock, store };
+    this.sessions = new Sessions(() => openSession(means), means);
+    this.#means = { sessions: this.sessions, reauthenticate: askingOnce(options.onReauthenticate) };
   }
 
   /**
@@ -52,45 +46,58 @@ class Client {
    * @returns {Promise<Response>}
    */
   async fetch(input, init) {
-    const url = new URL(input instanceof Request ? input.url : input, baseAddress() ?? this.#origin);
-    if (url.origin !== this.#origin) return this.#fetch(input, init);
+    const url = this.addressOf(input instanceof Request ? input.url : input);
+    if (!this.isOurs(url)) return this.#fetch(input, init);
     const call = await prepare(new Request(input instanceof Request ? input : url, init));
-    const session = await unlessAborted(call.request.signal, this.#means.sessions.current());
-    return this.#send(call, { session, nonce: session.nonces.next() });
+    const { method, signal } = call.request;
+    for (let attempts = 0; ; attempts += 1) {
+      const outcome = await this.#send(call).then(
+        (response) => ({ response, error: undefined }),
+        (error) => ({ response: undefined, error }),
+      );
+      const isLast = attempts >= this.#retries || signal.aborted;
+      const wait = isLast ? undefined : await waitBeforeRetry(method, outcome, attempts);
+      if (wait === undefined) return outcome.response ?? Promise.reject(outcome.error);
+      await pause(wait, signal);
+    }
   }
 
-  /** What is known of the session, opening it if there is none. No key. */
+  /** What is known of the session, obtaining one if there is none. No key. */
   async session() {
-    const { id, alg, expiresAt } = await this.#means.sessions.current();
+    const { id, alg, expiresAt } = await this.sessions.current();
     return { id, alg, expiresAt: new Date(expiresAt * 1000) };
   }
 
-  /** Forgets the session and its key. */
+  /** Forgets the session and its key, for the pages to come as well. */
   close() {
-    this.#closed = true;
-    this.#means.sessions.forget();
+    return this.sessions.close();
+  }
+
+  /** Whether this gate signs for it; the scheme of sockets counts as that of pages. @param {URL} url */
+  isOurs({ origin }) {
+    return origin.replace(/^ws/, 'http') === this.origin;
+  }
+
+  /** Relative to the page as it is now: `history.pushState` changes it. @param {string | URL} address */
+  addressOf(address) {
+    return new URL(address, globalThis.document?.baseURI ?? globalThis.location?.href ?? this.origin);
   }
 
   /**
-   * @param {URL} endpoint
-   * @param {Clock} clock
-   */
-  async #open(endpoint, clock) {
-    if (this.#closed) throw new PortcullisError('closed', 'This client was closed.');
-    return openSession({ endpoint, fetch: this.#fetch, crypto: this.#crypto, clock });
-  }
-
-  /**
-   * Sends until the answer is one for the caller.
+   * Signs and sends until the gate takes it, or its refusal is one for the caller.
    * @param {Call} call
-   * @param {Attempt} attempt
    */
-  async #send(call, attempt) {
+  async #send(call) {
+    const { signal } = call.request;
+    const session = await unlessAborted(signal, this.sessions.current());
+    /** @type {Attempt} */
+    let attempt = { session, nonce: session.nonces.next() };
     const spent = new Set();
     for (;;) {
       const response = await this.#sendOnce(call, attempt);
-      if (response.status !== 401 || spent.size === MAX_RETRIES) return response;
-      const next = await unlessAborted(call.request.signal, this.#recover(call, attempt, response, spent));
+      if (response.status !== 401) attempt.session.nonces.isProven = true;
+      if (response.status !== 401 || spent.size === MAX_RECOVERIES) return response;
+      const next = await unlessAborted(signal, this.#recover(call, attempt, response, spent));
       if (!next) return response;
       ({ call, attempt } = next);
     }
@@ -100,17 +107,19 @@ class Client {
    * @param {Call} call
    * @param {Attempt} attempt
    */
-  async #sendOnce({ request, body }, { session, nonce }) {
-    const { subtle } = this.#crypto;
+  async #sendOnce({ request, body }, attempt) {
+    const { session, nonce } = attempt;
+    const { subtle } = this.crypto;
     const { method } = request;
     const headers = new Headers(request.headers);
     const hasBody = body !== undefined && body.byteLength > 0;
     if (hasBody) headers.set('content-digest', await contentDigest(subtle, body));
-    const created = Math.floor(this.#means.clock.now());
+    const created = Math.floor(this.clock.now());
     const parameters = { created, nonce, keyid: session.id, alg: session.alg, tag: session.profile.tag };
     const message = { method, url: new URL(request.url), headers, hasBody };
     const fields = await signatureFields(subtle, session.key, session.profile, message, parameters);
     for (const [name, value] of Object.entries(fields)) headers.set(name, value);
+    attempt.sent = Date.now();
     return this.#fetch(new Request(request, { headers, body }));
   }
 
@@ -118,17 +127,19 @@ class Client {
    * @param {Call} call
    * @param {Attempt} attempt
    * @param {Response} response
-   * @param {Set<string>} spent
+   * @param {Set<unknown>} spent
    */
   async #recover(call, attempt, response, spent) {
     const problem = await problemOf(response);
-    const recovery = recoveryFor(problem, response.headers);
-    if (!recovery) return undefined;
+    const recover = recoveryFor(problem, response.headers);
+    if (!recover) return undefined;
     if (response.redirected) return this.#followRedirect(call, attempt, response, spent);
-    if (spent.has(recovery.kind)) return undefined;
-    spent.add(recovery.kind);
+    if (spent.has(recover)) return undefined;
+    spent.add(recover);
     const { method } = call.request;
-    const next = await recovery.recover({ method, attempt, response, problem }, this.#means);
+    const next = await recover({ method, attempt, response, problem }, this.#means);
+    // A session that another tab left may be dead as well.
+    if (next && !next.session.nonces.isProven) spent.delete(renewSession);
     return next && { call, attempt: next };
   }
 
@@ -139,15 +150,24 @@ class Client {
    * @param {Call} call
    * @param {Attempt} attempt
    * @param {Response} response
-   * @param {Set<string>} spent
+   * @param {Set<unknown>} spent
    */
   #followRedirect({ request, body }, { session }, response, spent) {
     const isSafe = request.method === 'GET' || request.method === 'HEAD';
-    if (!isSafe || spent.has('redirect') || new URL(response.url).origin !== this.#origin) return undefined;
+    if (!isSafe || spent.has('redirect') || !this.isOurs(new URL(response.url))) return undefined;
     spent.add('redirect');
     const call = { request: new Request(response.url, request), body };
     return { call, attempt: { session, nonce: session.nonces.next() } };
   }
+}
+
+/** What a page sees of a client. @param {Client} client */
+export function faceOf(client) {
+  return {
+    fetch: client.fetch.bind(client),
+    session: client.session.bind(client),
+    close: client.close.bind(client),
+  };
 }
 
 /**
@@ -178,29 +198,7 @@ function unlessAborted(signal, work) {
   });
 }
 
-/**
- * Asks the page once for each session that has to be renewed, however many calls were refused.
- * @param {ClientOptions['onReauthenticate']} ask
- */
-function oncePerSession(ask) {
-  /** @type {WeakMap<object, Promise<boolean>>} */
-  const asked = new WeakMap();
-  return (/** @type {object} */ session, /** @type {any} */ problem) => {
-    if (!asked.has(session))
-      asked.set(
-        session,
-        Promise.resolve(ask?.(problem)).then((answer) => answer !== false),
-      );
-    return /** @type {Promise<boolean>} */ (asked.get(session));
-  };
-}
-
-/** What relative addresses are relative to, now: it changes with `history.pushState`. */
-function baseAddress() {
-  return globalThis.document?.baseURI ?? globalThis.location?.href;
-}
-
 /** @returns {never} */
 function missingOrigin() {
-  throw new TypeError('createClient: `origin` is needed where there is no page, for instance in Node.');
+  throw new TypeError('createClient: `origin` is needed where there is no page.');
 }

@@ -1,4 +1,4 @@
 /** The classic script: `globalThis.Portcullis`. */
-import { PortcullisError, createClient, installBackbone, problemOf } from './index.js';
+import { PortcullisError, createClient, installBackbone, installJQuery, problemOf } from './index.js';
 
-globalThis.Portcullis = Object.freeze({ PortcullisError, createClient, installBackbone, problemOf });
+globalThis.Portcullis = Object.freeze({ PortcullisError, createClient, installBackbone, installJQuery, problemOf });

@@ -5,11 +5,17 @@ const OFFERED_NONCE = /;\s*nonce="(~[\w-]{8,32})\.0"/;
 
 /** Hands out the nonces `<stream>.<counter>` of one session, each once. */
 export class Nonces {
+  /** Whether the gate is known to take this stream: tickets must not be the first to try, for nobody sees them refused. */
+  isProven;
   #stream;
   #counter = 0;
 
-  /** @param {Crypto} crypto */
-  constructor(crypto) {
+  /**
+   * @param {Crypto} crypto
+   * @param {boolean} isProven whether the session is new
+   */
+  constructor(crypto, isProven) {
+    this.isProven = isProven;
     this.#stream = toBase64Url(crypto.getRandomValues(new Uint8Array(16)));
   }
 

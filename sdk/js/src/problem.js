@@ -7,20 +7,30 @@ const TYPE_PREFIX = '/.well-known/portcullis/problems/';
  */
 export class PortcullisError extends Error {
   name = 'PortcullisError';
+  /** @type {string} */
+  code;
+  /** @type {number | undefined} */
+  status;
+  /** @type {string | undefined} */
+  detail;
+  /** @type {string | undefined} */
+  ref;
+  /** @type {number | undefined} */
+  serverTime;
+  /** @type {number | undefined} */
+  retryAfter;
+  /** @type {string | undefined} */
+  reauthenticate;
 
   /**
    * @param {string} code
    * @param {string} message
-   * @param {{ status?: number, detail?: string, ref?: string, serverTime?: number, retryAfter?: number }} [facts]
+   * @param {Partial<Omit<PortcullisError, 'code' | keyof Error>>} [facts]
    */
-  constructor(code, message, facts = {}) {
+  constructor(code, message, facts) {
     super(message);
     this.code = code;
-    this.status = facts.status;
-    this.detail = facts.detail;
-    this.ref = facts.ref;
-    this.serverTime = facts.serverTime;
-    this.retryAfter = facts.retryAfter;
+    Object.assign(this, facts);
   }
 }
 
@@ -45,6 +55,7 @@ export async function problemOf(response) {
     ref: document.ref,
     serverTime: document.server_time,
     retryAfter: secondsOf(response.headers.get('retry-after')),
+    reauthenticate: document.reauthenticate,
   });
 }
 

@@ -1,37 +1,29 @@
 /**
  * What a call does after a refusal (docs/protocol.md section 4). Each recovery makes the next attempt, or nothing if the
- * refusal stands.
+ * refusal stands. No call recovers twice in the same way.
  *
  * @typedef {import('./session.js').Session} Session
  * @typedef {import('./problem.js').PortcullisError} PortcullisError
- * @typedef {{ session: Session, nonce: string }} Attempt
+ * @typedef {{ session: Session, nonce: string, sent?: number }} Attempt `sent` in milliseconds
  * @typedef {{ method: string, attempt: Attempt, response: Response, problem?: PortcullisError }} Refusal
  * @typedef {{
  *   sessions: import('./sessions.js').Sessions,
- *   clock: import('./clock.js').Clock,
- *   reauthenticate: (stale: Session, problem?: PortcullisError) => Promise<boolean>,
+ *   reauthenticate?: import('./reauthentication.js').Reauthenticate,
  * }} Means
  * @typedef {(refusal: Refusal, means: Means) => Attempt | undefined | Promise<Attempt | undefined>} Recovery
  */
 
 import { offersNonce } from './nonce.js';
 
-/** No call recovers twice by the same kind. */
-const CLOCK = { kind: 'clock', recover: correctClock };
-const REPLAY = { kind: 'replay', recover: takeNextNonce };
-const FRESH_NONCE = { kind: 'fresh-nonce', recover: takeOfferedNonce };
-const NEW_SESSION = { kind: 'session', recover: replaceSession };
-const REAUTHENTICATION = { kind: 'session', recover: reauthenticate };
-
-/** @type {Map<string, { kind: string, recover: Recovery }>} */
+/** @type {Map<string, Recovery>} */
 const RECOVERIES = new Map([
-  ['signature-expired', CLOCK],
-  ['signature-from-future', CLOCK],
-  ['nonce-reused', REPLAY],
-  ['fresh-nonce-required', FRESH_NONCE],
-  ['signature-invalid', NEW_SESSION],
-  ['session-invalid', NEW_SESSION],
-  ['reauthentication-required', REAUTHENTICATION],
+  ['signature-expired', correctClock],
+  ['signature-from-future', correctClock],
+  ['nonce-reused', takeNextNonce],
+  ['fresh-nonce-required', takeOfferedNonce],
+  ['signature-invalid', renewSession],
+  ['session-invalid', renewSession],
+  ['reauthentication-required', renewSession],
 ]);
 
 /**
@@ -48,13 +40,13 @@ export function recoveryFor(problem, headers) {
  */
 function recoveryWithoutDocument(headers) {
   if (!headers.get('www-authenticate')?.includes('realm="portcullis"')) return undefined;
-  return offersNonce(headers) ? FRESH_NONCE : NEW_SESSION;
+  return offersNonce(headers) ? takeOfferedNonce : renewSession;
 }
 
 /** @type {Recovery} */
-function correctClock({ attempt, problem }, { clock }) {
+function correctClock({ attempt, problem }, { sessions }) {
   if (typeof problem?.serverTime !== 'number') return undefined;
-  clock.correct(problem.serverTime);
+  sessions.correctClock(problem.serverTime);
   return sameSession(attempt);
 }
 
@@ -73,20 +65,20 @@ function takeOfferedNonce({ attempt, response }) {
   return nonce === undefined ? undefined : { session, nonce };
 }
 
-/** @type {Recovery} */
-async function replaceSession({ attempt }, { sessions }) {
-  const session = await sessions.replace(attempt.session);
-  return { session, nonce: session.nonces.next() };
+/**
+ * A new session, or the same after the user has logged in, where the gate knows the application's login.
+ * @type {Recovery}
+ */
+export async function renewSession({ attempt, problem }, { reauthenticate, sessions }) {
+  const { session, sent = 0 } = attempt;
+  const byLogin = problem?.reauthenticate === 'login';
+  if (byLogin && !reauthenticate) return undefined;
+  const next = byLogin ? session : await sessions.replace(session);
+  const mayGoOn = problem?.code !== 'reauthentication-required' || ((await reauthenticate?.(session, sent, problem)) ?? true);
+  return mayGoOn ? sameSession({ session: next }) : undefined;
 }
 
-/** @type {Recovery} */
-async function reauthenticate(refusal, means) {
-  const next = await replaceSession(refusal, means);
-  const goOn = await means.reauthenticate(refusal.attempt.session, refusal.problem);
-  return goOn ? next : undefined;
-}
-
-/** @param {Attempt} attempt @returns {Attempt} */
+/** @param {{ session: Session }} attempt @returns {Attempt} */
 function sameSession({ session }) {
   return { session, nonce: session.nonces.next() };
 }

@@ -2,7 +2,7 @@
  * Signs requests as RFC 9421 says, with the components that the gate's profile names.
  *
  * @typedef {{ method: string, url: URL, headers: Headers, hasBody: boolean }} Message
- * @typedef {{ created: number, nonce: string, keyid: string, alg: string, tag: string }} Parameters
+ * @typedef {Record<string, string | number>} Parameters in the order of the wire
  * @typedef {import('./session.js').Profile} Profile
  */
 
@@ -20,13 +20,25 @@ const LABEL = 'portcullis';
  */
 export async function signatureFields(subtle, key, profile, message, parameters) {
   const components = coveredComponents(profile, message);
-  const input = signatureInput(components, parameters);
-  const base = signatureBase(message, components, input);
-  const mac = await subtle.sign('HMAC', key, new TextEncoder().encode(base));
+  const { input, signature } = await sign(subtle, key, message, components, parameters);
   return {
     'signature-input': `${LABEL}=${input}`,
-    signature: `${LABEL}=:${toBase64(mac)}:`,
+    signature: `${LABEL}=:${toBase64(signature)}:`,
   };
+}
+
+/**
+ * @param {SubtleCrypto} subtle
+ * @param {CryptoKey} key
+ * @param {Message} message
+ * @param {string[]} components
+ * @param {Parameters} parameters
+ */
+export async function sign(subtle, key, message, components, parameters) {
+  const input = signatureInput(components, parameters);
+  const base = signatureBase(message, components, input);
+  const way = { name: key.algorithm.name, hash: 'SHA-256' };
+  return { input, signature: await subtle.sign(way, key, new TextEncoder().encode(base)) };
 }
 
 /**
@@ -43,12 +55,12 @@ export function coveredComponents(profile, message) {
  * @param {string[]} components
  * @param {Parameters} parameters
  */
-export function signatureInput(components, { created, nonce, keyid, alg, tag }) {
+export function signatureInput(components, parameters) {
   const names = components.map(quoted).join(' ');
-  return (
-    `(${names});created=${created};nonce=${quoted(nonce)}` +
-    `;keyid=${quoted(keyid)};alg=${quoted(alg)};tag=${quoted(tag)}`
-  );
+  const pairs = Object.entries(parameters).map(([name, value]) => {
+    return `;${name}=${typeof value === 'number' ? value : quoted(value)}`;
+  });
+  return `(${names})${pairs.join('')}`;
 }
 
 /**
@@ -67,28 +79,16 @@ export function signatureBase(message, components, input) {
  * @param {string} name
  */
 function componentValue({ method, url, headers }, name) {
-  switch (name) {
-    case '@method':
-      return method;
-    case '@authority':
-      return url.host;
-    case '@path':
-      return url.pathname;
-    case '@query':
-      return url.search || '?';
-    default:
-      return fieldValue(headers, name);
-  }
-}
-
-/**
- * @param {Headers} headers
- * @param {string} name
- */
-function fieldValue(headers, name) {
-  const value = name.startsWith('@') ? null : headers.get(name);
-  if (value === null) throw new Error(`Portcullis: the gate wants ${name} signed, and the request has none`);
-  return value;
+  /** @type {Record<string, string>} */
+  const derived = {
+    '@method': method,
+    '@authority': url.host,
+    '@path': url.pathname,
+    '@query': url.search || '?',
+  };
+  const value = name.startsWith('@') ? derived[name] : headers.get(name);
+  if (typeof value === 'string') return value;
+  throw new Error(`Portcullis: the gate wants ${name} signed; there is none`);
 }
 
 /** A structured-field string (RFC 8941 section 3.3.3). @param {string} text */

@@ -219,3 +219,28 @@ test('onReauthenticate may hand the refusal on', async (t) => {
 function withoutOffer({ headers }) {
   return { 'content-type': headers.get('content-type') };
 }
+
+test('where the gate knows the login, the same session comes back by it', async (t) => {
+  const onReauthenticate = async (problem) => {
+    assert.equal(problem.reauthenticate, 'login');
+    assert.equal((await client.fetch('/api/login', { method: 'POST', body: 'me' })).status, 200);
+  };
+  const { gate, client } = await gateAndClient(t, { onReauthenticate });
+  gate.loginPath = '/api/login';
+  for (let time = 0; time < 2; time += 1) {
+    await client.fetch('/api/orders');
+    gate.sessions.suspend();
+    const answers = await Promise.all([1, 2, 3].map((id) => client.fetch(`/api/orders/${id}`)));
+    assert.ok(answers.every((answer) => answer.ok));
+  }
+  assert.equal(gate.sessions.count, 1);
+});
+
+test('where the gate knows the login and the page does not, the refusal is the caller\'s', async (t) => {
+  const { gate, client } = await gateAndClient(t);
+  gate.loginPath = '/api/login';
+  await client.fetch('/api/orders');
+  gate.sessions.suspend();
+  assert.equal((await client.fetch('/api/orders')).status, 401);
+  assert.equal(gate.sessions.count, 1);
+});

@@ -77,7 +77,7 @@ test('an endpoint that is no gate is named in the error', async (t) => {
 
 test('an insecure context gets an error that says what to do', async () => {
   const client = createClient({ origin: 'http://shop.example', crypto: { getRandomValues() {} } });
-  await assert.rejects(client.fetch('/api/orders'), { code: 'insecure-context', message: /https:\/\// });
+  await assert.rejects(client.fetch('/api/orders'), { code: 'insecure-context', message: /https/ });
 });
 
 test('without a page the origin has to be given', () => {

@@ -96,7 +96,7 @@ function judge(request, key, now) {
   try {
     const signature = verifier.presentedSignature(request.headers);
     verifier.checkCoverage(request, signature);
-    verifier.checkMac(request, signature, key);
+    verifier.checkSignature(request, signature, { alg: 'hmac-sha256', key });
     verifier.checkTime(signature, now);
     verifier.checkDigest(request);
     return { base: verifier.signatureBase(request, signature), mac: signature.mac.toString('base64') };

@@ -55,6 +55,12 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        program: "firefox-esr",
+        package: "firefox-esr",
+        reason: "is another one",
+        purposes: &[Purpose::Test],
+    },
+    Package {
         program: "node",
         package: "nodejs",
         reason: "runs the real backends and drives the browser",

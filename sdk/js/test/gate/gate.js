@@ -6,13 +6,15 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer, request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { Refused } from './refusal.js';
 import { Sessions } from './sessions.js';
-import { PROFILE, checkCoverage, checkDigest, checkMac, checkTime, presentedSignature } from './signature.js';
+import { PROFILE, checkCoverage, checkDigest, checkSignature, checkTime, presentedSignature } from './signature.js';
+import { presentedTicket } from './ticket.js';
 
 const OWN = '/.well-known/portcullis/';
 const DIST = new URL('../../dist/', import.meta.url);
-const CLIENTS = { 'client.js': 'portcullis.js', 'client.mjs': 'portcullis.mjs' };
+const CLIENTS = { 'client.js': 'portcullis.js', 'client.mjs': 'portcullis.mjs', 'work.js': 'portcullis.work.js' };
 
 /**
  * @param {{ upstream: string | Function, isProtected?: (path: string) => boolean }} options `upstream` is a base URL, or a
@@ -21,6 +23,7 @@ const CLIENTS = { 'client.js': 'portcullis.js', 'client.mjs': 'portcullis.mjs' }
 export async function startGate({ upstream, isProtected = () => true }) {
   const gate = new Gate(upstream, isProtected);
   const server = createServer((req, res) => gate.serve(req, res));
+  server.on('upgrade', (req, socket, head) => gate.upgrade(req, socket, head));
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   gate.origin = `http://localhost:${server.address().port}`;
   gate.stop = () => {
@@ -40,6 +43,10 @@ class Gate {
   accepted = [];
   /** Problem names of the calls that did not. */
   refused = [];
+  /** Paths that pass although their session is suspended, and restore it. */
+  loginPath = undefined;
+  /** Seconds for Retry-After. */
+  retryAfter = 7;
   /** Calls to refuse as if: takes (request) and returns a problem name or nothing. */
   refuseIf = () => undefined;
   /** Called before a session is opened; may throw Refused or wait. */
@@ -59,13 +66,7 @@ class Gate {
   }
 
   async serve(req, res) {
-    const request = {
-      method: req.method,
-      target: req.url,
-      headers: pairs(req.rawHeaders),
-      fields: req.headers,
-      body: await bytesOf(req),
-    };
+    const request = { ...headOf(req), body: await bytesOf(req) };
     try {
       await this.answer(request, res);
     } catch (error) {
@@ -77,22 +78,49 @@ class Gate {
   async answer(request, res) {
     const path = request.target.split('?')[0];
     if (path.startsWith(OWN)) return this.serveOwn(path.slice(OWN.length), request, res);
-    if (this.isProtected(path)) this.judge(request);
-    return this.forward(request, res);
+    return this.forward(this.isProtected(path) ? this.judge(request) : request, res);
   }
 
-  judge(request) {
-    if (request.fields['sec-fetch-mode'] === 'navigate') throw new Refused('navigation-refused');
-    const signature = presentedSignature(request.headers);
+  /** Judges the opening of a WebSocket and becomes a pipe. */
+  upgrade(req, socket, head) {
+    try {
+      const request = this.judge({ ...headOf(req), body: Buffer.alloc(0) });
+      const { hostname, port } = new URL(this.upstream);
+      const onward = connect(port, hostname, () => onward.write(Buffer.concat([asText(request), head])));
+      onward.pipe(socket).pipe(onward);
+      for (const end of [onward, socket]) end.on('error', () => socket.destroy());
+    } catch (error) {
+      this.refused.push(error.code);
+      socket.end('HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n');
+    }
+  }
+
+  /** The request as it goes on: without its ticket. */
+  judge(presented) {
+    const ticket = presentedTicket(presented);
+    const isNavigation = presented.fields['sec-fetch-mode'] === 'navigate';
+    if (isNavigation && !ticket) throw new Refused('navigation-refused');
+    const { request, signature } = ticket ?? {
+      request: presented,
+      signature: presentedSignature(presented.headers),
+    };
     checkCoverage(request, signature);
     const session = this.sessions.find(signature.parameters.get('keyid'), this.now());
-    checkMac(request, signature, session.key);
+    checkSignature(request, signature, session);
     const forced = this.refuseIf({ ...request, nonce: signature.nonce, session });
     if (forced) throw new Refused(forced, { session });
     checkTime(signature, this.now());
     checkDigest(request);
-    if (session.suspended) throw new Refused('reauthentication-required');
+    this.checkSuspension(session, request);
     this.takeNonce(session, signature);
+    return request;
+  }
+
+  checkSuspension(session, { target }) {
+    if (target === this.loginPath) session.suspended = false;
+    if (!session.suspended) return;
+    const reauthenticate = this.loginPath ? 'login' : 'session';
+    throw new Refused('reauthentication-required', { members: { reauthenticate } });
   }
 
   takeNonce(session, { nonce }) {
@@ -122,8 +150,8 @@ class Gate {
 
   async forward(request, res) {
     if (typeof this.upstream === 'function') {
-      const { status = 200, headers = {}, body = '' } = (await this.upstream(request)) ?? {};
-      return send(res, status, headers, body);
+      const { status = 200, headers = {}, body = '', stream } = (await this.upstream(request)) ?? {};
+      return stream ? stream(res.writeHead(status, headers)) : send(res, status, headers, body);
     }
     return proxy(this.upstream, request, res);
   }
@@ -138,9 +166,10 @@ class Gate {
       detail: `refused: ${extra.why ?? code}`,
       ref: randomBytes(6).toString('hex'),
       ...(status === 401 && { server_time: serverTime }),
+      ...extra.members,
     };
     const headers = { 'content-type': 'application/problem+json' };
-    if (code === 'quota-exceeded') headers['retry-after'] = '7';
+    if (status === 429 || status === 503) headers['retry-after'] = `${this.retryAfter}`;
     if (status === 401) Object.assign(headers, this.challenge(code, extra.session));
     send(res, status, headers, JSON.stringify(document));
   }
@@ -170,6 +199,15 @@ function proxy(upstream, { method, target, headers, body }, res) {
 function send(res, status, headers, body) {
   res.writeHead(status, headers);
   res.end(body);
+}
+
+function headOf({ method, url, rawHeaders, headers }) {
+  return { method, target: url, headers: pairs(rawHeaders), fields: headers };
+}
+
+function asText({ method, target, headers }) {
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`);
 }
 
 function pairs(raw) {

@@ -5,10 +5,13 @@ const STATUS = {
   'digest-mismatch': 400,
   'session-request-malformed': 400,
   'navigation-refused': 403,
+  'work-required': 403,
+  'ticket-refused': 403,
   'sequence-violation': 403,
   'not-found': 404,
   'quota-exceeded': 429,
   'upstream-unavailable': 502,
+  overloaded: 503,
 };
 
 /** A call that does not pass; every other name is a 401. */

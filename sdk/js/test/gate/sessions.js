@@ -1,25 +1,30 @@
-import { createECDH, hkdfSync, randomBytes } from 'node:crypto';
+import { createECDH, createPublicKey, hkdfSync, randomBytes } from 'node:crypto';
 import { PROFILE } from './signature.js';
 import { Refused } from './refusal.js';
 import { Streams } from './streams.js';
+import { Work } from './work.js';
 
+const AGREEMENTS = { 'ecdh-p256': agree, 'server-key': serverKey, 'public-key': publicKey };
 const INFO = Buffer.from('portcullis-1/ecdh-p256/hmac-sha256\0');
 
 /** Opens sessions and keeps them in a map; the daemon seals them into their id instead. */
 export class Sessions {
   #byId = new Map();
   lifetime = 3600;
+  work = new Work();
 
   /** @param {number} now seconds */
   open(text, now) {
     const request = parsed(text);
     const id = randomBytes(24).toString('base64url');
     const expiresAt = Math.floor(now) + this.lifetime;
-    const agreed = request.key_agreement === 'ecdh-p256' ? agree(request.public_key) : serverKey(request);
-    this.#byId.set(id, { id, key: agreed.key, expiresAt, streams: new Streams(true), suspended: false });
+    const agreed = (AGREEMENTS[request.key_agreement] ?? refuse)(request);
+    this.work.check(request.work);
+    const { alg = 'hmac-sha256', key } = agreed;
+    this.#byId.set(id, { id, alg, key, expiresAt, streams: new Streams(true), suspended: false });
     return {
       session_id: id,
-      alg: 'hmac-sha256',
+      alg,
       key_agreement: request.key_agreement,
       ...agreed.answer,
       expires_at: expiresAt,
@@ -51,6 +56,11 @@ export class Sessions {
   suspend() {
     for (const session of this.#byId.values()) session.suspended = true;
   }
+
+  /** As the application's login does. */
+  restore() {
+    for (const session of this.#byId.values()) session.suspended = false;
+  }
 }
 
 /** Section 1 of docs/protocol.md, on the gate's side. */
@@ -61,8 +71,8 @@ export function deriveKey(serverPrivate, clientPoint, salt) {
   return Buffer.from(hkdfSync('sha256', ecdh.computeSecret(clientPoint), salt, info, 32));
 }
 
-function agree(publicKey) {
-  const clientPoint = Buffer.from(publicKey ?? '', 'base64url');
+function agree({ public_key: given }) {
+  const clientPoint = Buffer.from(given ?? '', 'base64url');
   const ecdh = createECDH('prime256v1');
   ecdh.generateKeys();
   const salt = randomBytes(32);
@@ -74,10 +84,27 @@ function agree(publicKey) {
   }
 }
 
-function serverKey(request) {
-  if (request.key_agreement !== 'server-key') throw new Refused('session-request-malformed');
+function serverKey() {
   const key = randomBytes(32);
   return { key, answer: { key: key.toString('base64url') } };
+}
+
+function publicKey({ alg, public_key: given }) {
+  const bytes = Buffer.from(given ?? '', 'base64url');
+  const half = (start) => bytes.subarray(start, start + 32).toString('base64url');
+  const jwk =
+    alg === 'ed25519'
+      ? { kty: 'OKP', crv: 'Ed25519', x: half(0) }
+      : { kty: 'EC', crv: 'P-256', x: half(1), y: half(33) };
+  try {
+    return { alg, key: createPublicKey({ key: jwk, format: 'jwk' }), answer: {} };
+  } catch {
+    return refuse();
+  }
+}
+
+function refuse() {
+  throw new Refused('session-request-malformed');
 }
 
 function parsed(text) {

@@ -3,7 +3,7 @@
  * code with the SDK: fields are parsed by `structured-headers`, MACs come from node:crypto.
  */
 
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual, verify } from 'node:crypto';
 import { isInnerList, parseDictionary, serializeInnerList } from 'structured-headers';
 import { Refused } from './refusal.js';
 
@@ -14,6 +14,8 @@ export const PROFILE = {
   digest: 'sha-256',
   max_age: 30,
 };
+
+export const TICKET_TAG = 'portcullis-ticket-1';
 
 const MAX_AHEAD = 5;
 const isText = (value) => typeof value === 'string';
@@ -30,10 +32,10 @@ const NONCE = /^(~?[A-Za-z0-9_-]{8,32})\.(0|[1-9]\d{0,14})$/;
  * The one signature with our tag, its form checked.
  * @param {Array<[string, string]>} headers in the order and with the repetitions of the wire
  */
-export function presentedSignature(headers) {
+export function presentedSignature(headers, tag = PROFILE.tag) {
   const inputs = dictionary(headers, 'signature-input');
   const signatures = dictionary(headers, 'signature');
-  const ours = [...inputs].filter(([, member]) => member[1]?.get('tag') === PROFILE.tag);
+  const ours = [...inputs].filter(([, member]) => member[1]?.get('tag') === tag);
   if (ours.length === 0) throw new Refused('signature-required');
   if (ours.length > 1) throw new Refused('signature-ambiguous');
   const [label, member] = ours[0];
@@ -67,7 +69,7 @@ export function macOf(key, base) {
 
 export function checkCoverage(request, { components }) {
   const wanted = [...PROFILE.components];
-  if (request.body.length > 0) {
+  if (request.body.length > 0 && !request.isTicket) {
     wanted.push('content-digest');
     if (fieldLines(request.headers, 'content-type').length > 0) wanted.push('content-type');
     if (fieldLines(request.headers, 'content-digest').length === 0) throw new Refused('digest-required');
@@ -76,10 +78,20 @@ export function checkCoverage(request, { components }) {
   if (missing) throw new Refused('signature-incomplete', { why: missing });
 }
 
-export function checkMac(request, signature, key) {
-  const expected = macOf(key, signatureBase(request, signature));
-  const matches = expected.length === signature.mac.length && timingSafeEqual(expected, signature.mac);
-  if (signature.parameters.get('alg') !== 'hmac-sha256' || !matches) throw new Refused('signature-invalid');
+/** @param {{ alg: string, key: Buffer | import('node:crypto').KeyObject }} session */
+export function checkSignature(request, signature, { alg, key }) {
+  const base = signatureBase(request, signature);
+  const matches = alg === 'hmac-sha256' ? equals(macOf(key, base), signature.mac) : verifies(key, base, signature.mac);
+  if (signature.parameters.get('alg') !== alg || !matches) throw new Refused('signature-invalid');
+}
+
+function equals(expected, given) {
+  return expected.length === given.length && timingSafeEqual(expected, given);
+}
+
+function verifies(key, base, signature) {
+  const hash = key.asymmetricKeyType === 'ec' ? 'sha256' : null;
+  return verify(hash, Buffer.from(base, 'latin1'), { key, dsaEncoding: 'ieee-p1363' }, signature);
 }
 
 /** @param {number} now seconds */
@@ -90,8 +102,8 @@ export function checkTime({ parameters }, now) {
   if (now > expires) throw new Refused('signature-expired');
 }
 
-export function checkDigest({ headers, body }) {
-  if (body.length === 0) return;
+export function checkDigest({ headers, body, isTicket }) {
+  if (body.length === 0 || isTicket) return;
   const digest = dictionary(headers, 'content-digest').get('sha-256')?.[0];
   if (!(digest instanceof ArrayBuffer)) throw new Refused('digest-required');
   const actual = createHash('sha256').update(body).digest();
