@@ -29,7 +29,7 @@ pub(crate) struct Row {
     /// The row that it is compared with, and its value in terms of that one.
     vs: Option<&'static str>,
     ratio: Option<f64>,
-    /// The ratio that must not be exceeded, and whether it was not.
+    /// What must not be exceeded, and whether it was not: the ratio, or the value of a row without one.
     target: Option<f64>,
     ok: Option<bool>,
 }
@@ -74,6 +74,13 @@ impl Row {
         self.ratio = Some(ratio);
         self.target = target;
         self.ok = target.map(|target| ratio <= target);
+        self
+    }
+
+    /// Gives it a target of its own, in its unit.
+    pub(crate) fn at_most(mut self, target: f64) -> Self {
+        self.target = Some(target);
+        self.ok = Some(self.value <= target);
         self
     }
 
