@@ -1,7 +1,7 @@
 //! The guard: takes a request through all checks, and draws the consequences of what it finds.
 //!
 //! ```text
-//! judge_head: host banned? → protected? → typed link? → signature → session → freshness → MAC → nonce → binding
+//! judge_head: host banned? → protected? → typed link, foreign page? → signature → session → freshness → MAC → nonce → binding
 //! admit:      body digest → rules                  (the body is read between the two, only for signed calls)
 //! complete:   what the upstream answered → rules
 //! ```
@@ -18,6 +18,7 @@ mod login;
 mod notice;
 mod opening;
 mod operator;
+mod page;
 mod permit;
 #[cfg(test)]
 mod tests;
@@ -34,10 +35,12 @@ use zeroize::Zeroizing;
 pub use consequence::Refused;
 pub use identify::Bound;
 pub use opening::Opened;
+pub use page::{Preflight, is_preflight};
 pub use permit::{Caller, Permit, Receipt};
 
 use crate::blacklist::{Allowed, Blacklist};
 use crate::campaign::Campaigns;
+use crate::cors;
 use crate::effect::Effect;
 use crate::escalation::Escalations;
 use crate::incident::Incidents;
@@ -45,11 +48,12 @@ use crate::policy::{Enforcement, Mode, Policy};
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Request};
 use crate::sequence::BindingKey;
-use crate::session::mint::Mints;
+use crate::session::mint;
 use crate::session::nonce::StreamIssuer;
 use crate::session::table::SessionTable;
 use crate::session::token::{Epoch, MasterKeys};
 use crate::session::work::WorkDesk;
+use crate::sketch::Sketch;
 use crate::source::SourceTable;
 use crate::tier::Tiers;
 use crate::time::Now;
@@ -97,7 +101,8 @@ pub struct Guard {
     binding_key: BindingKey,
     sessions: SessionTable,
     sources: SourceTable,
-    mints: Mints,
+    mints: Sketch,
+    preflights: Sketch,
     work: WorkDesk,
     tiers: Tiers,
     escalations: Escalations,
@@ -134,7 +139,8 @@ impl Guard {
             binding_key: BindingKey::new(derive(&secrets.run, b"bindings")),
             sessions: SessionTable::new(policy.sessions.capacity),
             sources: SourceTable::new(policy.sessions.source_capacity),
-            mints: Mints::new(derive(&secrets.run, b"mints")),
+            mints: Sketch::new(derive(&secrets.run, b"mints"), mint::HALF_LIFE),
+            preflights: Sketch::new(derive(&secrets.run, b"preflights"), cors::HALF_LIFE),
             work: WorkDesk::new(&Zeroizing::new(derive(&secrets.run, b"work"))),
             tiers: Tiers::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
             escalations: Escalations::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
@@ -163,16 +169,11 @@ impl Guard {
         if let Err(fault) = self.check_caller(request, now) {
             return self.refuse(request, fault, now);
         }
-        if !self
-            .policy
-            .protected
-            .iter()
-            .any(|pattern| pattern.matches(request.path))
-        {
+        if !self.is_protected(request.path) {
             return Judgement::clean(Admission::Forward(Permit::unsigned()));
         }
-        if is_navigation(request) {
-            return self.refuse(request, Fault::of(Refusal::Navigation), now);
+        if let Err(refusal) = self.check_page(request) {
+            return self.refuse(request, Fault::of(refusal), now);
         }
         match self.identify(request, now) {
             Ok(bound) => Judgement::clean(Admission::Bound(bound)),
@@ -335,13 +336,6 @@ impl<T> Judgement<T> {
             effects: Vec::new(),
         }
     }
-}
-
-/// A link that was typed, bookmarked or clicked (W3C Fetch Metadata). Absent fields are no evidence. The page may send the
-/// browser to a download by a ticket; nobody types one.
-fn is_navigation(request: &Request<'_>) -> bool {
-    let says = |name: &str, value: &[u8]| request.headers.get(name).is_some_and(|field| field.as_bytes() == value);
-    says("sec-fetch-site", b"none") || (says("sec-fetch-mode", b"navigate") && request.ticket.is_none())
 }
 
 fn derive<const N: usize>(secret: &Zeroizing<[u8; 32]>, label: &[u8]) -> [u8; N] {

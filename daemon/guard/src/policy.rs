@@ -11,11 +11,13 @@ pub use enforcement::{Enforcement, Share};
 pub use route::{BodyMode, Route, RoutePolicy, Routes};
 
 use crate::campaign::CampaignLimits;
+use crate::cors::CorsPolicy;
 use crate::escalation::Growth;
 use crate::path::{NormalPath, PathPattern};
 use crate::reauth::LoginRoutes;
 use crate::sequence::Rules;
 use crate::session::mint::WorkPolicy;
+use crate::suspects::Suspects;
 use crate::tier::TierLimits;
 
 /// Whether verdicts have consequences. New installations start by watching.
@@ -103,6 +105,8 @@ pub struct Weights {
     pub error_ratio: f32,
     /// Calls as regular as no person makes them.
     pub robotic_timing: f32,
+    /// A session whose User-Agent is one of the usual suspects'; once.
+    pub suspect_agent: f32,
 }
 
 /// When scores lead to bans.
@@ -146,6 +150,10 @@ pub struct Policy {
     pub sessions: SessionLimits,
     /// What opening a session costs.
     pub work: WorkPolicy,
+    /// Pages of other origins.
+    pub cors: CorsPolicy,
+    /// What the usual suspects call themselves.
+    pub suspects: Suspects,
     /// Freshness of signatures.
     pub freshness: Freshness,
     /// What a change of address does.
@@ -216,6 +224,7 @@ impl Default for Weights {
             tls_contradiction: 40.0,
             error_ratio: 20.0,
             robotic_timing: 10.0,
+            suspect_agent: 10.0,
         }
     }
 }
@@ -246,6 +255,8 @@ impl Default for Policy {
             routes: Routes::default(),
             sessions: SessionLimits::default(),
             work: WorkPolicy::default(),
+            cors: CorsPolicy::default(),
+            suspects: Suspects::default(),
             freshness: Freshness::default(),
             bind_address: BindingPolicy::Ladder,
             bind_user_agent: BindingPolicy::Ladder,

@@ -28,6 +28,12 @@ pub enum Refusal {
     OwnPathUnknown,
     /// A link that was typed or clicked (`Sec-Fetch-Mode: navigate`).
     Navigation,
+    /// An element of a page, like a picture, without a ticket.
+    Embedded,
+    /// A page of an origin that may not call.
+    OriginRefused,
+    /// A source that sends too many preflights; more are answered after this time.
+    PreflightLimit(Duration),
     /// The source is banned.
     AddressBanned(Duration),
     /// The client is banned: this software at this address.
@@ -164,6 +170,7 @@ impl Refusal {
         } else if let Self::Quota(wait)
         | Self::AddressBanned(wait)
         | Self::ClientBanned(wait)
+        | Self::PreflightLimit(wait)
         | Self::SessionBanned(wait) = self
         {
             Remedy::Wait(wait)
@@ -212,6 +219,9 @@ impl Refusal {
             | Self::UpstreamUnavailable
             | Self::UpstreamTimeout => false,
             Self::Navigation
+            | Self::Embedded
+            | Self::OriginRefused
+            | Self::PreflightLimit(_)
             | Self::AddressBanned(_)
             | Self::ClientBanned(_)
             | Self::SignatureMissing

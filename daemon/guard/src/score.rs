@@ -80,6 +80,9 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         | Refusal::OwnPathUnknown
         | Refusal::TicketRefused
         | Refusal::Navigation
+        | Refusal::Embedded
+        | Refusal::OriginRefused
+        | Refusal::PreflightLimit(_)
         | Refusal::AddressBanned(_)
         | Refusal::SessionExpired
         | Refusal::SessionRevoked

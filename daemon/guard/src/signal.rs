@@ -45,11 +45,13 @@ pub enum Signal {
     ErrorRatio,
     /// Calls as regular as no person makes them.
     RoboticTiming,
+    /// A User-Agent that is one of the usual suspects'.
+    SuspectAgent,
 }
 
 impl Signal {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadSignature,
         Self::Replay,
         Self::Echo,
@@ -69,6 +71,7 @@ impl Signal {
         Self::TlsContradiction,
         Self::ErrorRatio,
         Self::RoboticTiming,
+        Self::SuspectAgent,
     ];
 
     /// Its name: the key of its weight, and how it is shown.
@@ -94,6 +97,7 @@ impl Signal {
             Self::TlsContradiction => "tls_contradiction",
             Self::ErrorRatio => "error_ratio",
             Self::RoboticTiming => "robotic_timing",
+            Self::SuspectAgent => "suspect_agent",
         }
     }
 
@@ -120,6 +124,7 @@ impl Signal {
             Self::TlsContradiction => "the browser that the User-Agent names does not open TLS like this",
             Self::ErrorRatio => "most calls were answered with an error of the client",
             Self::RoboticTiming => "the calls were as regular as no person makes them",
+            Self::SuspectAgent => "the User-Agent is that of a tool, a library or a driven browser",
         }
     }
 
@@ -146,6 +151,7 @@ impl Signal {
             Self::TlsContradiction => weights.tls_contradiction,
             Self::ErrorRatio => weights.error_ratio,
             Self::RoboticTiming => weights.robotic_timing,
+            Self::SuspectAgent => weights.suspect_agent,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! may have been meant. Unknown keys are mistakes. Nothing here touches the network or asks the system: a file is right
 //! or wrong by itself. `docs/configuration.md` documents every key.
 
+mod cors;
 mod error;
 mod http;
 mod listener;

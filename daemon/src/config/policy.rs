@@ -6,13 +6,15 @@ use portcullis_guard::escalation::Growth;
 use portcullis_guard::path::PathPattern;
 use portcullis_guard::policy::{BindingPolicy, Freshness, Mode, Policy, SessionLimits, Share, Thresholds, Weights};
 use portcullis_guard::sequence::Rules;
+use portcullis_guard::suspects::{Suspects, USUAL};
 use portcullis_guard::tier::TierLimits;
+use toml::de::DeValue;
 
 use super::error::Mistake;
 use super::http::Http;
-use super::section::Section;
-use super::value::{duration, integer, network, pattern, points, share, word};
-use super::{reauth, route, work};
+use super::section::{Parsed, Section};
+use super::value::{describe, duration, integer, network, pattern, points, share, text, word};
+use super::{cors, reauth, route, work};
 
 /// Half of the never-ban set; the rest is for the machine's own addresses and for the command line.
 const MOST_NEVER_BAN: usize = NEVER_BAN_CAPACITY / 2;
@@ -44,7 +46,9 @@ pub(super) fn read(root: &Section<'_>, mode: Mode, http: Option<&Http>, rules: R
             section.read("networks_per_hour", defaults.networks_per_hour, integer(1..=10_000)),
         )
     });
-    let (thresholds, weights) = root.section("score", |section| (read_score(section), read_weights(section)));
+    let (thresholds, weights, suspects) = root.section("score", |section| {
+        (read_score(section), read_weights(section), read_suspects(section))
+    });
     let protected = root.section("protect", read_protect);
     Policy {
         mode,
@@ -54,6 +58,8 @@ pub(super) fn read(root: &Section<'_>, mode: Mode, http: Option<&Http>, rules: R
         routes: route::read(root, http.map(|http| http.max_body)),
         sessions,
         work: root.section("work", work::read),
+        cors: root.section("cors", cors::read),
+        suspects,
         freshness,
         bind_address,
         bind_user_agent,
@@ -148,6 +154,24 @@ fn read_campaigns(section: &Section<'_>) -> CampaignLimits {
     }
 }
 
+fn read_suspects(section: &Section<'_>) -> Suspects {
+    let usual = || USUAL.map(str::to_owned).to_vec();
+    Suspects::new(section.list("suspects", usual, part_of_agent))
+}
+
+/// A part of a User-Agent: so short a one would be part of many.
+fn part_of_agent(value: &DeValue<'_>) -> Parsed<String> {
+    let text = text(value)?;
+    if (3..=64).contains(&text.len()) {
+        Ok(text)
+    } else {
+        Err(Mistake::new(format!(
+            "expected a part of a User-Agent with 3 to 64 letters, got {}",
+            describe(value)
+        )))
+    }
+}
+
 fn read_weights(section: &Section<'_>) -> Weights {
     section.section("weights", |section| {
         let defaults = Weights::default();
@@ -171,6 +195,7 @@ fn read_weights(section: &Section<'_>) -> Weights {
             tls_contradiction: weight("tls_contradiction", defaults.tls_contradiction),
             error_ratio: weight("error_ratio", defaults.error_ratio),
             robotic_timing: weight("robotic_timing", defaults.robotic_timing),
+            suspect_agent: weight("suspect_agent", defaults.suspect_agent),
         }
     })
 }

@@ -3,6 +3,7 @@
 //! It asks the guard and does what the guard says. It never sees the kernel maps.
 
 mod body;
+mod cors;
 mod forward;
 mod intake;
 mod origin;
@@ -24,13 +25,14 @@ use hyper::Request as HttpRequest;
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use portcullis_guard::forwarded::TrustedProxies;
-use portcullis_guard::guard::{Admission, Caller, Judgement, Permit, Receipt, Refused};
+use portcullis_guard::guard::{Admission, Caller, Judgement, Permit, Preflight, Receipt, Refused};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::reauth::{SessionWord, WordError};
 use portcullis_guard::refusal::Refusal;
 use portcullis_guard::request::{ClientAddress, Reference, Request};
 
 use self::body::{AnswerBody, CallBody};
+use self::cors::Reader;
 use self::forward::Told;
 use self::intake::Head;
 use self::origin::Origin;
@@ -131,10 +133,19 @@ impl Proxy {
         connection: Arc<Connection>,
         request: HttpRequest<Incoming>,
     ) -> Result<Response<AnswerBody>, Infallible> {
+        let reader = Reader::of(self.gate.guard(), request.uri().path(), request.headers());
+        let mut response = self.respond(&connection, request).await;
+        if let Some(reader) = reader {
+            reader.may_read(response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    async fn respond(&self, connection: &Arc<Connection>, request: HttpRequest<Incoming>) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
-        let upgrade = Upgrade::asked_by(&mut parts, &connection);
-        let underway = (parts.version == Version::HTTP_2).then(|| Underway::over(Arc::clone(&connection)));
-        let origin = Origin::of(&connection, &parts.headers, &self.proxies);
+        let upgrade = Upgrade::asked_by(&mut parts, connection);
+        let underway = (parts.version == Version::HTTP_2).then(|| Underway::over(Arc::clone(connection)));
+        let origin = Origin::of(connection, &parts.headers, &self.proxies);
         let read = intake::read(&parts, origin.scheme.default_port(), body.is_end_stream());
         let (head, fault) = match read {
             Ok(head) => (head, None),
@@ -143,32 +154,35 @@ impl Proxy {
         let call = Call {
             parts: &parts,
             head: &head,
-            connection: &connection,
+            connection,
             origin,
             reference: random::reference(),
         };
         if let Some(refusal) = fault {
-            return Ok(self.refuse(&call, refusal).map(Either::Left));
+            return self.refuse(&call, refusal).map(Either::Left);
+        }
+        if let Some(answer) = self.answer_preflight(&call) {
+            return answer.map(Either::Left);
         }
         if let Some(path) = own::path(&head.path) {
-            return Ok(self.answer_own(&call, path, body).await.map(Either::Left));
+            return self.answer_own(&call, path, body).await.map(Either::Left);
         }
         let passage = self.judge(&call, body).await;
         match passage {
             Ok((permit, body)) => {
                 let way = Way {
                     head: &head,
-                    connection: &connection,
+                    connection,
                     origin,
                     upgrade,
                 };
                 let answer = self.forward(parts, way, permit, body).await;
-                Ok(answer.map(|body| match body {
+                answer.map(|body| match body {
                     Either::Left(whole) => Either::Left(whole),
                     Either::Right(streamed) => Either::Right(streamed.watched(underway)),
-                }))
+                })
             }
-            Err(answer) => Ok((*answer).map(Either::Left)),
+            Err(answer) => (*answer).map(Either::Left),
         }
     }
 
@@ -395,6 +409,12 @@ trait Waivable {
 /// What needs no permit is done all the same.
 impl Waivable for () {
     fn waived(_: Permit) -> Self {}
+}
+
+impl Waivable for Preflight {
+    fn waived(_: Permit) -> Self {
+        Self::Leave
+    }
 }
 
 impl Waivable for Permit {

@@ -124,6 +124,8 @@ impl Fault {
         let (session, address) = match payer {
             Payer::Session => (points, 0.0),
             Payer::Address if is_from_a_foreign_page(request.headers) => (0.0, 0.0),
+            // It is a hint only, so it costs nothing without a deed.
+            Payer::Address if guard.policy.suspects.include(request.headers) => (0.0, 2.0 * points),
             Payer::Address => (0.0, points),
         };
         Charge {

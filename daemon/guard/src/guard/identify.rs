@@ -11,6 +11,7 @@ use crate::session::nonce::{Accepted, Nonce, NonceRefused};
 use crate::session::record::Record;
 use crate::session::table::Shard;
 use crate::session::token;
+use crate::signal::Signal;
 use crate::signature::algorithm::Algorithm;
 use crate::signature::base::{Message, signature_base};
 use crate::signature::digest::{self, Claimed};
@@ -168,6 +169,9 @@ impl Guard {
         // A wrong signature leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
         let identity = self.go_on(claim, matches, &mut record, request, now)?;
         self.notice_program(&mut record, request, now);
+        if self.policy.suspects.include(request.headers) {
+            self.charge_quietly(&mut record, Signal::SuspectAgent, now);
+        }
         shard.insert(record, now);
         drop(shard);
         self.notice_session(claim.session, request, now);

@@ -28,6 +28,7 @@ impl Guard {
         let source = request.client.source();
         let checked = self
             .check_caller(request, now)
+            .and_then(|()| self.check_opener(request).map_err(Fault::of))
             .and_then(|()| self.check_work(source, answer, now).map_err(Fault::of));
         match checked {
             Ok(()) => Judgement::clean(()),
@@ -83,7 +84,7 @@ impl Guard {
 
     fn work_due(&self, source: Source, now: Now) -> Option<u8> {
         let points = self.sources.score(source, self.policy.thresholds.half_life, now.mono);
-        let opened = self.mints.opened(source, now.mono);
+        let opened = self.mints.recent(source, now.mono);
         self.policy.work.bits_for(points, opened)
     }
 }

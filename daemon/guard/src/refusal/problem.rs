@@ -51,6 +51,18 @@ impl Refusal {
                 "This address is for the application, not for the address bar",
                 "Open the application's own page; it makes this call for you.",
             ),
+            Self::Embedded => (
+                "element-refused",
+                403,
+                "This address is for calls, not for elements of a page",
+                "Use a ticket.",
+            ),
+            Self::OriginRefused => (
+                "origin-refused",
+                403,
+                "Pages of this origin may not call",
+                "The operator lists the origins that may.",
+            ),
             Self::AddressBanned(_) | Self::ClientBanned(_) | Self::SessionBanned(_) => (
                 "banned",
                 403,
@@ -166,7 +178,9 @@ impl Refusal {
                 "Not now",
                 "This call is not possible at this point of the session.",
             ),
-            Self::Quota(_) => ("quota-exceeded", 429, "Too often", "Wait for the time in Retry-After."),
+            Self::Quota(_) | Self::PreflightLimit(_) => {
+                ("quota-exceeded", 429, "Too often", "Wait for the time in Retry-After.")
+            }
             Self::SessionRequestMalformed => (
                 "session-request-malformed",
                 400,

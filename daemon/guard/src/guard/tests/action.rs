@@ -88,7 +88,7 @@ fn a_challenge_ends_the_session_and_makes_the_next_one_cost_work() {
         guard
             .policy
             .work
-            .bits_for(0.0, guard.mints.opened(source, at(0).mono))
+            .bits_for(0.0, guard.mints.recent(source, at(0).mono))
             .is_none()
     );
     assert_eq!(cause(&pay(&guard, &mut client, 0)), Some("challenged"));
@@ -99,7 +99,7 @@ fn a_challenge_ends_the_session_and_makes_the_next_one_cost_work() {
         guard
             .policy
             .work
-            .bits_for(0.0, guard.mints.opened(source, at(1).mono))
+            .bits_for(0.0, guard.mints.recent(source, at(1).mono))
             .is_some()
     );
 }
