@@ -6,6 +6,7 @@ import { launch } from './browsers.mjs';
 import { watchKeys } from './key-watch.mjs';
 import { nameOf, observe } from './observe.mjs';
 import { measureOverhead } from './overhead.mjs';
+import { docsSteps } from './steps/docs.mjs';
 import { pageSteps } from './steps/page.mjs';
 import { sessionSteps } from './steps/session.mjs';
 import { ticketSteps } from './steps/tickets.mjs';
@@ -51,6 +52,7 @@ async function run() {
   await sessionSteps(context);
   await ticketSteps(context);
   await workSteps(context);
+  await docsSteps(context);
   await tap.step('a call costs little more than a plain one', () => overheadIsSmall(page));
   await tap.step('a copy of a signed call is refused', () => copyIsRefused(seen));
   await tap.step('no page had errors', () => assert.deepEqual(seen.errors, []));
