@@ -14,6 +14,8 @@ pub mod property;
 pub mod seed;
 pub mod serialise;
 pub mod session;
+pub mod ticket;
+pub mod work;
 
 /// The guard accepted what it should not have, or read it as something else.
 #[derive(Debug, PartialEq, Eq)]

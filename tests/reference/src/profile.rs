@@ -47,11 +47,23 @@ pub fn present(headers: &HeaderMap) -> Option<Seen> {
     let [(label, Member::List(items, parameters))] = ours[..] else {
         return None;
     };
-    if items.len() > MOST_ITEMS || parameters.len() > MOST_ITEMS {
+    let (_, signature) = signatures.iter().find(|(name, _)| name == label)?;
+    let Member::Item(Bare::Bytes(signature), _) = signature else {
         return None;
-    }
+    };
+    read(label, items, parameters, "portcullis-1", signature.clone())
+}
+
+/// A member with this tag and all that it must say.
+pub(crate) fn read(
+    label: &str,
+    items: &[(Bare, fields::Parameters)],
+    parameters: &fields::Parameters,
+    tag: &str,
+    signature: Vec<u8>,
+) -> Option<Seen> {
     let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
-    if has_double(&names) {
+    if items.len() > MOST_ITEMS || parameters.len() > MOST_ITEMS || has_double(&names) {
         return None;
     }
     let component = |(item, parameters): &(Bare, _)| match (item, parameters) {
@@ -62,12 +74,9 @@ pub fn present(headers: &HeaderMap) -> Option<Seen> {
         Some(Bare::Text(text)) => Some(text.clone()),
         _ => None,
     };
-    let (_, signature) = signatures.iter().find(|(name, _)| name == label)?;
-    let Member::Item(Bare::Bytes(signature), _) = signature else {
-        return None;
-    };
+    text("tag").filter(|own| own == tag)?;
     Some(Seen {
-        label: label.clone(),
+        label: label.to_owned(),
         components: items.iter().map(component).collect::<Option<_>>()?,
         created: integer(last(parameters, "created")?)?,
         expires: match last(parameters, "expires") {
@@ -81,7 +90,7 @@ pub fn present(headers: &HeaderMap) -> Option<Seen> {
         signature: if signature.len() > LONGEST_SIGNATURE {
             Vec::new()
         } else {
-            signature.clone()
+            signature
         },
     })
 }
@@ -106,7 +115,7 @@ fn integer(item: &Bare) -> Option<i64> {
     }
 }
 
-fn last<'a>(parameters: &'a fields::Parameters, name: &str) -> Option<&'a Bare> {
+pub(crate) fn last<'a>(parameters: &'a fields::Parameters, name: &str) -> Option<&'a Bare> {
     let mut same = parameters.iter().rev().filter(|(own, _)| own == name);
     same.next().map(|(_, value)| value)
 }

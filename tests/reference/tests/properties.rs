@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portcullis_reference::session::Issued;
-use portcullis_reference::{Agreed, property};
+use portcullis_reference::{Agreed, property, ticket, work};
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 use serde_json::Value;
@@ -197,4 +197,39 @@ fn base() {
 fn session_ids() {
     let issued = Issued::new();
     holds(issued.tokens().map(str::to_owned).collect(), |text| issued.check(text));
+}
+
+#[test]
+fn queries_with_tickets() {
+    let seeds = [
+        "portcullis-ticket=x.y",
+        "a=1&portcullis-ticket=x.y",
+        "%70ortcullis-ticket=x&a",
+        "a=portcullis-ticket&&b",
+        "portcullis%2dticket=x&portcullis-ticket=y",
+    ];
+    holds(seeds.map(str::to_owned).to_vec(), ticket::query);
+}
+
+#[test]
+fn tickets() {
+    let whole = "(\"@method\" \"@authority\" \"@path\" \"@query\");created=1800000000;expires=1800000030;\
+                 nonce=\"abcdefgh.1\";keyid=\"k\";alg=\"hmac-sha256\";tag=\"portcullis-ticket-1\"";
+    let seeds = [
+        format!("{whole}\nMAC"),
+        format!("{whole};digest=\"sha-256=:AA==:\"\nMAC"),
+    ];
+    holds(seeds.to_vec(), ticket::ticket);
+}
+
+#[test]
+fn proof_of_work() {
+    let seeds = [
+        "    ",
+        "    !!!!    \"\"\"\"",
+        "    \u{1f}   !   \"   ",
+        "   \u{7f}    ",
+        "  #   # ",
+    ];
+    holds(seeds.map(str::to_owned).to_vec(), work::answers);
 }
