@@ -11,9 +11,11 @@ use portcullis_guard::refusal::Refusal;
 use portcullis_guard::session::agreement::{Agreed, AgreementRequest, agree};
 use portcullis_guard::session::nonce::Nonce;
 use portcullis_guard::session::token::{SessionKey, SigningKey};
+use portcullis_guard::signature::algorithm::Algorithm;
 use portcullis_guard::signature::base::{Message, signature_base};
 use portcullis_guard::signature::digest;
 use portcullis_guard::signature::input::Fields;
+use portcullis_guard::signature::verify::PublicKey;
 use portcullis_guard::signature::{HMAC_SHA256, mac_matches};
 use portcullis_guard::time::WallMillis;
 use serde::Deserialize;
@@ -48,6 +50,7 @@ struct ProfileVector {
 #[derive(Deserialize)]
 struct RfcVectors {
     hmac: Vec<HmacVector>,
+    public_key: Vec<PublicKeyVector>,
     bases: Vec<BaseVector>,
     lines: Vec<LineVector>,
 }
@@ -55,6 +58,15 @@ struct RfcVectors {
 #[derive(Deserialize)]
 struct HmacVector {
     key: String,
+    base: String,
+    signature: String,
+}
+
+#[derive(Deserialize)]
+struct PublicKeyVector {
+    section: String,
+    alg: String,
+    public_key: String,
     base: String,
     signature: String,
 }
@@ -230,6 +242,24 @@ fn rfc_9421_hmac() -> Result<()> {
         ensure!(
             !mac_matches(&mac, format!("{} ", vector.base).as_bytes(), &signature),
             "another base"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn rfc_9421_public_keys() -> Result<()> {
+    let RfcVectors { public_key, .. } = load("rfc9421.json")?;
+    ensure!(public_key.len() == 2);
+    for vector in &public_key {
+        let algorithm = Algorithm::named(&vector.alg).context("an algorithm of the profile")?;
+        let key = PublicKey::read(algorithm, &STANDARD.decode(&vector.public_key)?).context("a key")?;
+        let signature = STANDARD.decode(&vector.signature)?;
+        ensure!(key.matches(vector.base.as_bytes(), &signature), "{}", vector.section);
+        ensure!(
+            !key.matches(format!("{} ", vector.base).as_bytes(), &signature),
+            "{}: another base",
+            vector.section
         );
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 import base64
 
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 from http_sf.compat import Item
 from message import Request, Response, b64, mac, signature_base, write
 
@@ -167,6 +169,42 @@ LINES = [
 ]
 
 
+# Appendix B.1.3 and B.1.4, and what B.2.4 and B.2.6 sign with them.
+PUBLIC_KEY_SIGNATURES = [
+    (
+        "B.2.4",
+        "ecdsa-p256-sha256",
+        """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lf
+w0EkjqF7xB4FivAxzic30tMM4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==
+-----END PUBLIC KEY-----""",
+        "wNmSUAhwb5LxtOtOpNa6W5xj067m5hFrj0XQ4fvpaCLx0NKocgPquLgyahnzDnDAUy5eCdlYUEkLIj+32oiasw==",
+    ),
+    (
+        "B.2.6",
+        "ed25519",
+        """-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=
+-----END PUBLIC KEY-----""",
+        "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==",
+    ),
+]
+
+
+def public_key_vector(section, algorithm, pem, signature):
+    key = serialization.load_pem_public_key(pem.encode())
+    base = next(case[4] for case in BASES if case[0] == section)
+    presented = base64.b64decode(signature)
+    if algorithm == "ed25519":
+        key.verify(presented, base.encode())
+        raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    else:
+        r, s = (int.from_bytes(half) for half in (presented[:32], presented[32:]))
+        key.verify(utils.encode_dss_signature(r, s), base.encode(), ec.ECDSA(hashes.SHA256()))
+        raw = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    return {"section": section, "alg": algorithm, "public_key": b64(raw), "base": base, "signature": signature}
+
+
 def base_vector(section, message, components, parameters, expected):
     base, member = signature_base(message, components, parameters)
     assert base == expected, (section, base, expected)
@@ -197,6 +235,7 @@ def main():
             "source": "RFC 9421, HTTP Message Signatures, sections 2.1, 2.2, 2.5 and Appendix B.2",
             "generator": "generate/rfc9421.py, checked with http-message-signatures 3.0.0 (PyPI)",
             "hmac": [{"section": "B.2.5", "key": b64(SECRET), "base": hmac_base, "signature": B_2_5_SIGNATURE}],
+            "public_key": [public_key_vector(*case) for case in PUBLIC_KEY_SIGNATURES],
             "bases": [base_vector(*case) for case in BASES],
             "lines": [line_vector(*case) for case in LINES],
         },
