@@ -18,7 +18,7 @@ use crate::enforcer::{Enforcer, EnforcerError, Flow, Intended, Origin, Reconcile
 use crate::listener::connections::{Connections, Doom};
 use crate::random;
 use crate::state::{KeyRing, Rotated, StateError};
-use crate::store::{Change, Deed, Item, Store};
+use crate::store::{Change, Deed, Item, Store, Undo};
 use crate::throttle::{Leave, Throttle};
 
 /// The kernel refused what the guard decided. The intention stands, the enforcement does not.
@@ -206,7 +206,7 @@ impl Gate {
     /// The first [`KernelError`]. It is logged here too.
     pub fn perform(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
         let items: Vec<Item> = effects.iter().filter_map(item).collect();
-        let outcome = self.perform_all(effects);
+        let outcome = self.enforce(effects);
         if let Some(store) = self.store.as_ref().filter(|_| !items.is_empty()) {
             // The disk follows; the verdict does not wait for it.
             store.note(items);
@@ -214,7 +214,11 @@ impl Gate {
         outcome
     }
 
-    fn perform_all(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
+    /// The same for what is written down otherwise.
+    ///
+    /// # Errors
+    /// The first [`KernelError`]. It is logged here too.
+    pub fn enforce(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
         let mut outcome = Ok(());
         for effect in effects {
             if let Err(error) = self.perform_one(effect) {
@@ -229,10 +233,10 @@ impl Gate {
     ///
     /// # Errors
     /// [`ChangeError`]; the kernel's word comes first.
-    pub fn change(&self, effects: Vec<Effect>, deed: Deed, undoable: bool) -> Result<(), ChangeError> {
+    pub fn change(&self, effects: Vec<Effect>, deed: Deed, undo: Undo) -> Result<(), ChangeError> {
         let items = effects.iter().filter_map(item).collect();
-        let enforced = self.perform_all(effects);
-        let stored = self.record(items, deed, undoable);
+        let enforced = self.enforce(effects);
+        let stored = self.record(items, deed, undo);
         enforced?;
         stored
     }
@@ -241,10 +245,20 @@ impl Gate {
     ///
     /// # Errors
     /// [`ChangeError::Store`].
-    pub fn record(&self, items: Vec<Item>, deed: Deed, undoable: bool) -> Result<(), ChangeError> {
+    pub fn record(&self, items: Vec<Item>, deed: Deed, undo: Undo) -> Result<(), ChangeError> {
         let Some(store) = &self.store else { return Ok(()) };
-        let change = Change { items, deed, undoable };
+        let change = Change { items, deed, undo };
         store.submit(change).map_err(ChangeError::Store)
+    }
+
+    /// Enforces many bans at once, and tells how many the kernel does not take. They are written down otherwise.
+    pub fn ban_all(&self, bans: &[KernelBan]) -> usize {
+        let Some(kernel) = &self.enforcer else { return 0 };
+        let refused = kernel.ban_all(kernel_bans(bans));
+        if let Some((target, error)) = refused.first() {
+            tracing::error!(refused = refused.len(), ?target, %error, "the kernel does not take all bans");
+        }
+        refused.len()
     }
 
     fn perform_one(&self, effect: Effect) -> Result<(), KernelError> {
@@ -375,7 +389,7 @@ impl Gate {
 }
 
 /// What of an effect is to be written down.
-fn item(effect: &Effect) -> Option<Item> {
+pub(crate) fn item(effect: &Effect) -> Option<Item> {
     match effect {
         Effect::Ban(ban) => Some(Item::Ban(ban.network)),
         Effect::Unban(network) => Some(Item::Ban(*network)),

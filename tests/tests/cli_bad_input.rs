@@ -236,7 +236,7 @@ fn something_else_serves_the_socket() {
     expect![[r#"
         exit status: 2
         ----- stderr
-        error: [HOME]/control.sock gave an answer that this version does not understand: invalid length 0, expected struct BanList with 1 element at line 1 column 2
+        error: [HOME]/control.sock gave an answer that this version does not understand: invalid length 0, expected struct BanList with 3 elements at line 1 column 2
         hint: is it the socket of a portcullis of the same version? `portcullis --version` tells ours
     "#]].assert_eq(&cli.run(&["ban", "list"]).unwrap());
     expect![[r#"

@@ -171,7 +171,8 @@ fn list() {
               "remaining_seconds": 59,
               "reference": "0000000000001"
             }
-          ]
+          ],
+          "total": 0
         }
     "#]]
     .assert_eq(&cli.run(&["ban", "list", "--json"]).unwrap());
@@ -331,8 +332,8 @@ fn allow_list() {
     expect![[r#"
         exit status: 0
         ----- stdout
-        127.0.0.0/8	fixed	loopback
-        192.0.2.0/24	operator	office
+        127.0.0.0/8	fixed	-	loopback
+        192.0.2.0/24	operator	-	office
     "#]]
     .assert_eq(&cli.run(&["allow", "list"]).unwrap());
 }

@@ -245,6 +245,9 @@ fn help() {
           ban      Ban addresses and networks
           allow    Exempt addresses and networks from every ban
           session  Look at sessions and end them
+          undo     Take the last change of bans or exemptions back
+          audit    Tell what operators did, the last first
+          store    Look after the file that outlives the daemon
           why      Explain a refusal, or list the last ones
           sign     Sign a request and print it as a curl command
           help     Print this message or the help of the given subcommand(s)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
-use portcullis::control::api::BanRequest;
+use portcullis::control::api::{BanQuery, BanRequest};
 use portcullis::control::client::Client;
 use portcullis_tests::daemon::{Daemon, Home, Wanted};
 
@@ -54,6 +54,7 @@ fn operate(client: &Client, operator: u8, notes: &Notes) {
                 for_seconds: 3600,
                 reason: format!("round {round}"),
                 force: false,
+                caller: None,
             };
             client.ban(&order).map(|_| Known::Banned)
         };
@@ -75,7 +76,15 @@ fn no_kill_loses_what_an_operator_was_told() -> Result<()> {
     for case in 0..cases {
         let daemon = Daemon::start_in(home, &wanted).with_context(|| format!("case {case}, seed {seed}"))?;
         let client = Client::new(daemon.control());
-        let held: Vec<IpNet> = client.bans()?.bans.iter().map(|ban| ban.network).collect();
+        let held: Vec<IpNet> = client
+            .bans(&BanQuery {
+                limit: Some(10_000),
+                ..BanQuery::default()
+            })?
+            .bans
+            .iter()
+            .map(|ban| ban.network)
+            .collect();
         for (network, known) in notes
             .lock()
             .map_err(|_| anyhow::anyhow!("an operator panicked"))?

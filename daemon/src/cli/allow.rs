@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::args::{AllowAddArgs, AllowVerb};
+use super::ban;
 use super::failure::Failure;
 use super::page::Table;
 use crate::control::api::{AllowAdded, AllowList, AllowRequest, Allowed, parse_network};
@@ -19,11 +20,21 @@ fn entry(args: &AllowAddArgs) -> Result<AllowRequest, Failure> {
     Ok(AllowRequest {
         network: parse_network(&args.network)?.to_string(),
         reason: args.reason.clone(),
+        for_seconds: args
+            .span
+            .as_deref()
+            .map(ban::lasting)
+            .transpose()?
+            .map(|span| span.as_secs()),
     })
 }
 
 fn added(added: &AllowAdded) -> Result<Answer, Failure> {
-    let answer = Answer::of(added)?.say(format!("{} is never banned from now on", added.allowed.network));
+    let network = added.allowed.network;
+    let answer = Answer::of(added)?.say(match added.allowed.until {
+        Some(until) => format!("{network} is never banned until {until}"),
+        None => format!("{network} is never banned from now on"),
+    });
     Ok(added.lifted.iter().fold(answer, |answer, network| {
         answer.say(format!("its ban of {network} has ended"))
     }))
@@ -38,10 +49,12 @@ fn listed(list: &AllowList) -> Result<Answer, Failure> {
     if list.allowed.is_empty() {
         return Ok(answer.say("the never-ban set is empty"));
     }
-    let mut table = Table::new(&["NETWORK", "FROM", "REASON"]);
+    let mut table = Table::new(&["NETWORK", "FROM", "UNTIL", "REASON"]);
     for entry in &list.allowed {
         let from = if entry.fixed { "fixed" } else { "operator" };
-        table.row([entry.network.to_string(), from.to_owned(), entry.reason.clone()]);
+        let from = entry.by.as_deref().unwrap_or(from).to_owned();
+        let until = entry.until.map_or_else(|| "-".to_owned(), |until| until.to_string());
+        table.row([entry.network.to_string(), from, until, entry.reason.clone()]);
     }
     Ok(answer.table(table))
 }

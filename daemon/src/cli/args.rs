@@ -63,6 +63,13 @@ pub(super) enum Command {
     /// Look at sessions and end them
     #[command(subcommand)]
     Session(SessionVerb),
+    /// Take the last change of bans or exemptions back
+    Undo,
+    /// Tell what operators did, the last first
+    Audit(AuditArgs),
+    /// Look after the file that outlives the daemon
+    #[command(subcommand)]
+    Store(StoreVerb),
     /// Explain a refusal, or list the last ones
     Why(WhyArgs),
     /// Sign a request and print it as a curl command
@@ -90,8 +97,16 @@ pub(super) enum BanVerb {
     /// End a ban
     #[command(visible_alias = "delete")]
     Del(NetworkArgs),
+    /// Change the end or the reason of a ban, whoever wanted it
+    Edit(BanEditArgs),
     /// List the bans in force
-    List,
+    List(BanListArgs),
+    /// Ban what a list names, and end what it named before and does not name now
+    Import(BanImportArgs),
+    /// Write the bans as `ban import` reads them
+    Export(BanExportArgs),
+    /// End many bans at once
+    Flush(BanFlushArgs),
     /// Tell what happens to an address, and why (exit status 0: it is kept out, 1: it is not)
     Check(AddressArgs),
 }
@@ -104,12 +119,102 @@ pub(super) struct BanAddArgs {
     /// For how long: 90s, 1h, 1h30m, 2d
     #[arg(long = "for", value_name = "DURATION", default_value = "24h")]
     pub(super) span: String,
+    /// Until when, instead: 2027-01-15T09:30:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "span")]
+    pub(super) until: Option<String>,
     /// Why, for whoever reads the list later
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) reason: String,
-    /// Ban a network that is wider than IPv4 /8 or IPv6 /19
+    /// Ban a network that is wider than IPv4 /8 or IPv6 /19, has never-ban entries in it, or your own address
     #[arg(long)]
     pub(super) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BanEditArgs {
+    /// An address or a network, as it stands in the list
+    #[arg(value_name = "ADDRESS|NETWORK")]
+    pub(super) network: String,
+    /// For how long from now
+    #[arg(long = "for", value_name = "DURATION", required_unless_present_any = ["until", "reason"])]
+    pub(super) span: Option<String>,
+    /// Until when, instead: 2027-01-15T09:30:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "span")]
+    pub(super) until: Option<String>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhichBansArgs {
+    /// Those by `operator`, `score`, `rate` or `list`
+    #[arg(long, value_name = "ORIGIN")]
+    pub(super) origin: Option<String>,
+    /// Those of an imported list
+    #[arg(long, value_name = "NAME")]
+    pub(super) list: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BanListArgs {
+    #[command(flatten)]
+    pub(super) which: WhichBansArgs,
+    /// Those inside a network
+    #[arg(long, value_name = "NETWORK")]
+    pub(super) within: Option<String>,
+    /// Those with this text in their reason or operator
+    #[arg(long, value_name = "TEXT")]
+    pub(super) text: Option<String>,
+    /// By `network`, `until` (the first to end first) or `since` (the newest first)
+    #[arg(long, value_name = "ORDER")]
+    pub(super) sort: Option<String>,
+    /// At most so many [default: 1000]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) limit: Option<u32>,
+    /// Those behind this network: the next page
+    #[arg(long, value_name = "NETWORK")]
+    pub(super) after: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BanImportArgs {
+    /// A plain list, FireHOL's, Spamhaus DROP, CrowdSec's decisions or an export; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The list's name: what it banned before and does not name now is let go
+    #[arg(long, value_name = "NAME")]
+    pub(super) list: Option<String>,
+    /// For how long, where the list does not say
+    #[arg(long = "for", value_name = "DURATION", default_value = "24h")]
+    pub(super) span: String,
+    /// Why, instead of what the list says
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// Take very wide networks, and a list that lost more than half of its entries
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Tell what it would do, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BanExportArgs {
+    #[command(flatten)]
+    pub(super) which: WhichBansArgs,
+    /// Where to; standard output unless told
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BanFlushArgs {
+    #[command(flatten)]
+    pub(super) which: WhichBansArgs,
+    /// Do it: without, it is only told what would end
+    #[arg(long)]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -142,9 +247,29 @@ pub(super) struct AllowAddArgs {
     /// An address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::/48
     #[arg(value_name = "ADDRESS|NETWORK")]
     pub(super) network: String,
+    /// For how long; for good unless told
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(super) span: Option<String>,
     /// Why, for whoever reads the list later
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreVerb {
+    /// Read all of it, and tell what is there or what is damaged
+    Check(ConfigArgs),
+    /// Give back what it does not need
+    Compact(ConfigArgs),
+    /// Write its bans as `ban import` reads them, while no daemon runs
+    Export(ConfigArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditArgs {
+    /// How many
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub(super) last: usize,
 }
 
 #[derive(Debug, Subcommand)]

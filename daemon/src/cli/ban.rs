@@ -1,14 +1,17 @@
 //! `portcullis ban`: who is kept out.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::answer::Answer;
-use super::args::{BanAddArgs, BanVerb};
+use super::args::{BanAddArgs, BanEditArgs, BanListArgs, BanVerb};
+use super::bulk;
+use super::caller;
 use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::page::Table;
 use crate::control::api::{
-    Ban, BanAdded, BanCheck, BanList, BanRequest, CheckedBan, Mode, Verdict, parse_address, parse_network,
+    Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery, BanRequest, CheckedBan, Mode, Verdict, parse_address,
+    parse_network,
 };
 use crate::control::client::Client;
 use crate::span::{self, Span};
@@ -17,7 +20,11 @@ pub(super) fn run(verb: &BanVerb, client: &Client) -> Result<Answer, Failure> {
     match verb {
         BanVerb::Add(args) => added(&client.ban(&order(args)?)?),
         BanVerb::Del(args) => deleted(&client.unban(parse_network(&args.network)?)?),
-        BanVerb::List => listed(&client.bans()?),
+        BanVerb::Edit(args) => edited(&client.edit(parse_network(&args.network)?, &edit(args)?)?),
+        BanVerb::List(args) => listed(&client.bans(&query(args)?)?),
+        BanVerb::Import(args) => bulk::import(args, client),
+        BanVerb::Export(args) => bulk::export(args, client),
+        BanVerb::Flush(args) => bulk::flush(args, client),
         BanVerb::Check(args) => checked(&client.check(parse_address(&args.address)?)?),
     }
 }
@@ -25,10 +32,52 @@ pub(super) fn run(verb: &BanVerb, client: &Client) -> Result<Answer, Failure> {
 fn order(args: &BanAddArgs) -> Result<BanRequest, Failure> {
     Ok(BanRequest {
         network: parse_network(&args.network)?.to_string(),
-        for_seconds: lasting(&args.span)?.as_secs(),
+        for_seconds: match &args.until {
+            Some(until) => seconds_until(until)?,
+            None => lasting(&args.span)?.as_secs(),
+        },
         reason: args.reason.clone(),
         force: args.force,
+        caller: caller::address(),
     })
+}
+
+fn edit(args: &BanEditArgs) -> Result<BanEdit, Failure> {
+    let span = args.span.as_deref().map(lasting).transpose()?;
+    let until = args.until.as_deref().map(seconds_until).transpose()?;
+    Ok(BanEdit {
+        for_seconds: until.or(span.map(|span| span.as_secs())),
+        reason: args.reason.clone(),
+    })
+}
+
+fn edited(ban: &Ban) -> Result<Answer, Failure> {
+    let left = Span(ban.remaining_seconds);
+    Ok(Answer::of(ban)?.say(format!("{} is banned for {left}, until {}", ban.network, ban.until)))
+}
+
+fn query(args: &BanListArgs) -> Result<BanQuery, Failure> {
+    let network = |text: &Option<String>| text.as_deref().map(parse_network).transpose();
+    Ok(BanQuery {
+        origin: args.which.origin.clone(),
+        list: args.which.list.clone(),
+        within: network(&args.within)?,
+        text: args.text.clone(),
+        sort: args.sort.clone(),
+        limit: args.limit.and_then(|limit| usize::try_from(limit).ok()),
+        after: network(&args.after)?,
+    })
+}
+
+/// From now to a time that was typed.
+fn seconds_until(text: &str) -> Result<u64, Failure> {
+    let time = humantime::parse_rfc3339_weak(text).map_err(|_| {
+        Failure::error("time-invalid", format!("'{text}' is not a time")).hint("write it like 2027-01-15T09:30:00Z")
+    })?;
+    match time.duration_since(SystemTime::now()) {
+        Ok(left) => Ok(left.as_secs() + 1),
+        Err(_) => Err(Failure::error("time-invalid", format!("{text} is over"))),
+    }
 }
 
 fn added(added: &BanAdded) -> Result<Answer, Failure> {
@@ -56,7 +105,7 @@ fn deleted(ban: &Ban) -> Result<Answer, Failure> {
 fn listed(list: &BanList) -> Result<Answer, Failure> {
     let answer = Answer::of(list)?;
     if list.bans.is_empty() {
-        return Ok(answer.say("no bans"));
+        return Ok(answer.say(if list.total > 0 { "no such bans" } else { "no bans" }));
     }
     let mut table = Table::new(&[
         "NETWORK",
@@ -74,14 +123,18 @@ fn listed(list: &BanList) -> Result<Answer, Failure> {
             ban.network.to_string(),
             Span(ban.remaining_seconds).to_string(),
             ban.until.to_string(),
-            ban.origin.clone(),
+            by(ban),
             packets,
             bytes,
             last_seen,
             ban.reason.clone(),
         ]);
     }
-    Ok(answer.table(table))
+    let answer = answer.table(table);
+    Ok(match list.next {
+        Some(next) => answer.say(format!("note: there are more, {} in all: --after {next}", list.total)),
+        None => answer,
+    })
 }
 
 /// Cells of the table; a dash where nothing was counted.
@@ -149,7 +202,7 @@ fn ban_fields(answer: Answer, checked: &CheckedBan, packet_layer: bool) -> Answe
     let answer = answer
         .field("ban", &ban.network)
         .field("reason", &or_dash(&ban.reason))
-        .field("by", &&ban.origin)
+        .field("by", &by(ban))
         .field("since", &ban.since)
         .field(
             "until",
@@ -172,11 +225,20 @@ fn ban_fields(answer: Answer, checked: &CheckedBan, packet_layer: bool) -> Answe
     }
 }
 
+/// Who wanted it: an operator or a list by name.
+fn by(ban: &Ban) -> String {
+    match (&ban.list, &ban.by) {
+        (Some(list), _) => format!("list {list}"),
+        (None, Some(by)) => format!("{} {by}", ban.origin),
+        (None, None) => ban.origin.clone(),
+    }
+}
+
 fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
-fn lasting(text: &str) -> Result<Duration, Failure> {
+pub(super) fn lasting(text: &str) -> Result<Duration, Failure> {
     let span = span::parse(text)?;
     if span < Duration::from_secs(1) {
         return Err(Failure::error(

@@ -7,7 +7,10 @@
 mod allow;
 mod answer;
 mod args;
+mod audit;
 mod ban;
+mod bulk;
+mod caller;
 mod check;
 mod detach;
 mod exit;
@@ -19,6 +22,7 @@ mod run;
 mod session;
 mod sign;
 mod status;
+mod store;
 mod text;
 mod why;
 
@@ -67,6 +71,9 @@ fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
         Command::Ban(verb) => ban::run(verb, &client),
         Command::Allow(verb) => allow::run(verb, &client),
         Command::Session(verb) => session::run(verb, &client),
+        Command::Undo => audit::undo(&client),
+        Command::Audit(args) => audit::list(args, &client),
+        Command::Store(verb) => store::run(verb, &client),
         Command::Why(args) => why::run(args, &client),
         Command::Sign(args) => sign::run(args),
     }

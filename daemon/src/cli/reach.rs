@@ -94,6 +94,21 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             no,
             Some("is the state directory full, or read-only? the old key stays in use"),
         ),
+        Code::WouldLockOut => (no, Some("if you mean it, add --force")),
+        Code::ListEmpty => (
+            no,
+            Some("to end the bans of a list: `portcullis ban flush --list NAME --yes`"),
+        ),
+        Code::ListShrunk => (
+            no,
+            Some("the list of before stays in force; if it is meant to be that short, add --force"),
+        ),
+        Code::NothingToUndo => (no, Some("`portcullis audit` tells what was done")),
+        Code::TooLargeToUndo => (
+            no,
+            Some("import the list of before again, or end a list by `portcullis ban flush --list NAME --yes`"),
+        ),
+        Code::StoreUnusable => (no, Some("`journalctl -u portcullis` tells more")),
         Code::NotStored => (
             no,
             Some("it is tried again until it works; is the disk full? `journalctl -u portcullis` tells"),

@@ -17,12 +17,15 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::api::{
-    AllowAdded, AllowList, AllowRequest, Allowed, Ban, BanAdded, BanCheck, BanList, BanRequest, Incident, IncidentList,
-    KeyRotated, PREFIX, Problem, SessionEnded, SessionList, Status,
+    AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
+    BanRequest, Flushed, Imported, Incident, IncidentList, KeyRotated, PREFIX, Problem, SessionEnded, SessionList,
+    Status, StoreReport, Undone,
 };
 
 /// A daemon that takes longer than this has stalled.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For work on a million bans.
+const LONG_PATIENCE: Duration = Duration::from_secs(180);
 /// The longest answer that is read: a full ban list has some 200 bytes for each entry.
 const LONGEST_ANSWER: usize = 256 << 20;
 
@@ -52,10 +55,12 @@ pub enum ClientError {
         source: io::Error,
     },
     /// No answer in time.
-    #[error("portcullis does not answer on {} within {} seconds", .path.display(), PATIENCE.as_secs())]
+    #[error("portcullis does not answer on {} within {seconds} seconds", .path.display())]
     Stalled {
         /// The socket.
         path: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
     },
     /// What came back is not what this version understands.
     #[error("{} gave an answer that this version does not understand: {detail}", .path.display())]
@@ -101,9 +106,60 @@ impl Client {
         self.post("/verify", &())
     }
 
-    /// Every ban.
-    pub fn bans(&self) -> Result<BanList, ClientError> {
-        self.get("/bans")
+    /// Some bans.
+    pub fn bans(&self, query: &BanQuery) -> Result<BanList, ClientError> {
+        let number = query.limit.map(|limit| limit.to_string());
+        let (within, after) = (
+            query.within.map(|net| net.to_string()),
+            query.after.map(|net| net.to_string()),
+        );
+        self.get(&with_queries(
+            "/bans",
+            &[
+                ("origin", query.origin.as_deref()),
+                ("list", query.list.as_deref()),
+                ("within", within.as_deref()),
+                ("text", query.text.as_deref()),
+                ("sort", query.sort.as_deref()),
+                ("limit", number.as_deref()),
+                ("after", after.as_deref()),
+            ],
+        ))
+    }
+
+    /// Changes the ban of a network.
+    pub fn edit(&self, network: IpNet, edit: &BanEdit) -> Result<Ban, ClientError> {
+        let body = serde_json::to_vec(edit).map_err(|error| self.not_understood(&error))?;
+        let path = with_query("/bans", "network", &network.to_string());
+        self.exchange(Method::PATCH, &path, body.into(), PATIENCE)
+    }
+
+    /// Imports a list; `options` are the parameters of the query.
+    pub fn import(&self, options: &[(&str, Option<&str>)], file: Vec<u8>) -> Result<Imported, ClientError> {
+        let path = with_queries("/bans/import", options);
+        self.exchange(Method::POST, &path, file.into(), LONG_PATIENCE)
+    }
+
+    /// Ends many bans.
+    pub fn flush(&self, origin: Option<&str>, list: Option<&str>) -> Result<Flushed, ClientError> {
+        let path = with_queries("/bans/all", &[("origin", origin), ("list", list)]);
+        self.exchange(Method::DELETE, &path, Bytes::new(), LONG_PATIENCE)
+    }
+
+    /// Takes the last change back.
+    pub fn undo(&self) -> Result<Undone, ClientError> {
+        self.exchange(Method::POST, "/undo", Bytes::new(), LONG_PATIENCE)
+    }
+
+    /// Has the daemon read its store, and with `compact` shrink it first.
+    pub fn store(&self, compact: bool) -> Result<StoreReport, ClientError> {
+        let path = if compact { "/store/compact" } else { "/store/check" };
+        self.exchange(Method::POST, path, Bytes::new(), LONG_PATIENCE)
+    }
+
+    /// What operators did, the newest first.
+    pub fn audit(&self, limit: usize) -> Result<Audit, ClientError> {
+        self.get(&with_query("/audit", "limit", &limit.to_string()))
     }
 
     /// Bans a network, or changes its ban.
@@ -165,19 +221,25 @@ impl Client {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.exchange(Method::GET, path, Bytes::new())
+        self.exchange(Method::GET, path, Bytes::new(), PATIENCE)
     }
 
     fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.exchange(Method::DELETE, path, Bytes::new())
+        self.exchange(Method::DELETE, path, Bytes::new(), PATIENCE)
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.not_understood(&error))?;
-        self.exchange(Method::POST, path, body.into())
+        self.exchange(Method::POST, path, body.into(), PATIENCE)
     }
 
-    fn exchange<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
+    fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<T, ClientError> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{PREFIX}{path}"))
@@ -185,7 +247,7 @@ impl Client {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| self.not_understood(&error))?;
-        let answer = self.send(request)?;
+        let answer = self.send(request, patience)?;
         if answer.status().is_success() {
             serde_json::from_slice(answer.body()).map_err(|error| self.not_understood(&error))
         } else {
@@ -193,7 +255,7 @@ impl Client {
         }
     }
 
-    fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+    fn send(&self, request: Request<Full<Bytes>>, patience: Duration) -> Result<Response<Bytes>, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -202,10 +264,11 @@ impl Client {
                 source,
             })?;
         runtime.block_on(async {
-            match tokio::time::timeout(PATIENCE, self.converse(request)).await {
+            match tokio::time::timeout(patience, self.converse(request)).await {
                 Ok(answer) => answer,
                 Err(_) => Err(ClientError::Stalled {
                     path: self.path.clone(),
+                    seconds: patience.as_secs(),
                 }),
             }
         })
@@ -255,6 +318,16 @@ impl Client {
             path: self.path.clone(),
             detail: detail.to_string(),
         }
+    }
+}
+
+fn with_queries(path: &str, queries: &[(&str, Option<&str>)]) -> String {
+    let given = queries.iter().filter_map(|(name, value)| Some((name, (*value)?)));
+    let query = Serializer::new(String::new()).extend_pairs(given).finish();
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
     }
 }
 

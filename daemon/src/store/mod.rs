@@ -69,8 +69,19 @@ pub struct Change {
     pub items: Vec<Item>,
     /// For the audit trail.
     pub deed: Deed,
-    /// Whether it can be undone, and replaces what could be before.
-    pub undoable: bool,
+    /// Whether it can be undone.
+    pub undo: Undo,
+}
+
+/// Whether a change can be undone. If it could, it replaces what could be undone before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// It is of a kind that cannot.
+    Never,
+    /// How things were before is kept.
+    Kept,
+    /// Its items were noted beside it, as they are too many.
+    TooLarge,
 }
 
 /// How a thing was before the last change.

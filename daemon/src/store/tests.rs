@@ -66,7 +66,7 @@ fn change(items: Vec<Item>) -> Batch {
     queue.submit(Change {
         items,
         deed: deed("ban"),
-        undoable: true,
+        undo: Undo::Kept,
     });
     queue.take().unwrap()
 }
@@ -318,7 +318,7 @@ fn a_failed_write_is_tried_again_and_the_operator_is_told() {
             store.submit(Change {
                 items,
                 deed: deed("ban"),
-                undoable: false,
+                undo: Undo::Never,
             })
         };
         let error = submit(ban(&guard, net(1), 60)).unwrap_err();

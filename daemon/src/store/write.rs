@@ -5,7 +5,7 @@ use portcullis_guard::time::Now;
 use redb::{ReadableTable, ReadableTableMetadata, Table};
 
 use super::database::{ALLOW, AT_ONCE, BANS, Bytes, DEEDS, LAST, LAST_DEED, SESSIONS, TOO_LARGE, UNDO};
-use super::{Change, DEEDS_KEPT, Item, UNDOABLE, rows};
+use super::{Change, DEEDS_KEPT, Item, UNDOABLE, Undo, rows};
 
 /// What an operator changed, with how it was before and who did it.
 pub(super) fn change(
@@ -14,8 +14,9 @@ pub(super) fn change(
     guard: &Guard,
     now: Now,
 ) -> Result<(), redb::Error> {
-    if change.undoable {
-        keep_before(transaction, change)?;
+    match change.undo {
+        Undo::Never => {}
+        Undo::Kept | Undo::TooLarge => keep_before(transaction, change)?,
     }
     items(transaction, &change.items, guard, now)?;
     let mut deeds = transaction.open_table(DEEDS)?;
@@ -33,7 +34,7 @@ fn keep_before(transaction: &redb::WriteTransaction, change: &Change) -> Result<
     let mut undo = transaction.open_table(UNDO)?;
     let mut last = transaction.open_table(LAST)?;
     last.insert(LAST_DEED, &rows::deed(&change.deed)[..])?;
-    if change.items.len() > UNDOABLE {
+    if change.undo == Undo::TooLarge || change.items.len() > UNDOABLE {
         last.insert(TOO_LARGE, &[][..])?;
         return Ok(());
     }

@@ -226,6 +226,12 @@ impl ListBuilder {
 }
 
 impl List {
+    /// The name under which it replaces what it banned before.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// How many networks it wants banned.
     #[must_use]
     pub fn len(&self) -> usize {

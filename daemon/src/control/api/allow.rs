@@ -3,6 +3,8 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
+
 /// A network that is never banned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowed {
@@ -12,6 +14,15 @@ pub struct Allowed {
     pub reason: String,
     /// Whether it comes from the configuration or the machine itself and cannot be deleted by command.
     pub fixed: bool,
+    /// When it was made; missing for fixed entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Moment>,
+    /// When it ends; missing: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
+    /// The operator who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// `GET /v1/allow`
@@ -29,6 +40,9 @@ pub struct AllowRequest {
     pub network: String,
     /// Why.
     pub reason: String,
+    /// For how long; missing: for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_seconds: Option<u64>,
 }
 
 /// The answer to [`AllowRequest`].

@@ -14,8 +14,14 @@ pub struct Ban {
     pub network: IpNet,
     /// Why.
     pub reason: String,
-    /// Who wanted it: `operator` or `score`.
+    /// Who wanted it: `operator`, `score`, `rate` or `list`.
     pub origin: String,
+    /// The list that it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// The operator who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// When it began.
     pub since: Moment,
     /// When it ends.
@@ -44,8 +50,45 @@ pub struct Hits {
 /// `GET /v1/bans`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BanList {
-    /// By network.
+    /// In the order that was asked for.
     pub bans: Vec<Ban>,
+    /// Where the next page begins, for `after`; missing on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<IpNet>,
+    /// How many bans there are in all, whatever was asked for.
+    #[serde(default)]
+    pub total: usize,
+}
+
+/// What bans to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BanQuery {
+    /// Those of an origin.
+    pub origin: Option<String>,
+    /// Those of a list.
+    pub list: Option<String>,
+    /// Those inside a network.
+    pub within: Option<IpNet>,
+    /// Those with this text in their reason or operator.
+    pub text: Option<String>,
+    /// `network`, `until` (the first to end first) or `since` (the newest first).
+    pub sort: Option<String>,
+    /// At most so many.
+    pub limit: Option<usize>,
+    /// By network, those behind this one.
+    pub after: Option<IpNet>,
+}
+
+/// `PATCH /v1/bans?network=`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanEdit {
+    /// For how long from now; missing: as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_seconds: Option<u64>,
+    /// Why; missing: as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// `POST /v1/bans`
@@ -61,6 +104,9 @@ pub struct BanRequest {
     /// Ban a very wide prefix all the same.
     #[serde(default)]
     pub force: bool,
+    /// From where the operator is logged in; it is not banned without force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<IpAddr>,
 }
 
 /// The answer to [`BanRequest`].

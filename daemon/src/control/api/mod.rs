@@ -5,6 +5,7 @@
 
 mod allow;
 mod ban;
+mod import;
 mod incident;
 mod moment;
 mod network;
@@ -13,7 +14,10 @@ mod session;
 mod status;
 
 pub use allow::{AllowAdded, AllowList, AllowRequest, Allowed};
-pub use ban::{Ban, BanAdded, BanCheck, BanList, BanRequest, CheckedBan, Hits, KernelEntry, Verdict};
+pub use ban::{
+    Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery, BanRequest, CheckedBan, Hits, KernelEntry, Verdict,
+};
+pub use import::{Audit, Deed, Flushed, Imported, LeftOut, StoreReport, Undone};
 pub use incident::{Incident, IncidentList};
 pub use moment::Moment;
 pub use network::{AddressError, parse_address, parse_network};

@@ -23,6 +23,12 @@ impl From<WallMillis> for Moment {
     }
 }
 
+impl From<Moment> for WallMillis {
+    fn from(moment: Moment) -> Self {
+        Self(moment.seconds * 1000)
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(self.seconds)).fmt(f)

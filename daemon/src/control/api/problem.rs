@@ -48,6 +48,18 @@ pub enum Code {
     DurationInvalid,
     /// The ban list is full.
     BansFull,
+    /// The ban covers the operator's own address.
+    WouldLockOut,
+    /// The list has no entry to ban.
+    ListEmpty,
+    /// The list would lose more than half of its entries.
+    ListShrunk,
+    /// No change was made, or it was undone.
+    NothingToUndo,
+    /// How things were before the last change was not kept.
+    TooLargeToUndo,
+    /// The store does not answer.
+    StoreUnusable,
     /// There is no such ban.
     NotBanned,
     /// The never-ban entry is fixed by the configuration.

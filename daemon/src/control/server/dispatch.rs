@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::audit::Peer;
 use super::error::ControlError;
-use super::{allow, bans, check, incidents, sessions, status};
+use super::{allow, bans, changes, check, import, incidents, sessions, status};
 use crate::control::api::PREFIX;
 use crate::gate::Gate;
 
@@ -77,12 +77,20 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
     let get = question.method == Method::GET;
     let post = question.method == Method::POST;
     let delete = question.method == Method::DELETE;
+    let patch = question.method == Method::PATCH;
     match segments.as_slice() {
         ["status"] if get => status::status(gate),
         ["verify"] if post => status::verify(gate),
-        ["bans"] if get => bans::list(gate),
+        ["bans"] if get => bans::list(gate, question),
         ["bans"] if post => bans::add(gate, peer, &question.json()?),
         ["bans"] if delete => bans::delete(gate, peer, &question.needed("network")?),
+        ["bans"] if patch => bans::edit(gate, peer, &question.needed("network")?, &question.json()?),
+        ["bans", "all"] if delete => changes::flush(gate, peer, question),
+        ["bans", "import"] if post => import::import(gate, peer, question),
+        ["store", "check"] if post => changes::store(gate, peer, false),
+        ["store", "compact"] if post => changes::store(gate, peer, true),
+        ["undo"] if post => changes::undo(gate, peer),
+        ["audit"] if get => changes::audit(gate, question.parameter("limit").as_deref()),
         ["bans", "check"] if get => check::check(gate, &question.needed("address")?),
         ["allow"] if get => allow::list(gate),
         ["allow"] if post => allow::add(gate, peer, &question.json()?),
@@ -92,8 +100,9 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["sessions", id] if delete => sessions::revoke(gate, peer, id),
         ["incidents"] if get => incidents::recent(gate, question.parameter("limit").as_deref()),
         ["incidents", reference] if get => incidents::one(gate, reference),
-        ["status" | "verify" | "bans" | "allow" | "sessions" | "session-keys" | "incidents"]
-        | ["bans", "check"]
+        ["status" | "verify" | "bans" | "allow" | "sessions" | "session-keys" | "incidents" | "undo" | "audit"]
+        | ["bans", "check" | "all" | "import"]
+        | ["store", "check" | "compact"]
         | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
         _ => Err(ControlError::NotFound),
     }

@@ -1,6 +1,9 @@
 //! Why an operator gets no answer, and the one place that turns causes into problem documents.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
+use portcullis_guard::blacklist::list::ListRefused;
 use portcullis_guard::blacklist::{AllowRefused, BanRefused};
 use portcullis_guard::request::{Reference, ReferenceError};
 use portcullis_guard::session::{SessionId, SessionIdError};
@@ -8,6 +11,7 @@ use portcullis_guard::session::{SessionId, SessionIdError};
 use crate::control::api::{AddressError, Code, Problem};
 use crate::gate::ChangeError;
 use crate::state::StateError;
+use crate::store::StoreError;
 
 /// The cause.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,18 @@ pub(super) enum ControlError {
     Allow(#[from] AllowRefused),
     #[error("{network} is not banned{}", covered(.covering.as_ref()))]
     NotBanned { network: IpNet, covering: Option<IpNet> },
+    #[error("{network} covers {caller}, from which you are logged in")]
+    LockOut { network: IpNet, caller: IpAddr },
+    #[error(transparent)]
+    List(#[from] ListRefused),
+    #[error("{0}")]
+    TooMany(String),
+    #[error("there is nothing to undo")]
+    NothingToUndo,
+    #[error("the last change was too large to be undone: {0}")]
+    TooLargeToUndo(String),
+    #[error("{}", first_line(.0))]
+    Store(#[from] StoreError),
     #[error("no session {0} is in use")]
     SessionUnknown(SessionId),
     #[error("no refusal {0} is remembered")]
@@ -59,7 +75,7 @@ fn covered(covering: Option<&IpNet>) -> String {
 }
 
 /// What to do about it is for whoever starts the daemon.
-fn first_line(error: &StateError) -> String {
+fn first_line(error: &impl ToString) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
@@ -92,6 +108,12 @@ impl ControlError {
             Self::Ban(refused) => ban_refused(refused),
             Self::Allow(refused) => allow_refused(refused),
             Self::NotBanned { .. } => (Code::NotBanned, 404, "Not banned"),
+            Self::LockOut { .. } => (Code::WouldLockOut, 409, "It would lock you out"),
+            Self::List(refused) => list_refused(refused),
+            Self::TooMany(_) => (Code::BansFull, 507, "The list does not fit"),
+            Self::NothingToUndo => (Code::NothingToUndo, 404, "Nothing to undo"),
+            Self::TooLargeToUndo(_) => (Code::TooLargeToUndo, 409, "Too large to undo"),
+            Self::Store(_) => (Code::StoreUnusable, 500, "The store does not answer"),
             Self::SessionUnknown(_) => (Code::SessionUnknown, 404, "Unknown session"),
             Self::ReferenceUnknown(_) => (Code::ReferenceUnknown, 404, "Unknown reference"),
             Self::Change(ChangeError::Kernel(_)) => {
@@ -114,6 +136,14 @@ fn ban_refused(refused: &BanRefused) -> (Code, u16, &'static str) {
         BanRefused::TooWide { .. } => (Code::PrefixTooWide, 409, "Too wide without force"),
         BanRefused::Duration => (Code::DurationInvalid, 400, "Not a time for a ban"),
         BanRefused::Full { .. } => (Code::BansFull, 507, "The ban list is full"),
+    }
+}
+
+fn list_refused(refused: &ListRefused) -> (Code, u16, &'static str) {
+    match refused {
+        ListRefused::Empty => (Code::ListEmpty, 409, "Nothing to ban"),
+        ListRefused::Shrunk { .. } => (Code::ListShrunk, 409, "The list lost more than half of its entries"),
+        ListRefused::Full { .. } => (Code::BansFull, 507, "The list does not fit"),
     }
 }
 

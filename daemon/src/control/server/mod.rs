@@ -5,9 +5,12 @@
 mod allow;
 mod audit;
 mod bans;
+mod changes;
 mod check;
 mod dispatch;
 mod error;
+mod formats;
+mod import;
 mod incidents;
 mod sessions;
 mod status;
@@ -37,6 +40,8 @@ use error::ControlError;
 const CONNECTIONS: usize = 32;
 const LONGEST_HEAD: usize = 16 << 10;
 const LONGEST_BODY: usize = 16 << 10;
+/// A list of millions.
+const LONGEST_LIST: usize = 256 << 20;
 /// For a head, a body, and an idle connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After a failed accept: out of descriptors, most likely.
@@ -103,10 +108,15 @@ async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Res
 
 async fn read(request: Request<Incoming>) -> Result<Question, ControlError> {
     let (head, body) = request.into_parts();
-    let body = tokio::time::timeout(PATIENCE, Limited::new(body, LONGEST_BODY).collect())
+    let limit = if head.uri.path().ends_with("/bans/import") {
+        LONGEST_LIST
+    } else {
+        LONGEST_BODY
+    };
+    let body = tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect())
         .await
         .map_err(|_| ControlError::TimedOut)?
-        .map_err(|_| ControlError::BodyTooLarge { limit: LONGEST_BODY })?;
+        .map_err(|_| ControlError::BodyTooLarge { limit })?;
     Ok(Question {
         method: head.method,
         uri: head.uri,

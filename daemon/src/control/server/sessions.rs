@@ -9,6 +9,7 @@ use super::dispatch::Reply;
 use super::error::ControlError;
 use crate::control::api::{KeyRotated, Session, SessionEnded, SessionList, SessionState};
 use crate::gate::Gate;
+use crate::store::Undo;
 
 pub(super) fn list(gate: &Gate) -> Result<Reply, ControlError> {
     Reply::ok(&SessionList {
@@ -21,7 +22,7 @@ pub(super) fn revoke(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, Control
     let now = gate.now();
     let effects = gate.guard().revoke(id, now).ok_or(ControlError::SessionUnknown(id))?;
     let connections_closed = effects.iter().map(connections).sum();
-    gate.change(effects, peer.did("revoke", &id, "", now.wall), false)?;
+    gate.change(effects, peer.did("revoke", &id, "", now.wall), Undo::Never)?;
     Reply::ok(&SessionEnded {
         session: id.to_string(),
         connections_closed,
@@ -32,7 +33,11 @@ pub(super) fn revoke(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, Control
 pub(super) fn rotate_key(gate: &Gate, peer: Peer) -> Result<Reply, ControlError> {
     let rotated = gate.rotate_key().ok_or(ControlError::NotFound)??;
     let key = format!("{:08x}", rotated.number);
-    gate.record(Vec::new(), peer.did("rotate-key", &key, "", gate.now().wall), false)?;
+    gate.record(
+        Vec::new(),
+        peer.did("rotate-key", &key, "", gate.now().wall),
+        Undo::Never,
+    )?;
     Reply::created(&KeyRotated {
         key,
         previous: rotated.previous,

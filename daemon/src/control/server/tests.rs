@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::config::Config;
-use crate::control::api::{AllowRequest, BanRequest, Code, Mode, Verdict};
+use crate::control::api::{AllowRequest, BanQuery, BanRequest, Code, Mode, Verdict};
 use crate::control::client::{Client, ClientError};
 use crate::control::socket::listen;
 
@@ -94,6 +94,7 @@ fn order(network: &str, for_seconds: u64) -> BanRequest {
         for_seconds,
         reason: "too fast".into(),
         force: false,
+        caller: None,
     }
 }
 
@@ -116,7 +117,7 @@ fn a_ban_is_added_listed_checked_and_lifted() {
     );
     assert_eq!(added.ban.remaining_seconds, 3600);
 
-    let bans = client.bans().unwrap().bans;
+    let bans = client.bans(&BanQuery::default()).unwrap().bans;
     assert_eq!(
         bans.iter().map(|ban| ban.network.to_string()).collect::<Vec<_>>(),
         ["192.0.2.0/24"]
@@ -149,6 +150,7 @@ fn never_ban_wins_and_lifts() {
     let entry = AllowRequest {
         network: "192.0.2.0/24".into(),
         reason: "office".into(),
+        for_seconds: None,
     };
     let added = client.allow(&entry).unwrap();
     assert_eq!(added.lifted, ["192.0.2.7/32".parse().unwrap()]);

@@ -1,0 +1,228 @@
+//! `/v1/bans/import`: a list takes the place of what it was before, by difference: whoever stays on it is banned at
+//! every moment.
+
+use std::ops::Bound;
+use std::time::Duration;
+
+use portcullis_guard::blacklist::list::{Entry, EntryRefused, List, ListBuilder, SHOWN};
+use portcullis_guard::blacklist::{LONGEST_BAN, Origin};
+use portcullis_guard::effect::Effect;
+
+use super::audit::Peer;
+use super::dispatch::{Question, Reply};
+use super::error::ControlError;
+use super::formats::{self, Listed};
+use crate::control::api::{Imported, LeftOut};
+use crate::gate::Gate;
+use crate::store::{Item, UNDOABLE, Undo};
+
+const DAY: u64 = 86_400;
+const LONGEST_NAME: usize = 64;
+
+/// What was asked for beside the file.
+struct Wish {
+    list: Option<String>,
+    ttl: Duration,
+    reason: Option<String>,
+    force: bool,
+    dry_run: bool,
+}
+
+pub(super) fn import(gate: &Gate, peer: Peer, question: &Question) -> Result<Reply, ControlError> {
+    let wish = Wish::of(question)?;
+    let text = std::str::from_utf8(&question.body)
+        .map_err(|error| ControlError::BodyInvalid(format!("it is not UTF-8: {error}")))?;
+    let mut outcome = Imported {
+        list: wish.list.clone(),
+        dry_run: wish.dry_run,
+        entries: 0,
+        added: 0,
+        kept: 0,
+        removed: 0,
+        duplicates: 0,
+        exempt: 0,
+        too_wide: 0,
+        over: 0,
+        unreadable: 0,
+        left_out: Vec::new(),
+        refused_by_kernel: 0,
+        undoable: false,
+    };
+    let mut list = wish.read(gate, peer, text, &mut outcome)?;
+    let plan = gate.guard().plan_import(&mut list, wish.force)?;
+    outcome.entries = list.len();
+    (outcome.added, outcome.kept, outcome.removed) = (plan.added, plan.kept, plan.removed);
+    (outcome.exempt, outcome.duplicates) = (plan.exempt, list.duplicates());
+    for (network, allowed) in &plan.exempt_shown {
+        outcome.leave_out(
+            None,
+            format!(
+                "{network} overlaps {}, which is never banned ({})",
+                allowed.network, allowed.reason
+            ),
+        );
+    }
+    if !wish.dry_run {
+        carry_out(gate, peer, &list, plan.make_room, &mut outcome)?;
+    }
+    Reply::ok(&outcome)
+}
+
+impl Wish {
+    fn of(question: &Question) -> Result<Self, ControlError> {
+        let flag = |name| question.parameter(name).is_some_and(|value| value == "true");
+        let list = question.parameter("list");
+        let is_name = |name: &String| {
+            (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if list.as_ref().is_some_and(|name| !is_name(name)) {
+            return Err(ControlError::ParameterInvalid {
+                name: "list",
+                expected: "a name of at most 64 letters, digits and signs, without spaces",
+            });
+        }
+        let seconds = question.parameter("for_seconds").map_or(Ok(DAY), |text| text.parse());
+        let seconds: u64 = seconds.unwrap_or(0);
+        if seconds == 0 || seconds > LONGEST_BAN.as_secs() {
+            return Err(portcullis_guard::blacklist::BanRefused::Duration.into());
+        }
+        Ok(Self {
+            list,
+            ttl: Duration::from_secs(seconds),
+            reason: question.parameter("reason"),
+            force: flag("force"),
+            dry_run: flag("dry_run"),
+        })
+    }
+
+    fn read(&self, gate: &Gate, peer: Peer, text: &str, outcome: &mut Imported) -> Result<List, ControlError> {
+        let (_, capacity) = gate.guard().ban_count();
+        let by = peer.name();
+        let mut builder = ListBuilder::new(self.list.as_deref(), Some(&by), capacity, self.force);
+        let now = gate.now();
+        let mut too_many = None;
+        let mut unreadable = Vec::new();
+        formats::read(
+            text,
+            |place, listed| {
+                let Listed {
+                    network,
+                    reason,
+                    ttl,
+                    own,
+                } = listed;
+                let reason = self.reason.as_deref().or(reason.as_deref());
+                let left = own
+                    .as_ref()
+                    .map(|own| Duration::from_millis(own.until.0.saturating_sub(now.wall.0)));
+                let entry = Entry {
+                    network,
+                    ttl: left.or(ttl).unwrap_or(self.ttl),
+                    reason: reason.or(self.list.as_deref()).unwrap_or("imported"),
+                    since: own.as_ref().map(|own| own.since),
+                    origin: own.as_ref().map_or(Origin::Operator, |own| own.origin),
+                    source: own.as_ref().and_then(|own| own.list.as_deref()),
+                    reference: own.as_ref().and_then(|own| own.reference),
+                };
+                match builder.add(&entry) {
+                    Ok(()) => {}
+                    Err(EntryRefused::Over(_)) => outcome.over += 1,
+                    Err(error @ EntryRefused::TooWide { .. }) => {
+                        outcome.too_wide += 1;
+                        outcome.leave_out(Some(place), error.to_string());
+                    }
+                    Err(error @ EntryRefused::TooMany(_)) => too_many = Some(error),
+                }
+            },
+            |bad| unreadable.push(bad),
+        );
+        if let Some(error) = too_many {
+            return Err(ControlError::TooMany(error.to_string()));
+        }
+        outcome.unreadable = unreadable.len();
+        for bad in unreadable {
+            outcome.leave_out(Some(bad.place), bad.problem);
+        }
+        Ok(builder.finish())
+    }
+}
+
+impl Imported {
+    fn leave_out(&mut self, line: Option<usize>, problem: String) {
+        if self.left_out.len() < SHOWN {
+            self.left_out.push(LeftOut { line, problem });
+        }
+    }
+}
+
+/// What stays comes first, unless there is no room for both.
+fn carry_out(
+    gate: &Gate,
+    peer: Peer,
+    list: &List,
+    make_room: bool,
+    outcome: &mut Imported,
+) -> Result<(), ControlError> {
+    outcome.undoable = list.len() + outcome.removed <= UNDOABLE;
+    let mut written = Written {
+        gate,
+        items: outcome.undoable.then(Vec::new),
+    };
+    if make_room {
+        let_go(gate, list, &mut written);
+    }
+    for part in list.steps() {
+        let bans = gate.guard().import(list, part, gate.now());
+        outcome.refused_by_kernel += gate.ban_all(&bans);
+        written.note(bans.iter().map(|ban| Item::Ban(ban.network)));
+    }
+    if !make_room {
+        let_go(gate, list, &mut written);
+    }
+    let name = list.name().unwrap_or("no list");
+    let object = format!("{} entries of {name}", list.len());
+    let deed = peer.did("import", &object, "", gate.now().wall);
+    let undo = if written.items.is_some() {
+        Undo::Kept
+    } else {
+        Undo::TooLarge
+    };
+    gate.record(written.items.unwrap_or_default(), deed, undo)?;
+    Ok(())
+}
+
+/// Ends what the list banned before and names no more.
+fn let_go(gate: &Gate, list: &List, written: &mut Written<'_>) {
+    let Some(holder) = list.holder() else { return };
+    let mut from = Some(Bound::Unbounded);
+    while let Some(start) = from {
+        let (effects, next) = gate
+            .guard()
+            .release(start, &holder, |network| list.wants(network), gate.now());
+        written.carry_out(effects);
+        from = next;
+    }
+}
+
+/// What a large change has to have written: kept together if it is to be undone, else bit by bit.
+pub(super) struct Written<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) items: Option<Vec<Item>>,
+}
+
+impl Written<'_> {
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
+        let items: Vec<_> = effects.iter().filter_map(crate::gate::item).collect();
+        // What the kernel refuses is logged, and reconciled.
+        let _ = self.gate.enforce(effects);
+        self.note(items);
+    }
+
+    fn note(&mut self, items: impl IntoIterator<Item = Item>) {
+        match (&mut self.items, self.gate.store()) {
+            (Some(kept), _) => kept.extend(items),
+            (None, Some(store)) => store.note(items),
+            (None, None) => {}
+        }
+    }
+}
