@@ -181,6 +181,8 @@ pub struct Client {
     counter: u64,
     /// Sent as User-Agent.
     pub user_agent: String,
+    /// Sent with a body.
+    pub content_type: String,
 }
 
 impl Client {
@@ -222,6 +224,7 @@ impl Client {
             stream: "test-stream".into(),
             counter: 0,
             user_agent: "Tester/1".into(),
+            content_type: "application/json".into(),
         })
     }
 
@@ -243,7 +246,7 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert("user-agent", HeaderValue::try_from(&self.user_agent)?);
         if !body.is_empty() {
-            headers.insert("content-type", HeaderValue::from_static("application/json"));
+            headers.insert("content-type", HeaderValue::try_from(&self.content_type)?);
             headers.insert("content-length", HeaderValue::from(body.len()));
         }
         let (path, query) = target

@@ -36,7 +36,7 @@ pub use consequence::Refused;
 pub use identify::Bound;
 pub use opening::Opened;
 pub use page::{Preflight, is_preflight};
-pub use permit::{Caller, Permit, Receipt};
+pub use permit::{Caller, Expected, Permit, Receipt};
 
 use crate::blacklist::{Allowed, Blacklist};
 use crate::campaign::Campaigns;
@@ -181,13 +181,15 @@ impl Guard {
         }
     }
 
-    /// Judges a bound request by its body and the rules. `body` is what arrived; `None` if nothing was to come.
+    /// Judges a bound request by its body and the rules. `body` is what arrived; `None` if nothing was to come, or if it
+    /// is compared while it passes ([`Permit::take_expected`]).
     pub fn admit(&self, bound: Bound, request: &Request<'_>, body: Option<&[u8]>, now: Now) -> Judgement<Permit> {
         match self.check_rules(&bound, request, body, now) {
             Ok((permit, effects)) => {
                 self.admitted.fetch_add(1, Ordering::Relaxed);
+                let expected = self.expected(&bound, request, body);
                 Judgement {
-                    outcome: Ok(permit.of(bound.identity)),
+                    outcome: Ok(permit.expecting(expected).of(bound.identity)),
                     effects,
                 }
             }
@@ -199,6 +201,24 @@ impl Guard {
     /// that does not answer.
     pub fn refuse_for(&self, request: &Request<'_>, refusal: Refusal, now: Now) -> Judgement<Infallible> {
         self.refuse(request, Fault::of(refusal), now)
+    }
+
+    /// The same for a call of whom the session is known: a body that turned out wrong while it passed.
+    pub fn refuse_passing(
+        &self,
+        caller: Option<&Caller>,
+        request: &Request<'_>,
+        refusal: Refusal,
+        now: Now,
+    ) -> Judgement<Infallible> {
+        let fault = caller.map_or_else(|| Fault::of(refusal), |caller| Fault::by(refusal, caller.session));
+        self.refuse(request, fault, now)
+    }
+
+    fn expected(&self, bound: &Bound, request: &Request<'_>, body: Option<&[u8]>) -> Option<Expected> {
+        let claimed = bound.digest.filter(|_| bound.passes_by(body))?;
+        let enforced = self.mode_for(Some(bound.session), request.client) == Mode::Enforce;
+        Some(Expected { claimed, enforced })
     }
 
     /// Tells the rules what became of a call.
@@ -254,7 +274,9 @@ impl Guard {
         now: Now,
     ) -> Result<(Permit, Vec<Effect>), Box<Fault>> {
         let session = bound.session;
-        if let Some(claimed) = &bound.digest {
+        if let Some(claimed) = &bound.digest
+            && !bound.passes_by(body)
+        {
             let checked = claimed.check(body.unwrap_or_default());
             checked.map_err(|refusal| Fault::by(refusal, session))?;
         }

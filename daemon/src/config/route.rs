@@ -1,11 +1,10 @@
 //! `[[route]]`: what holds for some paths only.
 
 use portcullis_guard::policy::{BodyMode, Route, RoutePolicy, Routes};
-use toml::de::DeValue;
 
 use super::error::Mistake;
 use super::policy::BINDINGS;
-use super::section::{Parsed, Section};
+use super::section::Section;
 use super::value::{boolean, pattern, size, word};
 
 const BODIES: &[(&str, BodyMode)] = &[
@@ -34,16 +33,9 @@ fn read_route(section: &Section<'_>) -> Route {
     }
     Route {
         paths: patterns,
-        body: section.optional("body", body),
+        body: section.optional("body", word(BODIES)),
         max_body: section.optional("max_body", size("1B"..="1GiB")),
         binding: section.optional("binding", word(BINDINGS)),
         tickets: section.optional("tickets", boolean),
-    }
-}
-
-fn body(value: &DeValue<'_>) -> Parsed<BodyMode> {
-    match word(BODIES)(value)? {
-        BodyMode::Verify => Ok(BodyMode::Verify),
-        BodyMode::Stream | BodyMode::Unsigned => Err(Mistake::new("not supported yet; only \"verify\" is")),
     }
 }

@@ -8,14 +8,15 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Incoming};
 use portcullis_guard::refusal::Refusal;
 
+use super::passing::Passing;
 use super::upstream::Streamed;
 use crate::listener::timer::CoarseTimer;
 
 /// The body of an answer: ours, or the upstream's as it comes.
 pub(super) type AnswerBody = Either<Full<Bytes>, Streamed>;
 
-/// The body of a request to the upstream: read and checked, or as it comes on public paths.
-pub(super) type CallBody = Either<Full<Bytes>, Incoming>;
+/// The body of a request to the upstream: read and checked, or as it passes.
+pub(super) type CallBody = Either<Full<Bytes>, Passing>;
 
 /// Bytes of bodies that are being read at once. Each is small; ten thousand connections are many.
 const HELD_AT_MOST: usize = 256 << 20;

@@ -188,18 +188,31 @@ fn operation(parts: &Parts) -> Result<Method, Refusal> {
         .ok_or(Refusal::FramingInvalid)
 }
 
+/// Whether a body is a form whose names can only be read as a whole.
+pub(super) fn is_plain_form(headers: &HeaderMap) -> bool {
+    is_of(headers, b"application/x-www-form-urlencoded")
+}
+
+/// Whether a body is a form of parts.
+pub(super) fn is_multipart(headers: &HeaderMap) -> bool {
+    is_of(headers, b"multipart/")
+}
+
+fn is_of(headers: &HeaderMap, kind: &[u8]) -> bool {
+    let given = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    given
+        .get(..kind.len())
+        .is_some_and(|given| given.eq_ignore_ascii_case(kind))
+}
+
 /// Whether a form carries an override. The method was judged before the body came, so such a form is refused.
 ///
 /// # Errors
 /// [`Refusal::FramingInvalid`].
 pub(super) fn check_form(headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .map(|value| value.as_bytes().to_ascii_lowercase())
-        .unwrap_or_default();
-    let is_override = if kind.starts_with(b"application/x-www-form-urlencoded") {
+    let is_override = if is_plain_form(headers) {
         form_urlencoded::parse(body).any(|(name, _)| name == FORM_OVERRIDE)
-    } else if kind.starts_with(b"multipart/") {
+    } else if is_multipart(headers) {
         let names: [&[u8]; 2] = [b"name=\"_method\"", b"name=_method"];
         names
             .iter()

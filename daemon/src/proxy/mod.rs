@@ -8,6 +8,7 @@ mod forward;
 mod intake;
 mod origin;
 mod own;
+mod passing;
 pub mod problem;
 mod scripts;
 mod upstream;
@@ -25,8 +26,9 @@ use hyper::Request as HttpRequest;
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use portcullis_guard::forwarded::TrustedProxies;
-use portcullis_guard::guard::{Admission, Caller, Judgement, Permit, Preflight, Receipt, Refused};
+use portcullis_guard::guard::{Admission, Caller, Expected, Judgement, Permit, Preflight, Receipt, Refused};
 use portcullis_guard::path::NormalPath;
+use portcullis_guard::policy::BodyMode;
 use portcullis_guard::reauth::{SessionWord, WordError};
 use portcullis_guard::refusal::Refusal;
 use portcullis_guard::request::{ClientAddress, Reference, Request};
@@ -36,6 +38,7 @@ use self::cors::Reader;
 use self::forward::Told;
 use self::intake::Head;
 use self::origin::Origin;
+use self::passing::Passing;
 use self::upstream::{Failure, Streamed, Upstream};
 use self::websocket::Splice;
 use crate::gate::Gate;
@@ -97,7 +100,7 @@ impl Proxy {
     #[must_use]
     pub fn new(gate: Arc<Gate>, timer: CoarseTimer) -> Self {
         let http = &gate.config().http;
-        let upstream = Upstream::new(http.upstream.clone(), http.upstream_timeout, timer.clone());
+        let upstream = Upstream::new(http, timer.clone());
         let proxies = TrustedProxies::new(http.trusted_proxies.clone(), http.client_address.clone());
         let told = Told {
             session: http.session_fields,
@@ -190,12 +193,22 @@ impl Proxy {
     async fn judge(&self, call: &Call<'_>, body: Incoming) -> Passage {
         let judgement = self.gate.guard().judge_head(&call.view(), clock::now());
         let bound = match self.settle(call, judgement)? {
-            Admission::Forward(permit) => return Ok((permit, Either::Right(body))),
+            Admission::Forward(permit) => return Ok((permit, self.let_pass(call, body, None, false)?)),
             Admission::Bound(bound) => bound,
         };
+        let headers = &call.parts.headers;
+        // What rules judge must be known, so that the names in a form are read whatever the route says.
+        let passes = bound.body() != BodyMode::Verify && !intake::is_plain_form(headers);
+        if call.head.has_body && passes {
+            let judgement = self.gate.guard().admit(bound, &call.view(), None, clock::now());
+            let mut permit = self.settle(call, judgement)?;
+            let expected = permit.take_expected();
+            let body = self.let_pass(call, body, expected, intake::is_multipart(headers))?;
+            return Ok((permit, body));
+        }
         let bytes = if call.head.has_body {
             let bytes = self.read_body(call, body).await?;
-            intake::check_form(&call.parts.headers, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
+            intake::check_form(headers, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
             bytes
         } else {
             Bytes::new()
@@ -209,10 +222,29 @@ impl Proxy {
     }
 
     async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Answered> {
-        let limit = self.gate.guard().policy().route(&call.head.path).max_body;
         let patience = self.gate.config().http.body_timeout;
-        let read = body::read(body, limit, patience, &self.timer).await;
+        let read = body::read(body, self.body_limit(call), patience, &self.timer).await;
         read.map_err(|refusal| Box::new(self.refuse(call, refusal)))
+    }
+
+    fn body_limit(&self, call: &Call<'_>) -> usize {
+        self.gate.guard().policy().route(&call.head.path).max_body
+    }
+
+    fn let_pass(
+        &self,
+        call: &Call<'_>,
+        body: Incoming,
+        expected: Option<Expected>,
+        form: bool,
+    ) -> Result<CallBody, Answered> {
+        if !call.head.has_body {
+            return Ok(Either::Left(Full::default()));
+        }
+        let passing = Passing::new(body, self.body_limit(call), expected, form);
+        passing
+            .map(Either::Right)
+            .map_err(|refusal| Box::new(self.refuse(call, refusal)))
     }
 
     /// Carries out what the guard wants, and turns a refusal into an answer unless the gate only watches.
@@ -246,12 +278,16 @@ impl Proxy {
         let session = permit.session();
         let (receipt, caller) = (permit.take_receipt(), permit.take_caller());
         let shown = without_fields(&parts);
+        let progress = match &body {
+            Either::Left(_) => None,
+            Either::Right(passing) => Some(passing.progress()),
+        };
         let sent = match forward::request(parts, head, &permit, origin, self.told, body) {
             Ok(mut request) => {
                 if upgrade.is_some() {
                     websocket::say(request.headers_mut());
                 }
-                self.upstream.send(request).await
+                self.upstream.send(request, progress.as_deref()).await
             }
             Err(_) => Err(Failure::NotSent),
         };
@@ -262,6 +298,12 @@ impl Proxy {
             origin,
             reference: random::reference(),
         };
+        if let Some(refusal) = progress.as_ref().and_then(|progress| progress.fault())
+            && let Some(answer) = self.refuse_passing(&call, caller.as_ref(), refusal)
+        {
+            // The application may have acted on the beginning: the rules go on counting the call.
+            return answer.map(Either::Left);
+        }
         match sent {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() => {
                 // Nobody asked for it, and what follows would be read as answers.
@@ -295,6 +337,20 @@ impl Proxy {
                 answer.map(Either::Left)
             }
         }
+    }
+
+    /// Answers for a body that turned out wrong while it passed. `None` if the gate only watches.
+    fn refuse_passing(
+        &self,
+        call: &Call<'_>,
+        caller: Option<&Caller>,
+        refusal: Refusal,
+    ) -> Option<Response<Full<Bytes>>> {
+        let guard = self.gate.guard();
+        let judgement = guard.refuse_passing(caller, &call.view(), refusal, clock::now());
+        let _ = self.gate.perform(judgement.effects);
+        let Err(refused) = judgement.outcome;
+        refused.waived.is_none().then(|| self.answer_refused(call, &refused))
     }
 
     /// Leaves the connections of both sides to their WebSocket.

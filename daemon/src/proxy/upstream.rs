@@ -1,7 +1,7 @@
 //! Connections to the application: one pool for each worker, kept alive, each driven by a task of its own.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,12 +15,17 @@ use portcullis_guard::refusal::Refusal;
 use tokio::net::TcpStream;
 
 use super::body::CallBody;
-use crate::config::Upstream as Address;
+use super::passing::Progress;
+use crate::clock;
+use crate::config::{Http, Upstream as Address};
 use crate::listener::activity::Underway;
 use crate::listener::timer::CoarseTimer;
 
 /// Idle connections that a worker keeps.
 const IDLE_KEPT: usize = 256;
+
+/// How often a body that passes is looked after.
+const LOOK: Duration = Duration::from_millis(500);
 
 type Sender = SendRequest<CallBody>;
 
@@ -28,6 +33,7 @@ type Sender = SendRequest<CallBody>;
 pub(super) struct Upstream {
     address: Address,
     timeout: Duration,
+    body_timeout: Duration,
     timer: CoarseTimer,
     idle: Arc<Idle>,
 }
@@ -77,25 +83,51 @@ impl Idle {
 impl Upstream {
     /// A pool without connections yet.
     #[must_use]
-    pub(super) fn new(address: Address, timeout: Duration, timer: CoarseTimer) -> Self {
+    pub(super) fn new(http: &Http, timer: CoarseTimer) -> Self {
         Self {
-            address,
-            timeout,
+            address: http.upstream.clone(),
+            timeout: http.upstream_timeout,
+            body_timeout: http.body_timeout,
             timer,
             idle: Arc::default(),
         }
     }
 
-    /// Sends a request and returns the head of the answer; the body follows as it comes.
+    /// Sends a request, looks after its body if that passes, and returns the head of the answer; the body follows as it comes.
     ///
     /// A kept connection may have been closed by the application at this very moment. Then the request goes out again
     /// over a new one, but only if not a byte of it was sent.
     ///
     /// # Errors
     /// [`Failure`] tells whether the application may have seen it.
-    pub(super) async fn send(&self, request: Request<CallBody>) -> Result<Response<Streamed>, Failure> {
-        let exchange = self.timer.timeout(self.timeout, self.exchange(request));
-        exchange.await.unwrap_or(Err(Failure::TimedOut))
+    pub(super) async fn send(
+        &self,
+        request: Request<CallBody>,
+        progress: Option<&Progress>,
+    ) -> Result<Response<Streamed>, Failure> {
+        let exchange = self.exchange(request);
+        let Some(progress) = progress else {
+            return self
+                .timer
+                .timeout(self.timeout, exchange)
+                .await
+                .unwrap_or(Err(Failure::TimedOut));
+        };
+        let mut exchange = pin!(exchange);
+        loop {
+            if let Ok(outcome) = self.timer.timeout(LOOK, exchange.as_mut()).await {
+                return outcome;
+            }
+            let now = clock::monotonic();
+            match progress.ended() {
+                Some(ended) if now.since(ended) > self.timeout => return Err(Failure::TimedOut),
+                None if progress.is_late(self.body_timeout, now) => {
+                    progress.fail(Refusal::BodyIncomplete);
+                    return Err(Failure::BrokeOff);
+                }
+                Some(_) | None => {}
+            }
+        }
     }
 
     async fn exchange(&self, mut request: Request<CallBody>) -> Result<Response<Streamed>, Failure> {

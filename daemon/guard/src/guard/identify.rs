@@ -4,6 +4,7 @@ use super::Guard;
 use super::consequence::Fault;
 use super::permit::Identity;
 use crate::binding::{Binding, Surroundings};
+use crate::policy::BodyMode;
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::SessionId;
@@ -24,9 +25,24 @@ use crate::time::Now;
 #[derive(Debug)]
 pub struct Bound {
     pub(super) session: SessionId,
-    /// What the body must be; `None` if the request has none.
+    /// What the body must be; `None` if the request has none, or nobody compares it.
     pub(super) digest: Option<Claimed>,
+    /// How it is checked.
+    pub(super) body: BodyMode,
     pub(super) identity: Identity,
+}
+
+impl Bound {
+    /// How the body is checked.
+    #[must_use]
+    pub fn body(&self) -> BodyMode {
+        self.body
+    }
+
+    /// Whether the body is compared while it passes.
+    pub(super) fn passes_by(&self, body: Option<&[u8]>) -> bool {
+        self.body == BodyMode::Stream && body.is_none()
+    }
 }
 
 /// A request whose signature is proved and whose nonce is spent.
@@ -64,10 +80,19 @@ impl Guard {
         }
         let fields = Fields::of(request.headers)?;
         let presented = fields.present()?;
-        presented.check_coverage(request.headers, request.has_body)?;
+        let is_compared = self.is_compared(request);
+        presented.check_coverage(request.headers, is_compared)?;
+        if request.has_body {
+            presented.check_content_type(request.headers)?;
+        }
         let claim = self.claim(&presented, request, now)?;
-        let digest = request.has_body.then(|| digest::claimed(request.headers)).transpose()?;
+        let digest = is_compared.then(|| digest::claimed(request.headers)).transpose()?;
         self.bound(&claim, digest, request, now)
+    }
+
+    /// Whether there is a body, and somebody compares it with its digest.
+    fn is_compared(&self, request: &Request<'_>) -> bool {
+        request.has_body && self.policy.route(request.path).body != BodyMode::Unsigned
     }
 
     /// The same, by a signature in the query.
@@ -79,7 +104,7 @@ impl Guard {
         let read = ticket.present()?;
         read.check(request.headers, &self.policy.freshness, now.wall)?;
         let claim = self.claim(&read.presented, request, now)?;
-        let digest = request.has_body.then(|| read.claimed()).transpose()?;
+        let digest = self.is_compared(request).then(|| read.claimed()).transpose()?;
         self.bound(&claim, digest, request, now)
     }
 
@@ -94,6 +119,7 @@ impl Guard {
         Ok(Bound {
             session: claim.session,
             digest,
+            body: self.policy.route(request.path).body,
             identity,
         })
     }

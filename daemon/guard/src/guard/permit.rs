@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::binding::Surroundings;
 use crate::sequence::Reservation;
 use crate::session::SessionId;
+use crate::signature::digest::Claimed;
 
 /// Proof that a request passed every check that applies to it. Only the guard makes one; the proxy forwards nothing
 /// without.
@@ -13,6 +14,16 @@ pub struct Permit {
     session: Option<SessionId>,
     receipt: Option<Receipt>,
     identity: Identity,
+    expected: Option<Expected>,
+}
+
+/// What a body must be that is compared while it passes.
+#[derive(Debug)]
+pub struct Expected {
+    /// Its digests.
+    pub claimed: Claimed,
+    /// Whether it is cut off if it differs; otherwise that is only told.
+    pub enforced: bool,
 }
 
 /// Whose call it is beside the session.
@@ -49,6 +60,7 @@ impl Permit {
             session: None,
             receipt: None,
             identity: Identity::default(),
+            expected: None,
         }
     }
 
@@ -57,7 +69,12 @@ impl Permit {
             session: Some(session),
             receipt,
             identity: Identity::default(),
+            expected: None,
         }
+    }
+
+    pub(super) fn expecting(self, expected: Option<Expected>) -> Self {
+        Self { expected, ..self }
     }
 
     pub(super) fn of(self, identity: Identity) -> Self {
@@ -87,6 +104,11 @@ impl Permit {
         let session = self.session?;
         let login = self.identity.login.take();
         Some(Caller { session, login })
+    }
+
+    /// Takes what the body must be, if it was not compared yet.
+    pub fn take_expected(&mut self) -> Option<Expected> {
+        self.expected.take()
     }
 
     /// Takes the receipt, for [`Guard::complete`](super::Guard::complete).

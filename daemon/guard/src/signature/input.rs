@@ -175,6 +175,18 @@ impl Presented<'_> {
 }
 
 impl Presented<'_> {
+    /// Whether the type of a body is covered, if it has one: what it is read as is signed, whoever compares the body.
+    ///
+    /// # Errors
+    /// [`Refusal::SignatureIncomplete`].
+    pub fn check_content_type(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.components.covers(CONTENT_TYPE) || !headers.contains_key(CONTENT_TYPE) {
+            Ok(())
+        } else {
+            Err(Refusal::SignatureIncomplete)
+        }
+    }
+
     /// Whether the signature was made just now.
     ///
     /// # Errors
