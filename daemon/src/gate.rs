@@ -15,6 +15,7 @@ use portcullis_guard::time::{MonoMillis, Now, WallMillis};
 use crate::clock;
 use crate::config::Config;
 use crate::enforcer::{Enforcer, EnforcerError, Flow, Intended, Origin, Reconciled, Target};
+use crate::hold::Waiting;
 use crate::listener::connections::{Connections, Doom};
 use crate::random;
 use crate::state::{KeyRing, Rotated, StateError};
@@ -59,6 +60,7 @@ pub struct Gate {
     guard: Guard,
     enforcer: Option<Enforcer>,
     connections: Connections,
+    waiting: Waiting,
     refusals_told: Throttle,
     config: Config,
     started: WallMillis,
@@ -91,6 +93,7 @@ impl Gate {
             guard,
             enforcer,
             connections: Connections::default(),
+            waiting: Waiting::default(),
             refusals_told: Throttle::new(REFUSALS_TOLD),
             config,
             started: clock::now().wall,
@@ -186,6 +189,12 @@ impl Gate {
     #[must_use]
     pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// Calls that rules make wait.
+    #[must_use]
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// What the operator configured.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod enforcer;
 pub mod gate;
+pub mod hold;
 pub mod listener;
 pub mod preflight;
 pub mod proxy;

@@ -19,13 +19,14 @@ mod notice;
 mod opening;
 mod operator;
 mod page;
+mod passage;
 mod permit;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hkdf::Hkdf;
@@ -36,6 +37,7 @@ pub use consequence::Refused;
 pub use identify::Bound;
 pub use opening::Opened;
 pub use page::{Preflight, is_preflight};
+pub use passage::{Hold, Passage, Reading};
 pub use permit::{Caller, Expected, Permit, Receipt};
 
 use crate::blacklist::{Allowed, Blacklist};
@@ -47,7 +49,7 @@ use crate::incident::Incidents;
 use crate::policy::{Enforcement, Mode, Policy};
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Request};
-use crate::sequence::BindingKey;
+use crate::sequence::{BindingKey, Rules, SharedFacts, Violation};
 use crate::session::mint;
 use crate::session::nonce::StreamIssuer;
 use crate::session::table::SessionTable;
@@ -99,6 +101,8 @@ pub struct Guard {
     epoch: Epoch,
     issuer: StreamIssuer,
     binding_key: BindingKey,
+    rules: RwLock<Rules>,
+    shared_facts: SharedFacts,
     sessions: SessionTable,
     sources: SourceTable,
     mints: Sketch,
@@ -137,6 +141,11 @@ impl Guard {
                 policy.freshness.max_age,
             ),
             binding_key: BindingKey::new(derive(&secrets.run, b"bindings")),
+            rules: RwLock::new(policy.rules.clone()),
+            shared_facts: SharedFacts::new(
+                policy.sessions.source_capacity,
+                BindingKey::new(derive(&secrets.run, b"holders")),
+            ),
             sessions: SessionTable::new(policy.sessions.capacity),
             sources: SourceTable::new(policy.sessions.source_capacity),
             mints: Sketch::new(derive(&secrets.run, b"mints"), mint::HALF_LIFE),
@@ -170,31 +179,30 @@ impl Guard {
             return self.refuse(request, fault, now);
         }
         if !self.is_protected(request.path) {
-            return Judgement::clean(Admission::Forward(Permit::unsigned()));
+            return match self.trap(request) {
+                Some(violation) => self.refuse(request, Fault::of_trap(violation), now),
+                None => Judgement::clean(Admission::Forward(Permit::unsigned())),
+            };
         }
         if let Err(refusal) = self.check_page(request) {
-            return self.refuse(request, Fault::of(refusal), now);
+            let fault = self.trap(request).map(Fault::of_trap);
+            return self.refuse(request, fault.unwrap_or_else(|| Fault::of(refusal)), now);
         }
         match self.identify(request, now) {
+            // A session that steps into a trap answers for it itself, when the rules are asked.
             Ok(bound) => Judgement::clean(Admission::Bound(bound)),
-            Err(fault) => self.refuse(request, fault, now),
+            Err(fault) => {
+                let trapped = self.trap(request).map(Fault::of_trap);
+                self.refuse(request, trapped.unwrap_or(fault), now)
+            }
         }
     }
 
-    /// Judges a bound request by its body and the rules. `body` is what arrived; `None` if nothing was to come, or if it
-    /// is compared while it passes ([`Permit::take_expected`]).
-    pub fn admit(&self, bound: Bound, request: &Request<'_>, body: Option<&[u8]>, now: Now) -> Judgement<Permit> {
-        match self.check_rules(&bound, request, body, now) {
-            Ok((permit, effects)) => {
-                self.admitted.fetch_add(1, Ordering::Relaxed);
-                let expected = self.expected(&bound, request, body);
-                Judgement {
-                    outcome: Ok(permit.expecting(expected).of(bound.identity)),
-                    effects,
-                }
-            }
-            Err(fault) => self.refuse(request, fault, now),
-        }
+    /// The trap that somebody steps into who has no session, or none that proves itself.
+    fn trap(&self, request: &Request<'_>) -> Option<Violation> {
+        let (client, mode) = (request.client.ip(), self.mode_for(None, request.client));
+        let trapped = self.rules().trapped(request.operation, request.path, client, mode);
+        trapped.filter(Violation::refuses)
     }
 
     /// Refuses a request for something that the shell found: a framing error, a body that is too large, an upstream
@@ -219,17 +227,6 @@ impl Guard {
         let claimed = bound.digest.filter(|_| bound.passes_by(body))?;
         let enforced = self.mode_for(Some(bound.session), request.client) == Mode::Enforce;
         Some(Expected { claimed, enforced })
-    }
-
-    /// Tells the rules what became of a call.
-    pub fn complete(&self, receipt: Receipt, status: u16, now: Now) {
-        let mut shard = self.sessions.shard(receipt.session);
-        if let Some(record) = shard.get(receipt.session) {
-            if let Some(reservation) = receipt.reservation {
-                record.facts.complete(reservation, status, now.mono);
-            }
-            self.notice_answer(record, status, now);
-        }
     }
 
     /// Seals new session ids under other keys from here on.
@@ -263,70 +260,6 @@ impl Guard {
         match self.campaigns.condemned(mark, now.mono) {
             Some((left, mode)) => Err(Fault::of(Refusal::ClientBanned(left)).in_mode(mode)),
             None => Ok(()),
-        }
-    }
-
-    fn check_rules(
-        &self,
-        bound: &Bound,
-        request: &Request<'_>,
-        body: Option<&[u8]>,
-        now: Now,
-    ) -> Result<(Permit, Vec<Effect>), Box<Fault>> {
-        let session = bound.session;
-        if let Some(claimed) = &bound.digest
-            && !bound.passes_by(body)
-        {
-            let checked = claimed.check(body.unwrap_or_default());
-            checked.map_err(|refusal| Fault::by(refusal, session))?;
-        }
-        let key = &self.binding_key;
-        let call = self
-            .policy
-            .rules
-            .resolve(key, request.operation, request.path, request.query, request.headers);
-        let mode = self.mode_for(Some(session), request.client);
-        let mut shard = self.sessions.shard(session);
-        let record = shard.get(session).ok_or_else(|| Fault::of(Refusal::SessionEvicted))?;
-        if let Some(action) = self.notice(record, request, now) {
-            return Err(Fault::of_score(session, action));
-        }
-        let admission = call.map(|call| record.facts.admit(call, mode, now.mono));
-        let passes = admission.as_ref().is_none_or(|admission| admission.verdict.is_ok());
-        if passes {
-            record.count_call();
-        }
-        let vouch = passes && self.deserves_a_word(record, now);
-        let is_established = vouch && record.is_established(now);
-        drop(shard);
-        if vouch {
-            self.sources.vouch(request.client.source(), session, now.mono);
-        }
-        if is_established {
-            let client = client_mark(request);
-            self.campaigns.vouch(client, session, now.mono);
-        }
-        let Some(admission) = admission else {
-            let receipt = Receipt {
-                session,
-                reservation: None,
-            };
-            return Ok((Permit::signed(session, Some(receipt)), Vec::new()));
-        };
-        let effects = admission
-            .observed
-            .iter()
-            .flat_map(|seen| self.observe(request, session, seen, now))
-            .collect();
-        match admission.verdict {
-            Ok(reservation) => {
-                let receipt = Receipt {
-                    session,
-                    reservation: Some(reservation),
-                };
-                Ok((Permit::signed(session, Some(receipt)), effects))
-            }
-            Err(violation) => Err(Fault::of_rule(session, violation)),
         }
     }
 

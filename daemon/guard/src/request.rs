@@ -41,6 +41,19 @@ impl ClientAddress {
     }
 }
 
+impl ClientAddress {
+    /// The network around the address that people tend to share: /24 or /48.
+    #[must_use]
+    pub fn neighbourhood(self) -> IpNet {
+        let length = match self.0 {
+            IpAddr::V4(_) => 24,
+            IpAddr::V6(_) => 48,
+        };
+        // Both lengths are valid for their family, so the fallback is never taken.
+        IpNet::new(self.0, length).map_or(IpNet::from(self.0), |network| network.trunc())
+    }
+}
+
 /// The IPv4 address that a translator put into an IPv6 one. What is not global has no business there (RFC 6052 section
 /// 3.1) and stands for itself: nobody becomes loopback by that.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {

@@ -39,6 +39,14 @@ impl MonoMillis {
     }
 }
 
+impl MonoMillis {
+    /// This moment less `by`; `None` before the start of the clock.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Option<Self> {
+        self.0.checked_sub(millis(by)).map(Self)
+    }
+}
+
 /// The two clocks, read once for each decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {

@@ -77,6 +77,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A key that is right elsewhere or was looked at before: it is not unknown.
+    pub(super) fn known(&self, key: &'static str) {
+        self.asked.borrow_mut().push(key);
+    }
+
     /// Whether a key is there, right or wrong.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))

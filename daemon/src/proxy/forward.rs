@@ -1,6 +1,9 @@
 //! The request as the upstream gets it, and the answer as the client gets it.
 
-use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
 use portcullis_guard::guard::Permit;
@@ -39,6 +42,8 @@ pub(super) struct Told {
     pub session: bool,
     /// Whether every call belongs to a trace.
     pub trace: bool,
+    /// Whether its answer is read for the ids that it shows.
+    pub whole_answer: bool,
 }
 
 /// Builds the request for the upstream. It takes the permit's word that the request may pass.
@@ -71,6 +76,9 @@ pub(super) fn request(
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.scheme.as_str()));
     if told.session {
         name_session(&mut headers, permit);
+    }
+    if told.whole_answer {
+        ask_for_whole_answer(&mut headers);
     }
     debug_assert!(headers.contains_key(HOST), "intake checked it");
     let mut request = Request::builder()
@@ -115,6 +123,14 @@ fn has_trace(headers: &HeaderMap) -> bool {
 fn new_trace() -> String {
     let word = || random::reference().0;
     format!("00-{:016x}{:016x}-{:016x}-00", word(), word(), word() | 1)
+}
+
+/// What shows ids must come as it is: not compressed, not in parts, and not as "you have it already".
+fn ask_for_whole_answer(headers: &mut HeaderMap) {
+    [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE]
+        .iter()
+        .for_each(|name| _ = headers.remove(name));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 
 /// Whose call it is. The fields of these names that the client sent are gone.

@@ -5,6 +5,7 @@
 mod body;
 mod cors;
 mod forward;
+mod held;
 mod intake;
 mod origin;
 mod own;
@@ -26,7 +27,9 @@ use hyper::Request as HttpRequest;
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use portcullis_guard::forwarded::TrustedProxies;
-use portcullis_guard::guard::{Admission, Caller, Expected, Judgement, Permit, Preflight, Receipt, Refused};
+use portcullis_guard::guard::{
+    Admission, Caller, Expected, Judgement, Passage, Permit, Preflight, Reading, Receipt, Refused,
+};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::policy::BodyMode;
 use portcullis_guard::reauth::{SessionWord, WordError};
@@ -93,7 +96,7 @@ impl Call<'_> {
 type Answered = Box<Response<Full<Bytes>>>;
 
 /// What became of a request: forward it like this, or answer.
-type Passage = Result<(Permit, CallBody), Answered>;
+type Outcome = Result<(Permit, CallBody), Answered>;
 
 impl Proxy {
     /// A proxy with an empty connection pool.
@@ -105,6 +108,7 @@ impl Proxy {
         let told = Told {
             session: http.session_fields,
             trace: http.traceparent,
+            whole_answer: false,
         };
         Self {
             upstream,
@@ -190,7 +194,7 @@ impl Proxy {
     }
 
     /// Takes a request through the guard. The body of a signed call is read only when the head was found good.
-    async fn judge(&self, call: &Call<'_>, body: Incoming) -> Passage {
+    async fn judge(&self, call: &Call<'_>, body: Incoming) -> Outcome {
         let judgement = self.gate.guard().judge_head(&call.view(), clock::now());
         let bound = match self.settle(call, judgement)? {
             Admission::Forward(permit) => return Ok((permit, self.let_pass(call, body, None, false)?)),
@@ -200,8 +204,7 @@ impl Proxy {
         // What rules judge must be known, so that the names in a form are read whatever the route says.
         let passes = bound.body() != BodyMode::Verify && !intake::is_plain_form(headers);
         if call.head.has_body && passes {
-            let judgement = self.gate.guard().admit(bound, &call.view(), None, clock::now());
-            let mut permit = self.settle(call, judgement)?;
+            let mut permit = self.admit(call, bound, None).await?;
             let expected = permit.take_expected();
             let body = self.let_pass(call, body, expected, intake::is_multipart(headers))?;
             return Ok((permit, body));
@@ -213,11 +216,8 @@ impl Proxy {
         } else {
             Bytes::new()
         };
-        let judgement =
-            self.gate
-                .guard()
-                .admit(bound, &call.view(), call.head.has_body.then_some(&*bytes), clock::now());
-        let permit = self.settle(call, judgement)?;
+        let body = call.head.has_body.then_some(&*bytes);
+        let permit = self.admit(call, bound, body).await?;
         Ok((permit, Either::Left(Full::new(bytes))))
     }
 
@@ -276,13 +276,17 @@ impl Proxy {
             upgrade,
         } = way;
         let session = permit.session();
+        let told = Told {
+            whole_answer: permit.wants_plain_answer(),
+            ..self.told
+        };
         let (receipt, caller) = (permit.take_receipt(), permit.take_caller());
         let shown = without_fields(&parts);
         let progress = match &body {
             Either::Left(_) => None,
             Either::Right(passing) => Some(passing.progress()),
         };
-        let sent = match forward::request(parts, head, &permit, origin, self.told, body) {
+        let sent = match forward::request(parts, head, &permit, origin, told, body) {
             Ok(mut request) => {
                 if upgrade.is_some() {
                     websocket::say(request.headers_mut());
@@ -311,7 +315,7 @@ impl Proxy {
             }
             Ok(mut response) => {
                 let word = SessionWord::take(response.headers_mut());
-                self.complete(receipt, response.status());
+                let reading = self.complete(receipt, response.status());
                 if let Some(session) = session.filter(|_| is_long(&response)) {
                     self.gate.connections().belong(connection, session);
                 }
@@ -326,12 +330,12 @@ impl Proxy {
                 {
                     self.splice(upgrade, &mut response);
                 }
-                response.map(Either::Right)
+                response.map(|body| Either::Right(body.read_by(&self.gate, reading)))
             }
             Err(failure) => {
                 let answer = self.refuse(&call, failure.refusal());
                 if failure == Failure::NotSent {
-                    self.complete(receipt, answer.status());
+                    let _ = self.complete(receipt, answer.status());
                 }
                 // Otherwise the application may have done what it was asked: the rules go on counting the call.
                 answer.map(Either::Left)
@@ -403,16 +407,18 @@ impl Proxy {
         }
     }
 
-    fn complete(&self, receipt: Option<Receipt>, status: StatusCode) {
-        if let Some(receipt) = receipt {
-            // A WebSocket that was granted is a success, whatever becomes of it.
-            let status = if status == StatusCode::SWITCHING_PROTOCOLS {
-                StatusCode::OK
-            } else {
-                status
-            };
-            self.gate.guard().complete(receipt, status.as_u16(), clock::now());
-        }
+    fn complete(&self, receipt: Option<Receipt>, status: StatusCode) -> Option<Reading> {
+        let receipt = receipt?;
+        let session = receipt.session();
+        // A WebSocket that was granted is a success, whatever becomes of it.
+        let status = if status == StatusCode::SWITCHING_PROTOCOLS {
+            StatusCode::OK
+        } else {
+            status
+        };
+        let reading = self.gate.guard().complete(receipt, status.as_u16(), clock::now());
+        self.gate.waiting().ring(session);
+        reading
     }
 }
 
@@ -476,6 +482,12 @@ impl Waivable for Preflight {
 impl Waivable for Permit {
     fn waived(permit: Permit) -> Self {
         permit
+    }
+}
+
+impl Waivable for Passage {
+    fn waived(permit: Permit) -> Self {
+        Self::Forward(permit)
     }
 }
 

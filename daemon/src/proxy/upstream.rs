@@ -11,6 +11,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use portcullis_guard::guard::Reading;
 use portcullis_guard::refusal::Refusal;
 use tokio::net::TcpStream;
 
@@ -18,6 +19,7 @@ use super::body::CallBody;
 use super::passing::Progress;
 use crate::clock;
 use crate::config::{Http, Upstream as Address};
+use crate::gate::Gate;
 use crate::listener::activity::Underway;
 use crate::listener::timer::CoarseTimer;
 
@@ -179,9 +181,25 @@ pub struct Streamed {
     body: Incoming,
     held: Option<(Sender, Arc<Idle>)>,
     underway: Option<Underway>,
+    reader: Option<Reader>,
+}
+
+/// Reads what passes for the ids that it shows.
+struct Reader {
+    gate: Arc<Gate>,
+    reading: Reading,
 }
 
 impl Streamed {
+    /// Shows the guard what passes, before the client gets it.
+    pub(super) fn read_by(mut self, gate: &Arc<Gate>, reading: Option<Reading>) -> Self {
+        self.reader = reading.map(|reading| Reader {
+            gate: Arc::clone(gate),
+            reading,
+        });
+        self
+    }
+
     /// Tells what the client takes of it.
     pub(super) fn watched(mut self, underway: Option<Underway>) -> Self {
         self.underway = underway;
@@ -193,6 +211,7 @@ impl Streamed {
             body,
             held,
             underway: None,
+            reader: None,
         };
         if streamed.body.is_end_stream() {
             streamed.release();
@@ -221,6 +240,14 @@ impl Body for Streamed {
         }
         if frame.is_none() || self.body.is_end_stream() {
             self.release();
+        }
+        if let (Some(reader), Some(Ok(frame))) = (&mut self.reader, &frame)
+            && let Some(bytes) = frame.data_ref()
+        {
+            reader.gate.guard().read(&mut reader.reading, bytes, clock::now());
+            if reader.reading.is_over() {
+                self.reader = None;
+            }
         }
         Poll::Ready(frame)
     }

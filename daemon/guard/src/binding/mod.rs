@@ -69,6 +69,14 @@ impl Binding {
     }
 }
 
+/// What a browser says of itself, in one number: User-Agent, languages, client hints and TLS handshake.
+#[must_use]
+pub fn fingerprint(tls: Option<Fingerprint>, headers: &HeaderMap) -> u64 {
+    let habits = u64::from(Habits::of(headers).combined);
+    let tls = u64::from(tls.map_or(0, |fingerprint| fingerprint.stable()));
+    hash(field(headers, &USER_AGENT)) ^ habits.rotate_left(16) ^ tls.rotate_left(40)
+}
+
 /// What a browser says of its user and itself beside the User-Agent. Zero: it says nothing, which is no evidence; client
 /// hints exist only in secure contexts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

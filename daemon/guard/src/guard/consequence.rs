@@ -91,6 +91,15 @@ impl Fault {
         })
     }
 
+    /// Somebody without a session stepped into a trap: the address answers for it.
+    pub(super) fn of_trap(violation: Violation) -> Box<Self> {
+        let refusal = violation.kind.refusal();
+        Box::new(Self {
+            violation: Some(violation),
+            ..*Self::of(refusal)
+        })
+    }
+
     /// The score of a session reached a threshold while it did nothing that is refused by itself.
     pub(super) fn of_score(session: SessionId, action: Action) -> Box<Self> {
         let refusal = refusal_of(action).unwrap_or(Refusal::ScoreReached);
@@ -111,10 +120,12 @@ impl Fault {
 
     fn charge(&self, guard: &Guard, request: &Request<'_>) -> Charge {
         if let Some(violation) = &self.violation {
+            let is_trap = self.session.is_none();
+            let is_visitor = is_from_a_foreign_page(request.headers);
             return Charge {
                 signal: Signal::Rule,
-                session: violation.score,
-                address: 0.0,
+                session: if is_trap { 0.0 } else { violation.score },
+                address: if is_trap && !is_visitor { violation.score } else { 0.0 },
             };
         }
         let Some((signal, payer)) = signal_of(self.refusal) else {

@@ -77,7 +77,8 @@ impl Guard {
             }));
         }
         let crossed = |threshold: &&Threshold| reaches(score, threshold.score) && !reaches(before, threshold.score);
-        let crossed = self.policy.rules.thresholds().iter().rev().find(crossed);
+        let rules = self.rules();
+        let crossed = rules.thresholds().iter().rev().find(crossed);
         crossed.map(|threshold| threshold.action)
     }
 

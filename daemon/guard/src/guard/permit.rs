@@ -53,6 +53,14 @@ pub struct Receipt {
     pub(super) reservation: Option<Reservation>,
 }
 
+impl Receipt {
+    /// The session that called.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+}
+
 impl Permit {
     /// For public paths, and for what monitor mode lets through.
     pub(super) fn unsigned() -> Self {
@@ -109,6 +117,13 @@ impl Permit {
     /// Takes what the body must be, if it was not compared yet.
     pub fn take_expected(&mut self) -> Option<Expected> {
         self.expected.take()
+    }
+
+    /// Whether rules read the answer: it must come whole and not encoded.
+    #[must_use]
+    pub fn wants_plain_answer(&self) -> bool {
+        let reservation = self.receipt.as_ref().and_then(|receipt| receipt.reservation.as_ref());
+        reservation.is_some_and(Reservation::reads_answer)
     }
 
     /// Takes the receipt, for [`Guard::complete`](super::Guard::complete).

@@ -6,6 +6,7 @@ mod ladder;
 mod login;
 mod notice;
 mod opening;
+mod trap;
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::fingerprint::Fingerprint;
 use crate::path::{NormalPath, PathPattern};
 use crate::policy::{Mode, Share, Thresholds};
 use crate::request::{ConnectionId, Reference};
-use crate::sequence::{Action, MaxSpec, OperationSpec, RequireSpec, RuleSpec, Rules, RulesSpec};
+use crate::sequence::{Action, MaxSpec, NeedSpec, OperationSpec, RuleSpec, Rules, RulesSpec};
 use crate::session::SessionId;
 use crate::session::agreement::{Agreed, AgreementRequest, SessionEntropy};
 use crate::session::token::{MasterKey, SigningKey};
@@ -217,7 +218,11 @@ fn pass(guard: &Guard, sent: &Sent, now: Now) -> Outcome {
             assert!(effects.is_empty());
             let body = (!sent.body.is_empty()).then_some(&*sent.body);
             let judgement = guard.admit(bound, &request, body, now);
-            (judgement.outcome, judgement.effects)
+            let outcome = judgement.outcome.map(|passage| match passage {
+                Passage::Forward(permit) => permit,
+                Passage::Hold(hold) => panic!("held: {hold:?}"),
+            });
+            (outcome, judgement.effects)
         }
     }
 }
@@ -531,15 +536,16 @@ fn shop_rules() -> Rules {
         on: on.into(),
         bind: vec![],
     };
+    let view = NeedSpec {
+        op: "view".into(),
+        within: Some(Duration::from_secs(600)),
+        bind: vec!["id".into()],
+        status: Some("2xx".into()),
+    };
     let pay = RuleSpec {
         id: "pay-after-view".into(),
         on: vec!["pay".into()],
-        require: vec![RequireSpec {
-            op: "view".into(),
-            within: Some(Duration::from_secs(600)),
-            bind: vec!["id".into()],
-            status: Some("2xx".into()),
-        }],
+        require: vec![view.into()],
         max: Some(MaxSpec {
             count: 1,
             per: Some(Duration::from_secs(3600)),
@@ -548,8 +554,7 @@ fn shop_rules() -> Rules {
         }),
         mode: Mode::Enforce,
         score: 40.0,
-        action: Action::Deny,
-        escalate: Vec::new(),
+        ..RuleSpec::default()
     };
     let operations = vec![
         operation("view", "GET /api/orders/{id}"),
@@ -558,7 +563,7 @@ fn shop_rules() -> Rules {
     Rules::compile(RulesSpec {
         operations,
         rules: vec![pay],
-        thresholds: Vec::new(),
+        ..RulesSpec::default()
     })
     .unwrap()
 }
@@ -569,7 +574,7 @@ fn answer(guard: &Guard, sent: &Sent, status: u16, now: Now) -> Option<Refusal> 
             permit
                 .take_receipt()
                 .into_iter()
-                .for_each(|receipt| guard.complete(receipt, status, now));
+                .for_each(|receipt| _ = guard.complete(receipt, status, now));
             None
         }
         Err(refused) => Some(refused.refusal),

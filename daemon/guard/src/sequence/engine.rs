@@ -1,28 +1,41 @@
 //! Admission and completion of calls.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Call;
 use super::action::Action;
-use super::explain::{human, human_wait};
+use super::answer::Watch;
 use super::facts::{FactId, Facts};
-use super::plan::{Check, Condition, CountedOp, Rule, RuleId};
+use super::holders::Holders;
+use super::judge::Finding;
+use super::plan::{MarkKind, RecordKind, Rule, SESSION, Seat};
+use super::scope::{HolderKey, SharedFacts, Who};
 use super::value::Binding;
+use super::violation::{Violation, ViolationKind};
 use super::window::Limit;
 use crate::policy::Mode;
-use crate::refusal::Refusal;
 use crate::time::MonoMillis;
 
 /// A call that is under way. Give it back by [`Facts::complete`]; one that is dropped stays counted.
 #[derive(Debug)]
 #[must_use = "a call that is not completed stays counted and allows nothing"]
 pub struct Reservation {
-    call: Call,
+    pub(super) call: Call,
     at: MonoMillis,
-    /// The limits that counted the call, by the bits of [`super::plan::Plan::limits`].
-    counted: u64,
+    /// What was remembered of the call, by the bits of the plan's marks.
+    marked: u64,
+    pub(super) keys: Vec<HolderKey>,
+}
+
+/// When and in which mode a call is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The mode of the gate.
+    pub mode: Mode,
+    /// Now.
+    pub now: MonoMillis,
+    /// When the call arrived; before `now` if it was held.
+    pub arrived: MonoMillis,
 }
 
 /// What the rules say to a call.
@@ -30,60 +43,49 @@ pub struct Reservation {
 #[must_use]
 pub struct Admission {
     /// Whether it may pass.
-    pub verdict: Result<Reservation, Violation>,
+    pub verdict: Verdict,
     /// Violations that do not refuse the call, of rules that only watch, log or give points.
     pub observed: Vec<Violation>,
 }
 
-/// A rule that a call violates.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Violation {
-    /// Which rule.
-    pub rule: RuleId,
-    /// In which way.
-    pub kind: ViolationKind,
-    /// Points that the rule gives for it.
-    pub score: f32,
-    /// What it leads to, after escalation.
-    pub action: Action,
-    /// Whether it has consequences: the rule and the gate enforce.
-    pub enforced: bool,
-    /// Whether it would have consequences if the gate enforced.
-    pub armed: bool,
-    /// In words, for the operator.
-    pub explanation: String,
-    /// Its number in the compiled rules.
-    index: usize,
+/// See [`Admission`].
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may.
+    Passed(Reservation),
+    /// It may not.
+    Refused(Violation),
+    /// It may pass later: ask again.
+    Held(Held),
 }
 
-/// In which way a rule is violated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ViolationKind {
-    /// Not at this point of the session: an earlier call is missing, a value that the rule binds is not there, or the
-    /// call was made as often as a session ever may.
-    Sequence,
-    /// Too often; once more is possible after this time.
-    Quota(Duration),
-    /// The session has so many facts that one more that forbids does not fit.
-    Overflow,
-}
-
-impl ViolationKind {
-    /// How a call is refused for it.
+impl Verdict {
+    /// The violation for which the call may not pass.
     #[must_use]
-    pub fn refusal(self) -> Refusal {
+    pub fn refused(&self) -> Option<&Violation> {
         match self {
-            Self::Sequence => Refusal::Sequence,
-            Self::Quota(wait) => Refusal::Quota(wait),
-            Self::Overflow => Refusal::FactsOverflow,
+            Self::Refused(violation) => Some(violation),
+            Self::Passed(_) | Self::Held(_) => None,
         }
     }
 }
 
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rule {}: {}", self.rule, self.explanation)
-    }
+/// A call has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Ask again at this time at the latest.
+    pub until: MonoMillis,
+    /// Ask again when any call of the session was answered.
+    pub for_answer: bool,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// The status of the answer.
+    pub status: u16,
+    /// When.
+    pub now: MonoMillis,
 }
 
 impl Reservation {
@@ -92,31 +94,144 @@ impl Reservation {
     pub fn operation(&self) -> &str {
         self.call.operation()
     }
+
+    /// Whether rules want to see the body of the answer.
+    #[must_use]
+    pub fn reads_answer(&self) -> bool {
+        !self.call.plan().shows.is_empty()
+    }
 }
 
 impl Facts {
-    /// Decides on a call, and counts it if it may pass.
+    /// Decides on a call, and remembers it if it may pass.
     ///
-    /// A rule has consequences if both it and `mode` enforce. The first such rule in the order of the file that the
-    /// call violates is the verdict; then nothing is counted.
-    pub fn admit(&mut self, call: Call, mode: Mode, now: MonoMillis) -> Admission {
-        let now = self.tick(now);
-        let mut observed = Vec::new();
-        let refused = self.check_all(&call, mode, now, &mut observed);
-        let rules = Arc::clone(&call.rules);
-        let mut verdict = match refused {
-            Err(violation) => Err(violation),
-            Ok(to_count) => self.reserve(call, to_count, mode, now, &mut observed),
+    /// A rule has consequences if both it and the gate enforce. The first such rule in the order of the file that the
+    /// call violates is the verdict; then nothing is remembered but the violation.
+    pub fn admit(&mut self, call: Call, who: &Who<'_>, shared: &SharedFacts, moment: Moment) -> Admission {
+        let plan = call.plan();
+        let keys: Vec<HolderKey> = plan.scopes.iter().map(|scopes| shared.key_of(scopes, who)).collect();
+        let mut holders = Holders {
+            session: self,
+            shared: (!keys.is_empty()).then(|| shared.lock(&keys)),
+            keys: &keys,
         };
-        for violation in observed.iter_mut().chain(verdict.as_mut().err()) {
-            self.escalate(&rules.rules[violation.index], violation, now);
+        let now = holders.enter(&call.rules, moment.now);
+        let moment = Moment { now, ..moment };
+        let findings = holders.judge(&call, who, moment);
+        if let Some(held) = wait_for(&findings.list, &call, moment) {
+            return Admission {
+                verdict: Verdict::Held(held),
+                observed: Vec::new(),
+            };
         }
-        Admission { verdict, observed }
+        let mut to_mark = findings.to_mark;
+        let mut told = Told::default();
+        holders.tell(&call, findings.list, moment, &mut told);
+        if told.refused.is_none() {
+            let found = holders.without_room(&call, &mut to_mark, now);
+            holders.tell(&call, found, moment, &mut told);
+        }
+        let verdict = match told.refused {
+            Some(violation) => Verdict::Refused(violation),
+            None => {
+                holders.remember(&call, to_mark, now);
+                drop(holders);
+                Verdict::Passed(Reservation {
+                    call,
+                    at: now,
+                    marked: to_mark,
+                    keys,
+                })
+            }
+        };
+        Admission {
+            verdict,
+            observed: told.observed,
+        }
     }
 
-    /// Counts a violation, and names what so many lead to. The step with the most hits wins; what it counted starts
-    /// again.
-    fn escalate(&mut self, rule: &Rule, violation: &mut Violation, now: MonoMillis) {
+    /// Ends a call with the status of its answer. What comes back wants to see the body of the answer.
+    pub fn complete(&mut self, reservation: Reservation, shared: &SharedFacts, outcome: Outcome) -> Option<Watch> {
+        let Reservation { call, at, marked, keys } = reservation;
+        let mut holders = Holders {
+            session: self,
+            shared: (!keys.is_empty()).then(|| shared.lock(&keys)),
+            keys: &keys,
+        };
+        let now = holders.enter(&call.rules, outcome.now);
+        holders.settle(&call, marked, at, outcome.status);
+        holders.record(&call, at, Outcome { now, ..outcome });
+        drop(holders);
+        let is_success = (200..300).contains(&outcome.status);
+        (is_success && !call.plan().shows.is_empty()).then(|| Watch::new(call, keys))
+    }
+}
+
+/// Violations, each where it belongs.
+#[derive(Default)]
+struct Told {
+    /// The first one that refuses the call.
+    refused: Option<Violation>,
+    observed: Vec<Violation>,
+}
+
+/// Whether all that stands in the way of a call will pass by itself: until when, and whether an answer may do it.
+fn wait_for(findings: &[Finding], call: &Call, moment: Moment) -> Option<Held> {
+    if findings.is_empty() {
+        return None;
+    }
+    let mut until: Option<MonoMillis> = None;
+    let mut for_answer = false;
+    for finding in findings {
+        let rule = &call.rules.rules[finding.rule];
+        let is_hard = rule.enforces(moment.mode) && !rule.action.lets_pass();
+        match finding.passes_at {
+            Some(at) if is_hard => {
+                until = Some(until.map_or(at, |until| until.min(at)));
+                for_answer |= finding.for_answer;
+            }
+            // A rule that only watches tells of it when the call is judged at last.
+            Some(_) | None if !is_hard => {}
+            Some(_) | None => return None,
+        }
+    }
+    until.map(|until| Held { until, for_answer })
+}
+
+impl Holders<'_> {
+    /// Makes violations of findings. One answers a call: others that would refuse it as well do not count.
+    fn tell(&mut self, call: &Call, findings: Vec<Finding>, moment: Moment, told: &mut Told) {
+        for finding in findings {
+            let rule = &call.rules.rules[finding.rule];
+            let refuses = rule.enforces(moment.mode) && !rule.action.lets_pass();
+            if refuses && told.refused.is_some() {
+                continue;
+            }
+            let violation = self.violated(call, finding, moment);
+            if violation.refuses() {
+                told.refused.get_or_insert(violation);
+            } else {
+                told.observed.push(violation);
+            }
+        }
+    }
+
+    /// Makes a violation of a finding: counts it, and names what so many lead to.
+    fn violated(&mut self, call: &Call, finding: Finding, moment: Moment) -> Violation {
+        let rule = &call.rules.rules[finding.rule];
+        let mut violation = Violation::of(rule, moment.mode, finding.kind, finding.explanation);
+        if finding.is_nobodys_fault {
+            violation.score = 0.0;
+        }
+        // Lack of room is not counted: there is no room for that.
+        if finding.kind != ViolationKind::Overflow {
+            self.escalate(call, rule, &mut violation, moment.now);
+        }
+        violation
+    }
+
+    /// The step with the most hits wins; what it counted starts again. Violations are counted in the session.
+    fn escalate(&mut self, call: &Call, rule: &Rule, violation: &mut Violation, now: MonoMillis) {
         for &(slot, step) in &rule.escalate {
             let id = FactId {
                 slot,
@@ -126,179 +241,166 @@ impl Facts {
                 count: step.hits,
                 per: Some(step.per),
             };
-            // Without room the violation is refused as before; it does not lead to more.
-            if self.count(id, limit, now).is_err() {
+            let Ok(facts) = self.open(SESSION, call.rules.generation, now) else {
+                continue;
+            };
+            if facts.count(id, limit, now).is_err() {
+                // It might have been the one too many.
+                if violation.action.lets_pass() {
+                    violation.action = Action::Deny;
+                    violation.explanation.push_str("; the session has no room to count it");
+                }
                 continue;
             }
-            if self.counted(id).is_some_and(|window| window.check(limit, now).is_err()) {
-                self.forget(id);
+            if facts
+                .counted(id)
+                .is_some_and(|window| window.check(limit, now).is_err())
+            {
+                facts.forget(id);
                 violation.action = step.action;
-                let times = format!("; {} times within {}: {}", step.hits, human(step.per), step.action);
+                let times = format!(
+                    "; {} times within {}: {}",
+                    step.hits,
+                    super::explain::human(step.per),
+                    step.action
+                );
                 violation.explanation.push_str(&times);
             }
         }
     }
 
-    /// Ends a call with the status of its answer.
-    pub fn complete(&mut self, reservation: Reservation, status: u16, now: MonoMillis) {
-        let now = self.tick(now);
-        let Reservation { call, at, counted } = reservation;
+    /// Makes room for what is to be remembered. What has no room is not marked, and found.
+    fn without_room(&mut self, call: &Call, to_mark: &mut u64, now: MonoMillis) -> Vec<Finding> {
         let plan = call.plan();
-        for (bit, check, limit) in plan.limits() {
-            if counted & bit != 0 && !limit.count_if.contains(status) {
-                self.take_back(&call, check, at);
+        let mut found = Vec::new();
+        if *to_mark == 0 {
+            return found;
+        }
+        for holder in 0..=plan.scopes.len() {
+            let seats = || plan.marked(*to_mark).filter(|(_, mark)| mark.seat.holder == holder);
+            let units: usize = seats()
+                .map(|(_, mark)| self.growth(call, mark.seat, &mark.kind, now))
+                .sum();
+            if units == 0 {
+                continue;
+            }
+            let opened = self.open(holder, call.rules.generation, now);
+            if opened.and_then(|facts| facts.make_room(units, now)).is_ok() {
+                continue;
+            }
+            let mut without = 0;
+            for (bit, mark) in seats() {
+                without |= bit;
+                let whose = if holder == SESSION {
+                    "the session has"
+                } else {
+                    "there is"
+                };
+                found.push(Finding {
+                    rule: mark.rule,
+                    kind: ViolationKind::Overflow,
+                    explanation: format!("{}: {whose} no room to remember one more call", plan.name),
+                    passes_at: None,
+                    for_answer: false,
+                    is_nobodys_fault: holder != SESSION,
+                });
+            }
+            *to_mark &= !without;
+        }
+        found
+    }
+
+    /// Units that a mark would take.
+    fn growth(&self, call: &Call, seat: Seat, kind: &MarkKind, now: MonoMillis) -> usize {
+        let Some(id) = call.fact(seat) else { return 0 };
+        let facts = self.get(seat.holder);
+        match kind {
+            MarkKind::Count { limit, .. } => facts.map_or(1, |facts| facts.growth_by_count(id, *limit, now)),
+            MarkKind::Make { .. } => facts.map_or(1, |facts| facts.growth_by_call(id)),
+            MarkKind::Forbid { .. } => facts.map_or(3, |facts| facts.growth_by_forbidding(id)),
+            MarkKind::Try { .. } => facts.map_or(3, |facts| facts.growth_by_trying(id.slot, id.binding)),
+        }
+    }
+
+    /// Remembers a call that is let in. There is room for it.
+    fn remember(&mut self, call: &Call, to_mark: u64, now: MonoMillis) {
+        let plan = call.plan();
+        for (_, mark) in plan.marked(to_mark) {
+            let (Some(id), Ok(facts)) = (
+                call.fact(mark.seat),
+                self.open(mark.seat.holder, call.rules.generation, now),
+            ) else {
+                continue;
+            };
+            match &mark.kind {
+                // Room was made.
+                MarkKind::Count { limit, .. } => _ = facts.count(id, *limit, now),
+                MarkKind::Try { per } => facts.try_value(id.slot, id.binding, *per, now),
+                MarkKind::Make { at_least } => facts.make(id, now.after(*at_least), now),
+                MarkKind::Forbid { within, .. } => facts.forbid(id, *within, now),
             }
         }
-        for record in plan.records.iter().filter(|record| record.status.contains(status)) {
-            // A call whose value is missing allows nothing.
-            if let Some(binding) = call.binding(record.binder) {
-                let until = record.within.map_or(MonoMillis(u64::MAX), |within| now.after(within));
-                self.allow(
-                    FactId {
-                        slot: record.slot,
-                        binding,
-                    },
-                    until,
-                    now,
-                );
+        for record in &plan.records {
+            if let RecordKind::Allow { is_awaited: true, .. } = record.kind
+                && let Some(id) = call.fact(record.seat)
+                && let Ok(facts) = self.open(record.seat.holder, call.rules.generation, now)
+            {
+                facts.depart(id, now);
             }
         }
     }
 
-    /// The limits that will count the call, or the rule that refuses it.
-    fn check_all(
-        &self,
-        call: &Call,
-        mode: Mode,
-        now: MonoMillis,
-        observed: &mut Vec<Violation>,
-    ) -> Result<u64, Violation> {
-        let mut refused = None;
-        let mut to_count = 0;
-        let mut bit = 1u64;
-        for check in &call.plan().checks {
-            let is_limit = matches!(check.condition, Condition::Max(_));
-            match self.check(call, check, now) {
-                Ok(()) if is_limit => to_count |= bit,
-                Ok(()) => {}
-                Err((kind, explanation)) => {
-                    let rule = &call.rules.rules[check.rule];
-                    note(check.rule, rule, (kind, explanation), mode, &mut refused, observed);
+    /// Takes back what the answer says did not happen.
+    fn settle(&mut self, call: &Call, marked: u64, at: MonoMillis, status: u16) {
+        for (_, mark) in call.plan().marked(marked) {
+            let (Some(id), Some(facts)) = (call.fact(mark.seat), self.get_mut(mark.seat.holder)) else {
+                continue;
+            };
+            match &mark.kind {
+                MarkKind::Count { count_if, .. } if !count_if.contains(status) => facts.refund(id, at),
+                MarkKind::Forbid { status: holds, .. } => facts.settle(id, at, holds.contains(status)),
+                MarkKind::Count { .. } | MarkKind::Try { .. } | MarkKind::Make { .. } => {}
+            }
+        }
+    }
+
+    /// Remembers what the answer says did happen. A call whose value is missing allows nothing.
+    fn record(&mut self, call: &Call, at: MonoMillis, outcome: Outcome) {
+        let Outcome { status, now } = outcome;
+        for record in &call.plan().records {
+            let Some(id) = call.fact(record.seat) else { continue };
+            let matches = record.status.contains(status);
+            match record.kind {
+                RecordKind::Allow { within, is_awaited } => {
+                    if is_awaited && let Some(facts) = self.get_mut(record.seat.holder) {
+                        facts.land(id);
+                    }
+                    if matches && let Ok(facts) = self.open(record.seat.holder, call.rules.generation, now) {
+                        facts.allow(id, end(within, now), now);
+                    }
+                }
+                RecordKind::Lift => {
+                    if matches && let Some(facts) = self.get_mut(record.seat.holder) {
+                        facts.lift(id, at);
+                    }
                 }
             }
-            if is_limit {
-                bit <<= 1;
-            }
-        }
-        refused.map_or(Ok(to_count), Err)
-    }
-
-    fn check(&self, call: &Call, check: &Check, now: MonoMillis) -> Result<(), (ViolationKind, String)> {
-        let name = call.operation();
-        let Some(binding) = call.binding(check.binder) else {
-            let explanation = format!("{name} does not have every value that the rule binds exactly once");
-            return Err((ViolationKind::Sequence, explanation));
-        };
-        let id = FactId {
-            slot: check.slot,
-            binding,
-        };
-        match &check.condition {
-            Condition::Require { .. } if self.allows(id, now) => Ok(()),
-            Condition::Require { needs } => {
-                Err((ViolationKind::Sequence, format!("{name} needs {needs}; there is none")))
-            }
-            Condition::Max(counted) => match self.counted(id).map(|window| window.check(counted.limit, now)) {
-                None | Some(Ok(())) => Ok(()),
-                Some(Err(Some(wait))) => {
-                    let explanation = format!("{name}: {}; one more in {}", counted.allowed, human_wait(wait));
-                    Err((ViolationKind::Quota(wait), explanation))
-                }
-                Some(Err(None)) => Err((ViolationKind::Sequence, format!("{name}: {}", counted.allowed))),
-            },
-        }
-    }
-
-    /// Counts the call by all these limits or, if one that enforces has no room, by none.
-    fn reserve(
-        &mut self,
-        call: Call,
-        to_count: u64,
-        mode: Mode,
-        now: MonoMillis,
-        observed: &mut Vec<Violation>,
-    ) -> Result<Reservation, Violation> {
-        let mut refused = None;
-        let mut counted = 0;
-        for (bit, check, limit) in call.plan().limits().filter(|(bit, ..)| to_count & bit != 0) {
-            if self.count_by(&call, check, limit, now) {
-                counted |= bit;
-            } else {
-                let explanation = format!("{}: the session has no room for one more count", call.operation());
-                let rule = &call.rules.rules[check.rule];
-                let found = (ViolationKind::Overflow, explanation);
-                note(check.rule, rule, found, mode, &mut refused, observed);
-            }
-        }
-        let Some(violation) = refused else {
-            return Ok(Reservation { call, at: now, counted });
-        };
-        for (_, check, _) in call.plan().limits().filter(|(bit, ..)| counted & bit != 0) {
-            self.take_back(&call, check, now);
-        }
-        Err(violation)
-    }
-
-    fn count_by(&mut self, call: &Call, check: &Check, counted: &CountedOp, now: MonoMillis) -> bool {
-        call.binding(check.binder).is_some_and(|binding| {
-            self.count(
-                FactId {
-                    slot: check.slot,
-                    binding,
-                },
-                counted.limit,
-                now,
-            )
-            .is_ok()
-        })
-    }
-
-    fn take_back(&mut self, call: &Call, check: &Check, at: MonoMillis) {
-        if let Some(binding) = call.binding(check.binder) {
-            self.refund(
-                FactId {
-                    slot: check.slot,
-                    binding,
-                },
-                at,
-            );
         }
     }
 }
 
-/// Puts a violation where it belongs: the first one that refuses is the verdict.
-fn note(
-    index: usize,
-    rule: &Rule,
-    (kind, explanation): (ViolationKind, String),
-    mode: Mode,
-    refused: &mut Option<Violation>,
-    observed: &mut Vec<Violation>,
-) {
-    let enforced = (rule.mode, mode) == (Mode::Enforce, Mode::Enforce);
-    let violation = Violation {
-        rule: rule.id.clone(),
-        kind,
-        score: rule.score,
-        action: rule.action,
-        enforced,
-        armed: rule.mode == Mode::Enforce,
-        explanation,
-        index,
-    };
-    if enforced && !rule.action.lets_pass() {
-        refused.get_or_insert(violation);
-    } else {
-        observed.push(violation);
+impl Call {
+    /// The fact that a seat is about; `None` if a value is missing.
+    pub(super) fn fact(&self, seat: Seat) -> Option<FactId> {
+        let binding = self.binding(seat.binder).ok()?;
+        Some(FactId {
+            slot: seat.slot,
+            binding,
+        })
     }
+}
+
+/// The last moment at which something within this time still holds.
+pub(super) fn end(within: Option<Duration>, now: MonoMillis) -> MonoMillis {
+    within.map_or(MonoMillis(u64::MAX), |within| now.after(within))
 }

@@ -1,22 +1,29 @@
-//! What a session has done, as far as rules ask: a bounded set of facts.
+//! What somebody has done, as far as rules ask: a bounded set of facts.
 //!
-//! A fact either allows (an earlier call that some call requires) or forbids (a count of calls). At capacity what is
-//! over goes first, then the oldest facts that allow: the calls that need them are refused until they are
-//! earned again. Facts that forbid are never forgotten before their time, or a limit could be washed away.
+//! A fact either allows (an earlier call that some call requires, an id that was shown) or forbids (a count of calls,
+//! values that were tried). At capacity what is over goes first, then the oldest facts that allow: the calls that need
+//! them are refused until they are earned again. Facts that forbid are never forgotten before their time, or a limit
+//! could be washed away.
+//!
+//! Facts are a sorted list: few are held at a time, and a list has neither gaps nor pointers.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Duration;
 
+use super::after::After;
 use super::value::Binding;
+use super::values::Values;
 use super::window::{Limit, Window};
 use crate::time::MonoMillis;
 
+/// How long a call that does not end is taken for one that is under way.
+const FLIGHT: Duration = Duration::from_secs(60);
+
 /// The name of one condition of one rule, the same in every process as long as the condition is the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct SlotId(pub(super) u64);
 
 /// A fact is about one condition and the values that it binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FactId {
     pub(super) slot: SlotId,
     pub(super) binding: Binding,
@@ -25,27 +32,91 @@ pub(super) struct FactId {
 /// One fact.
 #[derive(Clone, Debug)]
 enum Fact {
-    /// A call was answered, and allows others until then.
-    Allows(MonoMillis),
+    /// A call was answered, and allows others until then; or it is under way and may allow them soon.
+    Allows {
+        until: Option<MonoMillis>,
+        flights: Flights,
+    },
     /// Calls were counted; the last one counts until then.
-    Forbids(Window, MonoMillis),
+    Counts(Window, MonoMillis),
+    /// A call was made; it matters until then.
+    Made { at: MonoMillis, until: MonoMillis },
+    /// A call was made that forbids others until one lifts it.
+    Forbids(Box<After>),
+    /// Values were tried; the last one counts until then.
+    Tried(Box<Values>, MonoMillis),
+    /// Values were shown, each until its time.
+    Shown(Box<Values>),
+}
+
+/// Calls that are under way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flights {
+    count: u16,
+    /// Seconds of the monotonic clock at which they are given up.
+    until: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    id: FactId,
+    fact: Fact,
+}
+
+/// Whether a fact may be forgotten before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Polarity {
+    /// Yes; the time by which the first ones are found.
+    Allows(MonoMillis),
+    Forbids,
 }
 
 impl Fact {
     fn is_over(&self, now: MonoMillis) -> bool {
         match self {
-            Self::Allows(until) => now > *until,
-            Self::Forbids(window, until) => now >= *until || window.is_empty(),
+            Self::Allows { until, flights } => until.is_none_or(|until| now > until) && !flights.any(now),
+            Self::Counts(window, until) => now >= *until || window.is_empty(),
+            Self::Made { until, .. } | Self::Tried(_, until) => now >= *until,
+            Self::Forbids(after) => after.is_over(now),
+            Self::Shown(values) => values.latest().is_none_or(|latest| now > latest),
         }
+    }
+
+    fn polarity(&self) -> Polarity {
+        match self {
+            Self::Allows { until, .. } => Polarity::Allows(until.unwrap_or_default()),
+            Self::Shown(values) => Polarity::Allows(values.latest().unwrap_or_default()),
+            Self::Counts(..) | Self::Made { .. } | Self::Forbids(_) | Self::Tried(..) => Polarity::Forbids,
+        }
+    }
+
+    /// Memory in units of [`Facts::UNIT`].
+    fn units(&self) -> usize {
+        let beside = match self {
+            Self::Allows { .. } | Self::Made { .. } => 0,
+            Self::Counts(window, _) => window.bytes(),
+            Self::Forbids(_) => 2 * Facts::UNIT,
+            Self::Tried(values, _) | Self::Shown(values) => values.bytes(),
+        };
+        1 + beside.div_ceil(Facts::UNIT)
     }
 }
 
-/// The facts of one session.
+impl Flights {
+    fn any(self, now: MonoMillis) -> bool {
+        self.count > 0 && u64::from(self.until) > now.0 / 1000
+    }
+}
+
+/// The facts of one session, address or user.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    facts: HashMap<FactId, Fact, BuildHasherDefault<AlreadyHashed>>,
+    entries: Vec<Entry>,
     latest: MonoMillis,
+    used: u32,
     forgotten: u32,
+    /// Which rules they are for.
+    pub(super) generation: u32,
 }
 
 /// No room for a fact that forbids.
@@ -53,19 +124,21 @@ pub struct Facts {
 pub(super) struct Full;
 
 impl Facts {
-    /// How many facts fit.
+    /// How many facts fit, at [`UNIT`](Self::UNIT) bytes each; a fact with a long list takes the room of several.
     pub const CAPACITY: usize = 256;
+    /// Bytes of one fact, at most.
+    pub const UNIT: usize = 64;
 
     /// How many facts are held.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.facts.len()
+        self.entries.len()
     }
 
     /// Whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.facts.is_empty()
+        self.entries.is_empty()
     }
 
     /// How many facts were forgotten before their time for lack of room; each may refuse a call later.
@@ -74,160 +147,375 @@ impl Facts {
         self.forgotten
     }
 
-    /// Time for one session never runs backwards, even if clock readings of two workers arrive out of order.
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let beside: usize = self
+            .entries
+            .iter()
+            .map(|entry| (entry.fact.units() - 1) * Self::UNIT)
+            .sum();
+        self.entries.capacity() * size_of::<Entry>() + beside
+    }
+
+    /// How much of the room is used, of [`CAPACITY`](Self::CAPACITY).
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used as usize
+    }
+
+    /// Time for one holder never runs backwards, even if clock readings of two workers arrive out of order.
     pub(super) fn tick(&mut self, now: MonoMillis) -> MonoMillis {
         self.latest = self.latest.max(now);
         self.latest
     }
 
+    /// Whether nothing in it matters any more.
+    pub(super) fn is_over(&self, now: MonoMillis) -> bool {
+        self.entries.iter().all(|entry| entry.fact.is_over(now))
+    }
+
+    /// Whether it can be forgotten without allowing anything.
+    pub(super) fn only_allows(&self, now: MonoMillis) -> bool {
+        let can_go = |fact: &Fact| fact.is_over(now) || fact.polarity() != Polarity::Forbids;
+        self.entries.iter().all(|entry| can_go(&entry.fact))
+    }
+
+    /// Forgets facts of conditions that are no longer asked for, by rules that are newer than those they are for.
+    pub(super) fn keep_slots(&mut self, generation: u32, is_kept: impl Fn(SlotId) -> bool) {
+        if self.generation < generation {
+            self.generation = generation;
+            self.entries.retain(|entry| is_kept(entry.id.slot));
+            self.measure();
+        }
+    }
+
+    fn measure(&mut self) {
+        let units: usize = self.entries.iter().map(|entry| entry.fact.units()).sum();
+        self.used = u32::try_from(units).unwrap_or(u32::MAX);
+    }
+
+    fn find(&self, id: FactId) -> Option<&Fact> {
+        let position = self.position(id).ok()?;
+        self.entries.get(position).map(|entry| &entry.fact)
+    }
+
+    fn position(&self, id: FactId) -> Result<usize, usize> {
+        self.entries.binary_search_by(|entry| entry.id.cmp(&id))
+    }
+
+    /// Changes a fact that is there, and forgets it if it is over then.
+    fn change<R>(&mut self, id: FactId, act: impl FnOnce(&mut Fact) -> R) -> Option<R> {
+        let position = self.position(id).ok()?;
+        let fact = &mut self.entries[position].fact;
+        let before = fact.units();
+        let result = act(fact);
+        let after = fact.units();
+        self.used = self.used + clamped(after) - clamped(before);
+        let is_over = match &self.entries[position].fact {
+            Fact::Counts(window, _) => window.is_empty(),
+            fact @ (Fact::Allows { .. } | Fact::Forbids(_)) => fact.is_over(self.latest),
+            Fact::Made { .. } | Fact::Tried(..) | Fact::Shown(_) => false,
+        };
+        if is_over {
+            let gone = self.entries.remove(position);
+            self.used -= clamped(gone.fact.units());
+        }
+        Some(result)
+    }
+
+    fn insert(&mut self, id: FactId, fact: Fact) {
+        let units = clamped(fact.units());
+        match self.position(id) {
+            Ok(position) => {
+                let before = std::mem::replace(&mut self.entries[position].fact, fact);
+                self.used -= clamped(before.units());
+            }
+            Err(position) => {
+                if self.entries.len() == self.entries.capacity() {
+                    self.entries.reserve_exact(1 + self.entries.len() / 8);
+                }
+                self.entries.insert(position, Entry { id, fact });
+            }
+        }
+        self.used += units;
+    }
+
+    /// Forgets a fact, whatever it says.
+    pub(super) fn forget(&mut self, id: FactId) {
+        if let Ok(position) = self.position(id) {
+            let gone = self.entries.remove(position);
+            self.used -= clamped(gone.fact.units());
+        }
+    }
+
+    /// Makes room for so many units that are needed by facts that forbid.
+    pub(super) fn make_room(&mut self, units: usize, now: MonoMillis) -> Result<(), Full> {
+        if self.used() + units <= Self::CAPACITY {
+            return Ok(());
+        }
+        self.entries.retain(|entry| !entry.fact.is_over(now));
+        self.measure();
+        while self.used() + units > Self::CAPACITY {
+            let allowing = self.entries.iter().filter_map(|entry| match entry.fact.polarity() {
+                Polarity::Allows(until) => Some((until, entry.id)),
+                Polarity::Forbids => None,
+            });
+            let (_, oldest) = allowing.min().ok_or(Full)?;
+            self.forget(oldest);
+            self.forgotten = self.forgotten.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Room for a fact that allows; without it the fact is not remembered.
+    fn has_room_to_allow(&mut self, units: usize, now: MonoMillis) -> bool {
+        let has_room = self.make_room(units, now).is_ok();
+        if !has_room {
+            self.forgotten = self.forgotten.saturating_add(1);
+        }
+        has_room
+    }
+}
+
+/// Earlier calls.
+impl Facts {
     /// Whether an earlier call still allows.
     pub(super) fn allows(&self, id: FactId, now: MonoMillis) -> bool {
-        match self.facts.get(&id) {
-            Some(Fact::Allows(until)) => now <= *until,
-            Some(Fact::Forbids(..)) | None => false,
-        }
+        matches!(self.find(id), Some(Fact::Allows { until: Some(until), .. }) if now <= *until)
+    }
+
+    /// Whether a call is under way that may allow soon.
+    pub(super) fn is_awaited(&self, id: FactId, now: MonoMillis) -> bool {
+        matches!(self.find(id), Some(Fact::Allows { flights, .. }) if flights.any(now))
     }
 
     /// Remembers a call that allows others.
-    pub(super) fn allow(&mut self, id: FactId, until: MonoMillis, now: MonoMillis) {
-        if let Some(Fact::Allows(known)) = self.facts.get_mut(&id) {
-            *known = until.max(*known);
-        } else if self.make_room(now).is_ok() {
-            self.facts.insert(id, Fact::Allows(until));
-        } else {
-            self.forgotten = self.forgotten.saturating_add(1);
+    pub(super) fn allow(&mut self, id: FactId, end: MonoMillis, now: MonoMillis) {
+        let known = self.change(id, |fact| {
+            if let Fact::Allows { until, .. } = fact {
+                *until = (*until).max(Some(end));
+            }
+        });
+        if known.is_none() && self.has_room_to_allow(1, now) {
+            let flights = Flights::default();
+            let until = Some(end);
+            self.insert(id, Fact::Allows { until, flights });
         }
     }
 
+    /// A call starts that may allow others.
+    pub(super) fn depart(&mut self, id: FactId, now: MonoMillis) {
+        let end = u32::try_from(now.after(FLIGHT).0 / 1000).unwrap_or(u32::MAX);
+        let known = self.change(id, |fact| {
+            if let Fact::Allows { flights, .. } = fact {
+                flights.count = flights.count.saturating_add(1);
+                flights.until = end;
+            }
+        });
+        if known.is_none() && self.has_room_to_allow(1, now) {
+            let flights = Flights { count: 1, until: end };
+            self.insert(id, Fact::Allows { until: None, flights });
+        }
+    }
+
+    /// A call that may have allowed others has ended.
+    pub(super) fn land(&mut self, id: FactId) {
+        self.change(id, |fact| {
+            if let Fact::Allows { flights, .. } = fact {
+                flights.count = flights.count.saturating_sub(1);
+            }
+        });
+    }
+
+    /// Whether a value was shown.
+    pub(super) fn was_shown(&self, slot: SlotId, value: Binding, now: MonoMillis) -> bool {
+        let Some(Fact::Shown(values)) = self.find(all_of(slot)) else {
+            return false;
+        };
+        values.get(value).is_some_and(|until| now <= until)
+    }
+
+    /// Remembers values that were shown, the last `most` of all.
+    pub(super) fn show(&mut self, slot: SlotId, shown: &[Binding], until: MonoMillis, most: usize, now: MonoMillis) {
+        let id = all_of(slot);
+        let shown = &shown[shown.len().saturating_sub(most)..];
+        if shown.is_empty() {
+            return;
+        }
+        let more = (shown.len() * Values::EACH).div_ceil(Self::UNIT) + 2;
+        if !self.has_room_to_allow(more, now) {
+            return;
+        }
+        if self.find(id).is_none() {
+            self.insert(id, Fact::Shown(Box::default()));
+        }
+        let left_out = self.change(id, |fact| {
+            let Fact::Shown(values) = fact else { return 0 };
+            if let Some(before) = now.0.checked_sub(1) {
+                values.forget_until(MonoMillis(before));
+            }
+            shown.iter().for_each(|value| values.put(*value, until));
+            values.shrink(most)
+        });
+        let left_out = u32::try_from(left_out.unwrap_or(0)).unwrap_or(u32::MAX);
+        self.forgotten = self.forgotten.saturating_add(left_out);
+    }
+}
+
+/// Calls that forbid others.
+impl Facts {
     /// The calls counted so far.
     pub(super) fn counted(&self, id: FactId) -> Option<&Window> {
-        match self.facts.get(&id) {
-            Some(Fact::Forbids(window, _)) => Some(window),
-            Some(Fact::Allows(_)) | None => None,
+        match self.find(id) {
+            Some(Fact::Counts(window, _)) => Some(window),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Units that counting a call would take.
+    pub(super) fn growth_by_count(&self, id: FactId, limit: Limit, now: MonoMillis) -> usize {
+        match self.counted(id) {
+            Some(window) => (window.growth(limit, now) * Window::EACH).div_ceil(Self::UNIT),
+            None => 1,
         }
     }
 
     /// Counts a call.
     pub(super) fn count(&mut self, id: FactId, limit: Limit, now: MonoMillis) -> Result<(), Full> {
-        if !self.facts.contains_key(&id) {
-            self.make_room(now)?;
-        }
-        let fact = self
-            .facts
-            .entry(id)
-            .or_insert_with(|| Fact::Forbids(Window::default(), now));
-        if let Fact::Forbids(window, until) = fact {
+        self.make_room(self.growth_by_count(id, limit, now), now)?;
+        let known = self.change(id, |fact| {
+            if let Fact::Counts(window, until) = fact {
+                window.add(limit, now);
+                *until = limit.end(now);
+            }
+        });
+        if known.is_none() {
+            let mut window = Window::default();
             window.add(limit, now);
-            *until = limit.end(now);
+            self.insert(id, Fact::Counts(window, limit.end(now)));
         }
         Ok(())
     }
 
     /// Takes back the call that was counted at `at`.
     pub(super) fn refund(&mut self, id: FactId, at: MonoMillis) {
-        if let Some(Fact::Forbids(window, _)) = self.facts.get_mut(&id) {
-            window.refund(at);
-            if window.is_empty() {
-                self.facts.remove(&id);
+        self.change(id, |fact| {
+            if let Fact::Counts(window, _) = fact {
+                window.refund(at);
             }
-        }
-    }
-
-    /// Forgets a fact, whatever it says.
-    pub(super) fn forget(&mut self, id: FactId) {
-        self.facts.remove(&id);
-    }
-
-    fn make_room(&mut self, now: MonoMillis) -> Result<(), Full> {
-        if self.facts.len() < Self::CAPACITY {
-            return Ok(());
-        }
-        self.facts.retain(|_, fact| !fact.is_over(now));
-        if self.facts.len() < Self::CAPACITY {
-            return Ok(());
-        }
-        let allowing = self.facts.iter().filter_map(|(id, fact)| match fact {
-            Fact::Allows(until) => Some((*until, *id)),
-            Fact::Forbids(..) => None,
         });
-        let (_, oldest) = allowing.min_by_key(|(until, _)| *until).ok_or(Full)?;
-        self.facts.remove(&oldest);
-        self.forgotten = self.forgotten.saturating_add(1);
-        Ok(())
+    }
+
+    /// When a call was made last, as far as it matters.
+    pub(super) fn made(&self, id: FactId) -> Option<MonoMillis> {
+        match self.find(id) {
+            Some(Fact::Made { at, .. }) => Some(*at),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Units that remembering a call would take.
+    pub(super) fn growth_by_call(&self, id: FactId) -> usize {
+        usize::from(self.find(id).is_none())
+    }
+
+    /// Remembers that a call is made now.
+    pub(super) fn make(&mut self, id: FactId, until: MonoMillis, now: MonoMillis) {
+        self.insert(id, Fact::Made { at: now, until });
+    }
+
+    /// How long a call still forbids: `Some(None)` is for ever.
+    pub(super) fn forbids(&self, id: FactId, now: MonoMillis) -> Option<Option<Duration>> {
+        match self.find(id) {
+            Some(Fact::Forbids(after)) => after.forbids(now),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Units that a call that forbids would take.
+    pub(super) fn growth_by_forbidding(&self, id: FactId) -> usize {
+        if self.find(id).is_none() { 3 } else { 0 }
+    }
+
+    /// Remembers a call that forbids others.
+    pub(super) fn forbid(&mut self, id: FactId, within: Option<Duration>, now: MonoMillis) {
+        if self.find(id).is_none() {
+            self.insert(id, Fact::Forbids(Box::default()));
+        }
+        self.change(id, |fact| {
+            if let Fact::Forbids(after) = fact {
+                after.begin(now, within);
+            }
+        });
+    }
+
+    /// A call that forbids others has ended; `holds` if it did what forbids.
+    pub(super) fn settle(&mut self, id: FactId, at: MonoMillis, holds: bool) {
+        self.change(id, |fact| {
+            if let Fact::Forbids(after) = fact {
+                after.end(at, holds);
+            }
+        });
+    }
+
+    /// A call that started then was answered, and lifts what was before it.
+    pub(super) fn lift(&mut self, id: FactId, started: MonoMillis) {
+        self.change(id, |fact| {
+            if let Fact::Forbids(after) = fact {
+                after.lift(started);
+            }
+        });
+    }
+
+    /// The values that were tried.
+    pub(super) fn tried(&self, slot: SlotId) -> Option<&Values> {
+        match self.find(all_of(slot)) {
+            Some(Fact::Tried(values, _)) => Some(values),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Units that one value more would take.
+    pub(super) fn growth_by_trying(&self, slot: SlotId, value: Binding) -> usize {
+        match self.tried(slot) {
+            Some(values) => usize::from(values.would_grow(value)),
+            None => 3,
+        }
+    }
+
+    /// Remembers that a value is tried now.
+    pub(super) fn try_value(&mut self, slot: SlotId, value: Binding, per: Option<Duration>, now: MonoMillis) {
+        let id = all_of(slot);
+        let end = per.map_or(MonoMillis(u64::MAX), |per| now.after(per));
+        if self.find(id).is_none() {
+            self.insert(id, Fact::Tried(Box::default(), end));
+        }
+        self.change(id, |fact| {
+            if let Fact::Tried(values, until) = fact {
+                if let Some(start) = per.and_then(|per| now.before(per)) {
+                    values.forget_until(start);
+                }
+                values.put(value, now);
+                *until = end;
+            }
+        });
     }
 }
 
-/// Slots and bindings are hashes already, bindings under a secret key, so mixing them is enough.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = self.0.rotate_left(29) ^ value;
+/// The fact that has all values of a condition.
+fn all_of(slot: SlotId) -> FactId {
+    FactId {
+        slot,
+        binding: Binding::NONE,
     }
 }
+
+fn clamped(units: usize) -> u32 {
+    u32::try_from(units).unwrap_or(u32::MAX)
+}
+
+const _: () = assert!(size_of::<Entry>() <= 48);
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const NOW: MonoMillis = MonoMillis(1000);
-    const LIMIT: Limit = Limit {
-        count: 1,
-        per: Some(Duration::from_secs(60)),
-    };
-
-    fn id(number: u64) -> FactId {
-        FactId {
-            slot: SlotId(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            binding: Binding::NONE,
-        }
-    }
-
-    fn ids() -> impl Iterator<Item = FactId> {
-        (0..Facts::CAPACITY as u64).map(id)
-    }
-
-    #[test]
-    fn at_capacity_what_is_over_goes_first() {
-        let mut facts = Facts::default();
-        ids().for_each(|id| facts.allow(id, MonoMillis(2000), NOW));
-        facts.allow(id(9999), MonoMillis(9000), MonoMillis(2001));
-        assert_eq!((facts.len(), facts.forgotten()), (1, 0));
-    }
-
-    #[test]
-    fn at_capacity_the_oldest_that_allows_makes_room() {
-        let mut facts = Facts::default();
-        ids()
-            .enumerate()
-            .for_each(|(age, id)| facts.allow(id, MonoMillis(5000 + age as u64), NOW));
-        facts.count(id(9999), LIMIT, NOW).unwrap();
-        assert_eq!((facts.len(), facts.forgotten()), (Facts::CAPACITY, 1));
-        assert!(!facts.allows(id(0), NOW));
-        assert!(facts.allows(id(1), NOW));
-    }
-
-    #[test]
-    fn at_capacity_what_forbids_stays() {
-        let mut facts = Facts::default();
-        ids().for_each(|id| facts.count(id, LIMIT, NOW).unwrap());
-        assert_eq!(facts.count(id(9999), LIMIT, NOW), Err(Full));
-        facts.allow(id(9999), MonoMillis(9000), NOW);
-        assert!(!facts.allows(id(9999), NOW));
-        assert!(ids().all(|id| facts.counted(id).is_some()));
-        assert_eq!((facts.len(), facts.forgotten()), (Facts::CAPACITY, 1));
-        facts.count(id(9999), LIMIT, LIMIT.end(NOW)).unwrap();
-        assert_eq!(facts.len(), 1, "they end by themselves");
-    }
-}
+mod tests;

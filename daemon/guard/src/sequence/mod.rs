@@ -1,63 +1,115 @@
-//! Rules about the order and number of calls: what a session may do depends on what it has done.
+//! Rules about the order and number of calls: what somebody may do depends on what he has done.
 //!
 //! A session keeps [`Facts`], one for each condition of a rule and each combination of values that the condition
-//! binds. There is no list of recent calls that others could push out (invariant I2): only calls that rules name leave
-//! a trace, and what they leave ends by time.
+//! binds; addresses, networks, browsers and users have theirs in [`SharedFacts`]. There is no list of recent calls that
+//! others could push out (invariant I2): only calls that rules name leave a trace, and what they leave ends by time.
 //!
-//! A call has two moments. At admission, `require` conditions are looked up and `max` conditions count the call at
-//! once, so that two calls in flight cannot both be the last allowed one. At completion the status is known: calls
-//! whose answer does not match `count_if` are taken back, and what `require` waits for becomes true. A
-//! [`Reservation`] that is dropped instead stays counted and makes nothing true.
+//! A call has two moments. At admission, `require` conditions are looked up and limits count the call at once, so that
+//! two calls in flight cannot both be the last allowed one. At completion the status is known: calls whose answer does
+//! not match are taken back, and what `require` waits for becomes true. A [`Reservation`] that is dropped instead stays
+//! counted and makes nothing true. Between the two a call may be [`Held`], until one that it requires is answered, or
+//! until it is no longer too early. What an answer shows is read while it passes ([`Watch`]).
 //!
 //! Where a condition binds a value, the call must have it exactly once; otherwise it is a violation.
 
 mod action;
-mod circle;
+mod after;
+mod answer;
 mod compile;
-mod consequences;
 mod engine;
 mod explain;
 mod facts;
+mod holders;
+mod json;
+mod judge;
 mod operation;
 mod plan;
 mod router;
+mod scope;
 mod spec;
 mod status;
 mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;
+mod values;
+mod violation;
 mod window;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::{HeaderMap, Method};
 
 pub use action::{Action, BanAction, BanTarget, Escalation, Threshold};
-pub use engine::{Admission, Reservation, Violation, ViolationKind};
+pub use answer::{Shown, Watch};
+pub use engine::{Admission, Held, Moment, Outcome, Reservation, Verdict};
 pub use facts::Facts;
 pub use plan::RuleId;
-pub use spec::{MaxSpec, OperationSpec, Place, RequireSpec, RuleError, RuleSpec, RulesSpec, Step};
+pub use scope::{Scope, SharedFacts, Who};
+pub use spec::{
+    DistinctSpec, ExceptSpec, ForbidSpec, GapSpec, MaxSpec, NeedSpec, OnUnreadable, OnceSpec, OperationSpec, OrderSpec,
+    Place, RequireSpec, RuleError, RuleSpec, RulesSpec, ShownBySpec, ShownSpec, Step, Unlisted,
+};
 pub use suggest::closest;
 pub use value::BindingKey;
+pub use violation::{Violation, ViolationKind};
 
 use crate::path::NormalPath;
-use plan::{Compiled, Plan};
+use crate::policy::Mode;
+use plan::{Compiled, Condition, Plan};
 use router::{Found, OperationIndex};
-use value::{Binder, Binding, Parts};
+use value::{Binder, Binding, BodyValues, Parts, Unbound};
 
 /// Compiled rules. A clone is the same rules.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Option<Arc<Compiled>>);
+
+/// Numbers for rules, so that facts notice that others hold now.
+static GENERATION: AtomicU32 = AtomicU32::new(1);
+
+/// What rules look at in a call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallParts<'a> {
+    /// The method that the application will act on.
+    pub method: &'a Method,
+    /// The path.
+    pub path: &'a NormalPath,
+    /// The query, without `?`.
+    pub query: Option<&'a str>,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+    /// The body, if it was read; what was not read cannot be read.
+    pub body: Option<&'a [u8]>,
+}
+
+/// What rules make of a call.
+#[derive(Debug)]
+pub enum Resolved {
+    /// It is no operation.
+    Unlisted,
+    /// No rule speaks of its operation.
+    Free,
+    /// Rules speak of it.
+    Call(Call),
+}
 
 /// A call that rules speak of, with the values that they bind.
 #[derive(Debug)]
 pub struct Call {
     rules: Arc<Compiled>,
     operation: OperationIndex,
-    /// One for each binder of the operation; `None` where a value is missing or ambiguous.
-    bindings: Vec<Option<Binding>>,
+    bindings: Bindings,
 }
+
+/// The values of a call, one for each binder of the operation. Few need no memory of their own.
+#[derive(Debug)]
+enum Bindings {
+    Few([Result<Binding, Unbound>; FEW]),
+    Many(Vec<Result<Binding, Unbound>>),
+}
+
+const FEW: usize = 4;
 
 impl Rules {
     /// Checks and compiles rules.
@@ -66,8 +118,9 @@ impl Rules {
     /// Everything that is wrong with them.
     #[expect(clippy::needless_pass_by_value, reason = "what was compiled is not needed again")]
     pub fn compile(spec: RulesSpec) -> Result<Self, Vec<RuleError>> {
-        let compiled = compile::compile(&spec)?;
-        let says_nothing = compiled.rules.is_empty() && compiled.thresholds.is_empty();
+        let compiled = compile::compile(&spec, GENERATION.fetch_add(1, Ordering::Relaxed))?;
+        let has_opinion = compiled.unlisted.deny || compiled.unlisted.score > 0.0;
+        let says_nothing = compiled.rules.is_empty() && compiled.thresholds.is_empty() && !has_opinion;
         Ok(Self((!says_nothing).then(|| Arc::new(compiled))))
     }
 
@@ -89,35 +142,113 @@ impl Rules {
         self.len() == 0
     }
 
-    /// The operation of a request and its values; `None` if no rule speaks of it.
+    /// The rules that decide by answers of the application, each with what it must see of them. They cannot work where
+    /// answers do not pass the gate.
     #[must_use]
-    pub fn resolve(
-        &self,
-        key: &BindingKey,
-        method: &Method,
-        path: &NormalPath,
-        query: Option<&str>,
-        headers: &HeaderMap,
-    ) -> Option<Call> {
-        let rules = self.0.as_ref()?;
-        let found = rules.router.find(method, path)?;
+    pub fn needs_response(&self) -> Vec<(RuleId, &'static str)> {
+        let rules = self.0.iter().flat_map(|compiled| &compiled.rules);
+        rules
+            .filter_map(|rule| Some((rule.id.clone(), rule.needs_response?)))
+            .collect()
+    }
+
+    /// The operation of a call and its values.
+    #[must_use]
+    pub fn resolve(&self, key: &BindingKey, call: CallParts<'_>) -> Resolved {
+        let Some(rules) = self.0.as_ref() else {
+            return Resolved::Free;
+        };
+        let Some(found) = rules.router.find(call.method, call.path) else {
+            return Resolved::Unlisted;
+        };
         let (Found::Exactly(operation) | Found::Nearly(operation)) = found;
-        let plan = rules
+        let Some(plan) = rules
             .plans
             .get(usize::from(operation.0))
-            .filter(|plan| !plan.is_empty())?;
-        let parts = Parts { path, query, headers };
+            .filter(|plan| !plan.is_empty())
+        else {
+            return Resolved::Free;
+        };
+        let body = match (plan.pointers.as_slice(), call.body) {
+            ([], _) => BodyValues::None,
+            (pointers, Some(body)) => BodyValues::read(pointers, body),
+            (_, None) => BodyValues::Unreadable,
+        };
+        let parts = Parts {
+            path: call.path,
+            query: call.query,
+            headers: call.headers,
+            body: &body,
+        };
         let bind = |binder: &Binder| match found {
             Found::Exactly(_) => binder.bind(key, parts),
             // A value that is not what the template says is as good as missing.
-            Found::Nearly(_) => None,
+            Found::Nearly(_) => Err(Unbound::Missing),
         };
-        let bindings = plan.binders.iter().map(bind).collect();
-        Some(Call {
+        Resolved::Call(Call {
             rules: Arc::clone(rules),
             operation,
-            bindings,
+            bindings: Bindings::of(plan.binders.iter().map(bind)),
         })
+    }
+
+    /// What is said of a call that is no operation, if that costs anything.
+    #[must_use]
+    pub fn unlisted(&self, mode: Mode) -> Option<Violation> {
+        let rules = self.0.as_ref()?;
+        let Unlisted { deny, score, mode: own } = rules.unlisted;
+        (deny || score > 0.0).then(|| Violation {
+            rule: rules.unlisted_id.clone(),
+            kind: ViolationKind::Sequence,
+            score,
+            action: if deny { Action::Deny } else { Action::Score },
+            enforced: (own, mode) == (Mode::Enforce, Mode::Enforce),
+            armed: own == Mode::Enforce,
+            explanation: "the call is no operation that the rules name".into(),
+        })
+    }
+
+    /// The trap that somebody without a session stepped into.
+    #[must_use]
+    pub fn trapped(
+        &self,
+        method: &Method,
+        path: &NormalPath,
+        client: std::net::IpAddr,
+        mode: Mode,
+    ) -> Option<Violation> {
+        let rules = self.0.as_ref()?;
+        let found = rules.router.find(method, path)?;
+        let (Found::Exactly(operation) | Found::Nearly(operation)) = found;
+        let plan = rules.plans.get(usize::from(operation.0))?;
+        let trap = plan.checks.iter().find(|check| {
+            let except = rules.rules[check.rule].except.as_ref();
+            let is_excepted = except.is_some_and(|except| except.networks.iter().any(|known| known.contains(&client)));
+            matches!(check.condition, Condition::Trap) && !is_excepted
+        })?;
+        let explanation = format!("{} is a trap: nobody of ours makes this call", plan.name);
+        Some(Violation::of(
+            &rules.rules[trap.rule],
+            mode,
+            ViolationKind::Sequence,
+            explanation,
+        ))
+    }
+}
+
+impl Bindings {
+    fn of(mut all: impl ExactSizeIterator<Item = Result<Binding, Unbound>>) -> Self {
+        if all.len() > FEW {
+            return Self::Many(all.collect());
+        }
+        Self::Few(std::array::from_fn(|_| all.next().unwrap_or(Err(Unbound::Missing))))
+    }
+
+    fn get(&self, index: usize) -> Option<&Result<Binding, Unbound>> {
+        match self {
+            Self::Few(few) => few.get(index),
+            Self::Many(many) => many.get(index),
+        }
     }
 }
 
@@ -132,11 +263,11 @@ impl Call {
         &self.rules.plans[usize::from(self.operation.0)]
     }
 
-    /// The values of a condition; `None` if one is missing or ambiguous.
-    fn binding(&self, binder: Option<usize>) -> Option<Binding> {
+    /// The values of a condition.
+    fn binding(&self, binder: Option<usize>) -> Result<Binding, Unbound> {
         match binder {
-            None => Some(Binding::NONE),
-            Some(index) => self.bindings.get(index).copied().flatten(),
+            None => Ok(Binding::NONE),
+            Some(index) => self.bindings.get(index).copied().unwrap_or(Err(Unbound::Missing)),
         }
     }
 }

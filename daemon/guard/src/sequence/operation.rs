@@ -2,6 +2,7 @@
 
 use http::{HeaderName, Method};
 
+use super::json::{MOST_POINTERS, Pointer};
 use super::spec::{OperationSpec, Place, RuleError};
 use super::suggest::closest;
 use super::value::{Kind, Source};
@@ -51,6 +52,8 @@ pub(super) struct Operation {
     pub(super) rest: bool,
     /// The values that the operation has, by name.
     pub(super) values: Vec<(String, Source, Kind)>,
+    /// Where values of its bodies are.
+    pub(super) pointers: Vec<Pointer>,
 }
 
 impl Operation {
@@ -83,6 +86,7 @@ impl Operation {
             segments: Vec::new(),
             rest: false,
             values: Vec::new(),
+            pointers: Vec::new(),
         };
         if let Err(error) = operation.parse_template(template.trim_start(), &on) {
             errors.push(error);
@@ -150,16 +154,28 @@ impl Operation {
                 Ok(header) => Source::Header(header),
                 Err(_) => return Err(RuleError::new(place, format!("`{key}` is no name of a header field"))),
             },
-            "json" => {
-                return Err(RuleError::new(place, "values from JSON bodies are not supported yet")
-                    .hint("use a value of the path, `query:name` or `header:name`"));
-            }
+            "json" => self.add_pointer(key, &place)?,
             _ => {
-                let message = format!("expected `query:name` or `header:name`, got \"{source}\"");
+                let message = format!("expected `query:name`, `header:name` or `json:/pointer`, got \"{source}\"");
                 return Err(RuleError::new(place, message));
             }
         };
         self.add_value(name, source, Kind::Plain, place)
+    }
+
+    fn add_pointer(&mut self, text: &str, place: &Place) -> Result<Source, RuleError> {
+        let error = |message: String| RuleError::new(place.clone(), message);
+        let pointer = Pointer::parse(text).map_err(|cause| error(format!("\"{text}\" is no pointer: {cause}")))?;
+        if pointer.is_plural() {
+            return Err(error("a value of a call is one value: `*` would be many".into()));
+        }
+        if self.pointers.len() == MOST_POINTERS {
+            return Err(error(format!(
+                "an operation has at most {MOST_POINTERS} values of its body"
+            )));
+        }
+        self.pointers.push(pointer);
+        Ok(Source::Json(self.pointers.len() - 1))
     }
 
     fn add_value(&mut self, name: &str, source: Source, kind: Kind, place: Place) -> Result<(), RuleError> {
@@ -283,10 +299,17 @@ mod tests {
             assert_eq!(parse(on, &[]).unwrap_err(), [expected], "{on}");
         }
         for (source, expected) in [
-            ("json:/a", "op.x.bind.v: values from JSON bodies are not supported yet"),
+            (
+                "json:a",
+                "op.x.bind.v: \"a\" is no pointer: a pointer starts with `/`, like `/order/id`",
+            ),
+            (
+                "json:/a/*",
+                "op.x.bind.v: a value of a call is one value: `*` would be many",
+            ),
             (
                 "query:",
-                "op.x.bind.v: expected `query:name` or `header:name`, got \"query:\"",
+                "op.x.bind.v: expected `query:name`, `header:name` or `json:/pointer`, got \"query:\"",
             ),
             ("header:a b", "op.x.bind.v: `a b` is no name of a header field"),
         ] {

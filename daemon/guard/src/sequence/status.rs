@@ -57,7 +57,8 @@ impl StatusSet {
             || self.codes.contains(&status)
     }
 
-    fn is_any(&self) -> bool {
+    /// Whether every answer is in it.
+    pub(super) fn is_any(&self) -> bool {
         self.classes == [true; 6]
     }
 }

@@ -1,13 +1,15 @@
 //! Values that tie calls together: where they come from, what spellings are the same value, and how they are hashed.
 //!
-//! A value of a JSON body would be one more [`Source`]; nothing else here knows where values come from.
+//! A value of a body is read from JSON. What an application might take for another value is as good as missing: a number
+//! with a fraction or an exponent, one that JavaScript cannot hold exactly, a name that is there twice.
 
 use std::borrow::Cow;
 use std::hash::Hasher;
 
 use http::{HeaderMap, HeaderName};
-use siphasher::sip128::{Hasher128, SipHasher13};
+use siphasher::sip::SipHasher13;
 
+use super::json::{Broken, Found, Pointer, Scanner};
 use crate::path::{NormalPath, decoded, hex_digit};
 
 /// The secret that values are hashed with, so that no client can choose values that collide. One for the process.
@@ -20,6 +22,10 @@ impl BindingKey {
     pub fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    pub(super) fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 impl std::fmt::Debug for BindingKey {
@@ -29,9 +35,10 @@ impl std::fmt::Debug for BindingKey {
 }
 
 /// What a value is, and so which spellings of it are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Any text; each spelling is its own value.
+    #[default]
     Plain,
     /// Digits; leading zeros do not count.
     Int,
@@ -129,6 +136,8 @@ pub(super) enum Source {
     Query(Box<str>),
     /// A header field.
     Header(HeaderName),
+    /// A value in the body: one of the operation's pointers.
+    Json(usize),
 }
 
 /// What values are read from.
@@ -137,18 +146,101 @@ pub(super) struct Parts<'a> {
     pub(super) path: &'a NormalPath,
     pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a BodyValues,
+}
+
+/// The values of a body where the pointers of an operation point to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum BodyValues {
+    /// Nobody asked for them.
+    #[default]
+    None,
+    /// It is no JSON, too deep or too long.
+    Unreadable,
+    /// One for each pointer; `None` where it is missing or ambiguous.
+    Read(Vec<Option<Vec<u8>>>),
+}
+
+/// The largest body that is read for its values.
+const LARGEST_BODY: usize = 256 << 10;
+
+/// The largest whole number up to which JavaScript has each one.
+const LARGEST_EXACT: u64 = (1 << 53) - 1;
+
+impl BodyValues {
+    pub(super) fn read(pointers: &[Pointer], body: &[u8]) -> Self {
+        if body.len() > LARGEST_BODY || std::str::from_utf8(body).is_err() {
+            return Self::Unreadable;
+        }
+        let mut values = vec![Some(None); pointers.len()];
+        let mut found = |number: usize, value: Found<'_>| {
+            if let Some(slot) = values.get_mut(number) {
+                // `None` stays: what was ambiguous once is not there.
+                *slot = match (slot.take(), plain(value)) {
+                    (Some(None), Some(value)) => Some(Some(value)),
+                    (_, _) => None,
+                };
+            }
+        };
+        let mut scanner = Scanner::new(LARGEST_BODY, false);
+        let read = scanner.push(pointers, body, &mut found);
+        match read.and_then(|()| scanner.finish(pointers, &mut found)) {
+            Ok(()) => Self::Read(values.into_iter().map(Option::flatten).collect()),
+            Err(Broken) => Self::Unreadable,
+        }
+    }
+}
+
+/// The bytes of a value that every reader takes for the same.
+pub(super) fn plain(value: Found<'_>) -> Option<Vec<u8>> {
+    match value {
+        Found::Text(text) => Some(text.to_vec()),
+        Found::Number(digits) => {
+            let magnitude = digits.strip_prefix(b"-").unwrap_or(digits);
+            let magnitude: u64 = std::str::from_utf8(magnitude).ok()?.parse().ok()?;
+            match magnitude {
+                0 => Some(b"0".to_vec()),
+                1..=LARGEST_EXACT => Some(digits.to_vec()),
+                _ => None,
+            }
+        }
+        Found::Bool(true) => Some(b"true".to_vec()),
+        Found::Bool(false) => Some(b"false".to_vec()),
+        Found::Null | Found::Unusable | Found::Twice => None,
+    }
+}
+
+/// Why a call has no binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unbound {
+    /// A value is missing or ambiguous.
+    Missing,
+    /// The body cannot be read.
+    Unreadable,
 }
 
 impl Source {
     /// The value, if the call has it exactly once. Twice is as good as not at all: the application may read the other.
-    fn read<'a>(&self, parts: Parts<'a>) -> Option<Cow<'a, [u8]>> {
-        match self {
+    fn read<'a>(&self, parts: Parts<'a>) -> Result<Cow<'a, [u8]>, Unbound> {
+        let value = match self {
             Self::Path(index) => parts.path.segments().nth(*index).map(decode_segment),
-            Self::Query(name) => only(parts.query?.split('&').filter_map(|pair| parameter(pair, name))),
+            Self::Query(name) => {
+                let pairs = parts.query.unwrap_or_default().split('&');
+                only(pairs.filter_map(|pair| parameter(pair, name)))
+            }
             Self::Header(name) => {
                 only(parts.headers.get_all(name).iter()).map(|value| Cow::Borrowed(value.as_bytes().trim_ascii()))
             }
-        }
+            Self::Json(pointer) => match parts.body {
+                BodyValues::Unreadable => return Err(Unbound::Unreadable),
+                BodyValues::Read(values) => values
+                    .get(*pointer)
+                    .and_then(|value| value.as_deref())
+                    .map(Cow::Borrowed),
+                BodyValues::None => None,
+            },
+        };
+        value.ok_or(Unbound::Missing)
     }
 }
 
@@ -194,13 +286,18 @@ fn decode_form(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-/// The values of one call under the names of one `bind`, hashed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Binding(u64, u64);
+/// The values of one call under the names of one `bind`, hashed under a secret key: nobody can look for two that collide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Binding(u64);
 
 impl Binding {
     /// What calls without `bind` share.
-    pub(super) const NONE: Self = Self(0, 0);
+    pub(super) const NONE: Self = Self(0);
+
+    #[cfg(test)]
+    pub(super) fn of(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 /// How one operation fills one `bind`.
@@ -208,18 +305,30 @@ impl Binding {
 pub(super) struct Binder(pub(super) Vec<(Source, Kind)>);
 
 impl Binder {
-    /// The binding of a call; `None` if a value is missing or ambiguous.
-    pub(super) fn bind(&self, key: &BindingKey, parts: Parts<'_>) -> Option<Binding> {
+    /// The binding of a call.
+    pub(super) fn bind(&self, key: &BindingKey, parts: Parts<'_>) -> Result<Binding, Unbound> {
         let mut hasher = SipHasher13::new_with_key(&key.0);
         for (source, kind) in &self.0 {
-            let value = kind.canonical(source.read(parts)?);
-            // The length keeps ("ab", "c") and ("a", "bc") apart.
-            hasher.write_usize(value.len());
-            hasher.write(&value);
+            add(&mut hasher, *kind, source.read(parts)?);
         }
-        let hash = hasher.finish128();
-        Some(Binding(hash.h1, hash.h2))
+        Ok(Binding(hasher.finish()))
     }
+}
+
+impl Kind {
+    /// The binding that a call with this one value has.
+    pub(super) fn bind(self, key: &BindingKey, value: &[u8]) -> Binding {
+        let mut hasher = SipHasher13::new_with_key(&key.0);
+        add(&mut hasher, self, Cow::Borrowed(value));
+        Binding(hasher.finish())
+    }
+}
+
+fn add(hasher: &mut SipHasher13, kind: Kind, value: Cow<'_, [u8]>) {
+    let value = kind.canonical(value);
+    // The length keeps ("ab", "c") and ("a", "bc") apart.
+    hasher.write_usize(value.len());
+    hasher.write(&value);
 }
 
 #[cfg(test)]
@@ -228,14 +337,17 @@ mod tests {
 
     fn bind(fields: &[(Source, Kind)], path: &str, query: Option<&str>, headers: &HeaderMap) -> Option<Binding> {
         let path = NormalPath::parse(path).unwrap();
-        Binder(fields.to_vec()).bind(
-            &BindingKey::new([7; 16]),
-            Parts {
-                path: &path,
-                query,
-                headers,
-            },
-        )
+        Binder(fields.to_vec())
+            .bind(
+                &BindingKey::new([7; 16]),
+                Parts {
+                    path: &path,
+                    query,
+                    headers,
+                    body: &BodyValues::None,
+                },
+            )
+            .ok()
     }
 
     #[test]
@@ -304,5 +416,49 @@ mod tests {
         let at = |path| bind(&fields, path, None, &HeaderMap::new());
         assert_ne!(at("/ab/c"), at("/a/bc"));
         assert_eq!(at("/ab"), None);
+    }
+
+    fn body(pointers: &[&str], text: &str) -> BodyValues {
+        let pointers: Vec<_> = pointers.iter().map(|text| Pointer::parse(text).unwrap()).collect();
+        BodyValues::read(&pointers, text.as_bytes())
+    }
+
+    #[test]
+    fn a_value_of_a_body_has_one_reading() {
+        for (text, expected) in [
+            (r#"{"id": 7}"#, Some("7")),
+            (r#"{"id": "7"}"#, Some("7")),
+            (r#"{"id": -7}"#, Some("-7")),
+            (r#"{"id": -0}"#, Some("0")),
+            (r#"{"id": true}"#, Some("true")),
+            (r#"{"ID": 7}"#, Some("7")),
+            (r#"{"id": 9007199254740991}"#, Some("9007199254740991")),
+            (r#"{"id": 9007199254740993}"#, None),
+            (r#"{"id": 7.0}"#, None),
+            (r#"{"id": 7e0}"#, None),
+            (r#"{"id": null}"#, None),
+            (r#"{"id": [7]}"#, None),
+            (r#"{"id": 7, "id": 7}"#, None),
+            (r#"{"id": 7, "Id": 8}"#, None),
+            (r#"{"id": null, "id": 8}"#, None),
+            (r#"{}"#, None),
+            (r#"[7]"#, None),
+            (r#"7"#, None),
+        ] {
+            let expected = BodyValues::Read(vec![expected.map(|text| text.as_bytes().to_vec())]);
+            assert_eq!(body(&["/id"], text), expected, "{text}");
+        }
+        for text in ["", "{", "id=7", "{\"id\": \"\u{7}\"}"] {
+            assert_eq!(body(&["/id"], text), BodyValues::Unreadable, "{text}");
+        }
+        let large = format!("{{\"id\": 7, \"x\": \"{}\"}}", "x".repeat(LARGEST_BODY));
+        assert_eq!(body(&["/id"], &large), BodyValues::Unreadable);
+        let long = "x".repeat(LARGEST_BODY / 2);
+        let found = body(&["/id"], &format!("{{\"id\": \"{long}\"}}"));
+        assert_eq!(
+            found,
+            BodyValues::Read(vec![Some(long.into_bytes())]),
+            "ids of any length"
+        );
     }
 }

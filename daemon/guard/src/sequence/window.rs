@@ -19,18 +19,35 @@ pub(super) struct Limit {
     pub(super) per: Option<Duration>,
 }
 
-/// What was counted.
+/// What was counted. One call, which is the most frequent case, needs no memory of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Window {
+#[expect(
+    clippy::box_collection,
+    reason = "a fact is as large as its largest variant, and most have no entries"
+)]
+pub(super) enum Window {
+    #[default]
+    Empty,
+    One(MonoMillis),
     /// From the oldest to the newest; their times do not overlap.
-    entries: Vec<Entry>,
+    Many(Box<Vec<Entry>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+pub(super) struct Entry {
     first: MonoMillis,
     last: MonoMillis,
     count: u32,
+}
+
+impl Entry {
+    fn one(at: MonoMillis) -> Self {
+        Self {
+            first: at,
+            last: at,
+            count: 1,
+        }
+    }
 }
 
 impl Limit {
@@ -50,9 +67,18 @@ impl Limit {
 }
 
 impl Window {
+    fn entries(&self) -> impl Iterator<Item = Entry> + Clone {
+        let (one, many) = match self {
+            Self::Empty => (None, [].as_slice()),
+            Self::One(at) => (Some(Entry::one(*at)), [].as_slice()),
+            Self::Many(entries) => (None, entries.as_slice()),
+        };
+        one.into_iter().chain(many.iter().copied())
+    }
+
     /// Whether one more call is within the limit. If not: how long until it is; `None` if never.
     pub(super) fn check(&self, limit: Limit, now: MonoMillis) -> Result<(), Option<Duration>> {
-        let live = self.entries.iter().filter(|entry| limit.end(entry.last) > now);
+        let live = self.entries().filter(|entry| limit.end(entry.last) > now);
         let mut total: u32 = live.clone().map(|entry| entry.count).sum();
         if total < limit.count {
             return Ok(());
@@ -66,42 +92,80 @@ impl Window {
         Err(None)
     }
 
+    /// How many entries more would be on the heap after a call at `now`, at most.
+    pub(super) fn growth(&self, limit: Limit, now: MonoMillis) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(at) if limit.end(*at) <= now => 0,
+            // The list, and two entries.
+            Self::One(_) => 3,
+            Self::Many(entries) => {
+                let live = entries.iter().filter(|entry| limit.end(entry.last) > now).count();
+                let joins = |entry: &Entry| now.since(entry.first) <= limit.grain();
+                usize::from(live >= entries.capacity() && !entries.last().is_some_and(joins))
+            }
+        }
+    }
+
     /// Counts a call. `now` is never before an earlier `now`.
     pub(super) fn add(&mut self, limit: Limit, now: MonoMillis) {
-        self.entries.retain(|entry| limit.end(entry.last) > now);
-        match self.entries.last_mut() {
+        if self.entries().all(|entry| limit.end(entry.last) <= now) {
+            // The memory of earlier calls goes with them.
+            *self = Self::One(now);
+            return;
+        }
+        if let Self::One(at) = *self {
+            *self = Self::Many(Box::new(vec![Entry::one(at)]));
+        }
+        let Self::Many(entries) = self else { return };
+        entries.retain(|entry| limit.end(entry.last) > now);
+        match entries.last_mut() {
             Some(entry) if now.since(entry.first) <= limit.grain() => {
                 entry.last = now;
                 entry.count += 1;
             }
             Some(_) | None => {
-                self.entries.reserve_exact(1);
-                self.entries.push(Entry {
-                    first: now,
-                    last: now,
-                    count: 1,
-                });
+                entries.reserve_exact(1);
+                entries.push(Entry::one(now));
             }
         }
     }
 
     /// Takes back the call that was counted at `at`, if it is still counted.
     pub(super) fn refund(&mut self, at: MonoMillis) {
-        if let Some(position) = self
-            .entries
-            .iter()
-            .position(|entry| entry.first <= at && at <= entry.last)
-        {
-            let entry = &mut self.entries[position];
-            entry.count -= 1;
-            if entry.count == 0 {
-                self.entries.remove(position);
+        match self {
+            Self::Empty => {}
+            Self::One(counted) if *counted == at => *self = Self::Empty,
+            Self::One(_) => {}
+            Self::Many(entries) => {
+                let inside = |entry: &Entry| entry.first <= at && at <= entry.last;
+                if let Some(position) = entries.iter().position(inside) {
+                    let entry = &mut entries[position];
+                    entry.count -= 1;
+                    if entry.count == 0 {
+                        entries.remove(position);
+                    }
+                }
+                if entries.is_empty() {
+                    *self = Self::Empty;
+                }
             }
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        *self == Self::Empty
+    }
+
+    /// Bytes of an entry on the heap.
+    pub(super) const EACH: usize = size_of::<Entry>();
+
+    /// Bytes beside the window itself.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Empty | Self::One(_) => 0,
+            Self::Many(entries) => size_of::<Vec<Entry>>() + entries.capacity() * size_of::<Entry>(),
+        }
     }
 }
 
@@ -118,7 +182,7 @@ mod tests {
     }
 
     fn total(window: &Window) -> u32 {
-        window.entries.iter().map(|entry| entry.count).sum()
+        window.entries().map(|entry| entry.count).sum()
     }
 
     #[test]
@@ -206,7 +270,7 @@ mod tests {
                     prop_assert!(window.check(limit, MonoMillis(now + wait)).is_ok());
                     prop_assert!(window.check(limit, MonoMillis(now + wait - 1)).is_err());
                 }
-                prop_assert!(window.entries.len() <= 2 * RESOLUTION as usize);
+                prop_assert!(window.entries().count() <= 2 * RESOLUTION as usize);
             }
         }
     }

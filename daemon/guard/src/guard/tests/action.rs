@@ -13,22 +13,23 @@ fn rules(action: Action, score: f32, thresholds: Vec<Threshold>) -> Rules {
     let pay = RuleSpec {
         id: "pay-after-view".into(),
         on: vec!["pay".into()],
-        require: vec![RequireSpec {
-            op: "view".into(),
-            within: None,
-            bind: vec![],
-            status: None,
-        }],
-        max: None,
+        require: vec![
+            NeedSpec {
+                op: "view".into(),
+                ..NeedSpec::default()
+            }
+            .into(),
+        ],
         mode: Mode::Enforce,
         score,
         action,
-        escalate: vec![],
+        ..RuleSpec::default()
     };
     Rules::compile(RulesSpec {
         operations: vec![operation("view", "GET /api/orders"), operation("pay", "POST /api/pay")],
         rules: vec![pay],
         thresholds,
+        ..RulesSpec::default()
     })
     .unwrap()
 }

@@ -57,7 +57,7 @@ fn every_mistake_is_reported_with_its_place() {
             "op.view: the operation `view` is there twice",
             "op.same: these calls belong to `view` already",
             "op.Upper: `Upper` cannot be a name (names have lower-case letters, digits and `_`, and begin with a letter)",
-            "rule[0]: a rule without `require` and `max` does nothing",
+            "rule[0]: a rule without a condition does nothing; conditions are `require`, `max`, `once`, `min_gap`, `forbid_after`, `distinct`, `shown`, `order` and `trap`",
             "rule[1].id: an id has 1 to 64 letters, digits, `-`, `_` and `.`, got \"a b\"",
             "rule[1].on[1]: `pay` is there twice",
             "rule[1].require[0].op: there is no operation `veiw` (did you mean `view`?)",
@@ -108,7 +108,7 @@ fn one_operation_has_a_limited_number_of_limits() {
     assert!(Rules::compile(shop((0..64).map(limit).collect())).is_ok());
     assert_eq!(
         errors(shop((0..65).map(limit).collect())),
-        ["rule[64].max: `pay` has 64 limits already"]
+        ["rule[64].max: rules remember 64 things of each call of `pay` already"]
     );
 }
 

@@ -1,5 +1,11 @@
 //! Turns rules as written into rules that decide quickly, and finds every mistake in them.
 
+mod circle;
+mod conditions;
+mod consequences;
+mod pairs;
+mod steps;
+
 use std::hash::Hasher;
 use std::time::Duration;
 
@@ -9,48 +15,78 @@ use super::action::Escalation;
 use super::explain::{human, listed};
 use super::facts::SlotId;
 use super::operation::Operation;
-use super::plan::{Check, Compiled, Condition, CountedOp, Plan, Record, Rule, RuleId};
+use super::plan::{Compiled, Except, Holder, Mark, Plan, Rule, RuleId, SESSION, Seat};
 use super::router::{OperationIndex, Router};
-use super::spec::{MaxSpec, Place, RequireSpec, RuleError, RuleSpec, RulesSpec};
+use super::scope::Scope;
+use super::spec::{Place, RuleError, RuleSpec, RulesSpec};
 use super::status::StatusSet;
 use super::suggest::closest;
 use super::value::{Binder, Kind};
-use super::window::Limit;
 
 /// Operations, and rules, that fit.
 const MOST: usize = 1024;
 
 /// The longest time that a rule can look back.
-pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
-/// The largest `count`.
-const LARGEST_COUNT: u32 = 1_000_000;
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The longest rule id.
 const LONGEST_ID: usize = 64;
 
-pub(super) fn compile(spec: &RulesSpec) -> Result<Compiled, Vec<RuleError>> {
+/// Users and networks that a rule can except.
+const MOST_EXCEPTED: usize = 1000;
+
+/// The name of what is said of unlisted calls. No rule can have it.
+const UNLISTED: &str = "unlisted";
+
+pub(super) fn compile(spec: &RulesSpec, generation: u32) -> Result<Compiled, Vec<RuleError>> {
     let mut compiler = Compiler::default();
     compiler.operations(spec);
     for (index, rule) in spec.rules.iter().enumerate() {
         compiler.rule(index, rule, spec);
     }
     compiler.thresholds(&spec.thresholds);
+    if !(spec.unlisted.score.is_finite() && spec.unlisted.score >= 0.0) {
+        let place = Place::defaults().key("unlisted_score");
+        compiler.error(place, "points are a number of at least 0".into());
+    }
     if compiler.errors.is_empty() {
-        compiler.errors = super::circle::find(spec);
+        compiler.errors = circle::find(spec);
     }
-    match compiler.errors.is_empty() {
-        true => Ok(Compiled {
-            router: compiler.router,
-            plans: compiler.plans,
-            rules: compiler.rules,
-            thresholds: spec.thresholds.clone(),
-        }),
-        false => Err(compiler.errors),
+    if !compiler.errors.is_empty() {
+        return Err(compiler.errors);
     }
+    Ok(Compiled {
+        slots: slots(&compiler),
+        router: compiler.router,
+        plans: compiler.plans,
+        rules: compiler.rules,
+        thresholds: spec.thresholds.clone(),
+        unlisted: spec.unlisted,
+        unlisted_id: RuleId::new(UNLISTED),
+        generation,
+    })
 }
 
-pub(super) struct Compiler {
+/// Every slot that a plan or an escalation uses.
+fn slots(compiler: &Compiler) -> Vec<SlotId> {
+    let steps = compiler
+        .rules
+        .iter()
+        .flat_map(|rule| &rule.escalate)
+        .map(|(slot, _)| *slot);
+    let plans = compiler.plans.iter();
+    let written = plans.flat_map(|plan| {
+        let marks = plan.marks.iter().map(|mark| mark.seat.slot);
+        let records = plan.records.iter().map(|record| record.seat.slot);
+        marks.chain(records).chain(plan.shows.iter().map(|show| show.slot))
+    });
+    let mut slots: Vec<SlotId> = steps.chain(written).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    slots
+}
+
+struct Compiler {
     router: Router,
     operations: Vec<Operation>,
     plans: Vec<Plan>,
@@ -69,6 +105,19 @@ impl Default for Compiler {
         }
     }
 }
+
+/// One rule while its conditions are compiled.
+struct Clause<'a> {
+    /// Its number.
+    rule: usize,
+    spec: &'a RuleSpec,
+    /// The operations that it guards.
+    on: &'a [usize],
+    all: &'a RulesSpec,
+}
+
+/// The names of a `bind`, each with the kind that holds for all operations that share it.
+type Fields = Vec<(String, Kind)>;
 
 impl Compiler {
     fn operations(&mut self, spec: &RulesSpec) {
@@ -91,7 +140,7 @@ impl Compiler {
                 let other = &self.operations[usize::from(other.0)].name;
                 self.error(place, format!("these calls belong to `{other}` already"));
             }
-            self.plans.push(Plan::new(&parsed.name));
+            self.plans.push(Plan::new(&parsed.name, parsed.pointers.clone()));
             self.operations.push(parsed);
         }
     }
@@ -102,34 +151,53 @@ impl Compiler {
         if index >= MOST {
             return self.error(place, format!("at most {MOST} rules fit"));
         }
-        if spec.require.is_empty() && spec.max.is_none() {
-            self.error(place.clone(), "a rule without `require` and `max` does nothing".into());
+        let guards = conditions::names(spec);
+        if guards.is_empty() && spec.order.is_none() {
+            let message = format!(
+                "a rule without a condition does nothing; conditions are {}",
+                conditions::ALL
+            );
+            self.error(place.clone(), message);
         }
         if !(spec.score.is_finite() && spec.score >= 0.0) {
             self.error(place.clone().key("score"), "points are a number of at least 0".into());
         }
-        if spec.on.is_empty() {
-            self.error(place.clone().key("on"), "a rule needs at least one operation".into());
+        match (spec.on.is_empty(), guards.is_empty(), &spec.order) {
+            (true, true, Some(_)) | (false, false, _) => {}
+            (true, _, _) => self.error(place.clone().key("on"), "a rule needs at least one operation".into()),
+            (false, true, Some(_)) => {
+                let message = "`order` names its operations itself".into();
+                self.error(place.clone().key("on"), message);
+            }
+            (false, true, None) => {}
         }
-        let on = self.named_all(&spec.on, &place.clone().key("on"), all);
+        self.scopes(spec, &place);
+        let on = match spec.on.is_empty() {
+            true => Some(Vec::new()),
+            false => self.named_all(&spec.on, &place.clone().key("on"), all),
+        };
         let number = self.rules.len();
+        let except = self.except(spec, &place);
         self.rules.push(Rule {
             id: RuleId::new(&spec.id),
             mode: spec.mode,
             score: spec.score,
             action: spec.action,
             escalate: escalations(spec),
+            except,
+            on_unreadable: spec.on_unreadable,
+            wait: spec.wait,
+            needs_response: None,
         });
         self.consequences(spec, &place);
-        let Some(on) = on else {
-            return;
-        };
-        for (position, require) in spec.require.iter().enumerate() {
-            let place = place.clone().key("require").index(position);
-            self.require(number, &spec.id, &on, require, &place, all);
-        }
-        if let Some(max) = &spec.max {
-            self.max(number, &spec.id, &on, max, &place.key("max"));
+        if let Some(on) = on {
+            let clause = Clause {
+                rule: number,
+                spec,
+                on: &on,
+                all,
+            };
+            self.conditions(&clause, &place);
         }
     }
 
@@ -142,122 +210,84 @@ impl Compiler {
                 spec.id
             );
             self.error(place, message);
+        } else if spec.id == UNLISTED {
+            self.error(place, "this is what calls without an operation are told by".into());
         } else if all.rules.iter().take(index).any(|earlier| earlier.id == spec.id) {
             self.error(place, format!("another rule is called \"{}\"", spec.id));
         }
     }
 
-    fn require(&mut self, rule: usize, id: &str, on: &[usize], spec: &RequireSpec, place: &Place, all: &RulesSpec) {
-        let before = self.errors.len();
-        self.check_time(spec.within, place.clone().key("within"));
-        let status = self.status(
-            spec.status.as_deref(),
-            StatusSet::success(),
-            place.clone().key("status"),
-        );
-        let Some(needed) = self.named(&spec.op, &place.clone().key("op"), all) else {
-            return;
-        };
-        if on.contains(&needed) {
-            return self.error(
-                place.clone().key("op"),
-                format!("`{}` cannot come before its own first call", spec.op),
-            );
+    fn scopes(&mut self, spec: &RuleSpec, place: &Place) {
+        let place = place.clone().key("scope");
+        if spec.scope.is_empty() {
+            self.error(place.clone(), "somebody must be counted: `session`, for one".into());
         }
-        let ends: Vec<usize> = on.iter().copied().chain([needed]).collect();
-        let Some(fields) = self.fields(&ends, &spec.bind, place) else {
-            return;
-        };
-        if self.errors.len() > before {
-            return;
-        }
-        let operation = &self.operations[needed];
-        let slot = slot(&[
-            "require",
-            id,
-            &operation.on,
-            &values_of(operation, &fields),
-            &format!("{:?} {status}", spec.within),
-        ]);
-        let within = spec
-            .within
-            .map(|within| format!(" within {}", human(within)))
-            .unwrap_or_default();
-        let needs = format!("{} answered {status}{within}{}", spec.op, same(&fields));
-        let binder = self.binder(needed, &fields);
-        self.plans[needed].records.push(Record {
-            slot,
-            binder,
-            status,
-            within: spec.within,
-        });
-        for &operation in on {
-            let binder = self.binder(operation, &fields);
-            let condition = Condition::Require { needs: needs.clone() };
-            self.plans[operation].checks.push(Check {
-                rule,
-                slot,
-                binder,
-                condition,
-            });
+        for (position, scope) in spec.scope.iter().enumerate() {
+            if spec.scope[..position].contains(scope) {
+                self.error(place.clone().index(position), "this is there twice".into());
+            }
         }
     }
 
-    fn max(&mut self, rule: usize, id: &str, on: &[usize], spec: &MaxSpec, place: &Place) {
-        let before = self.errors.len();
-        self.check_time(spec.per, place.clone().key("per"));
-        let count_if = self.status(
-            spec.count_if.as_deref(),
-            StatusSet::any(),
-            place.clone().key("count_if"),
-        );
-        if spec.count == 0 || spec.count > LARGEST_COUNT {
-            self.error(
-                place.clone().key("count"),
-                format!("expected a number from 1 to {LARGEST_COUNT}"),
-            );
+    fn except(&mut self, spec: &RuleSpec, place: &Place) -> Option<Box<Except>> {
+        let place = place.clone().key("except");
+        let except = &spec.except;
+        if except.users.len() > MOST_EXCEPTED || except.networks.len() > MOST_EXCEPTED {
+            self.error(place.clone(), format!("at most {MOST_EXCEPTED} of a kind fit"));
         }
-        let Some(fields) = self.fields(on, &spec.bind, place) else {
-            return;
-        };
-        if self.errors.len() > before {
-            return;
-        }
-        let limit = Limit {
-            count: spec.count,
-            per: spec.per,
-        };
-        // Not a part of the name: how many in which time. A rule that is made stricter must not forget.
-        let slot = slot(&["max", id, &values_of_kinds(&fields)]);
-        let per = spec
-            .per
-            .map_or(" in a session".into(), |per| format!(" in {}", human(per)));
-        let allowed = format!("at most {} answered {count_if}{per}{}", spec.count, same(&fields));
-        for &operation in on {
-            let binder = self.binder(operation, &fields);
-            let counted = CountedOp {
-                limit,
-                count_if: count_if.clone(),
-                allowed: allowed.clone(),
-            };
-            let checks = &mut self.plans[operation].checks;
-            if checks
-                .iter()
-                .filter(|check| matches!(check.condition, Condition::Max(_)))
-                .count()
-                >= Plan::MOST_LIMITS
-            {
-                let name = &self.operations[operation].name;
-                let message = format!("`{name}` has {} limits already", Plan::MOST_LIMITS);
-                return self.error(place.clone(), message);
+        for (position, user) in except.users.iter().enumerate() {
+            if user.is_empty() {
+                let place = place.clone().key("users").index(position);
+                self.error(place, "a user has a name".into());
             }
-            checks.push(Check {
-                rule,
-                slot,
-                binder,
-                condition: Condition::Max(counted),
-            });
         }
+        if except.users.is_empty() && except.networks.is_empty() {
+            return None;
+        }
+        Some(Box::new(Except {
+            users: except.users.iter().map(|user| user.as_str().into()).collect(),
+            networks: except.networks.clone(),
+        }))
+    }
+
+    /// The position of the holder that a rule's facts are kept for, in the plan of an operation.
+    fn holder(&mut self, operation: usize, scope: &[Scope]) -> Holder {
+        if scope == [Scope::Session] {
+            return SESSION;
+        }
+        let mut sorted = scope.to_vec();
+        sorted.sort_unstable();
+        let scopes = &mut self.plans[operation].scopes;
+        let known = scopes.iter().position(|known| **known == *sorted);
+        1 + known.unwrap_or_else(|| {
+            scopes.push(sorted.into());
+            scopes.len() - 1
+        })
+    }
+
+    /// Where an operation finds the facts of a condition.
+    fn seat(&mut self, clause: &Clause<'_>, operation: usize, slot: SlotId, fields: &Fields) -> Seat {
+        Seat {
+            holder: self.holder(operation, &clause.spec.scope),
+            slot,
+            binder: self.binder(operation, fields),
+        }
+    }
+
+    /// Adds something to remember; tells its position.
+    fn mark(&mut self, operation: usize, mark: Mark, place: &Place) -> Option<usize> {
+        let marks = &mut self.plans[operation].marks;
+        if marks.len() < Plan::MOST_MARKS {
+            marks.push(mark);
+            return Some(marks.len() - 1);
+        }
+        let name = &self.operations[operation].name;
+        let message = format!(
+            "rules remember {} things of each call of `{name}` already",
+            Plan::MOST_MARKS
+        );
+        self.error(place.clone(), message);
+        None
     }
 
     fn named_all(&mut self, names: &[String], place: &Place, all: &RulesSpec) -> Option<Vec<usize>> {
@@ -292,9 +322,9 @@ impl Compiler {
     }
 
     /// The names of a `bind` with the kind that holds for all operations that share them.
-    fn fields(&mut self, operations: &[usize], bind: &[String], place: &Place) -> Option<Vec<(String, Kind)>> {
+    fn fields(&mut self, operations: &[usize], bind: &[String], place: &Place) -> Option<Fields> {
         let before = self.errors.len();
-        let mut fields: Vec<(String, Kind)> = Vec::new();
+        let mut fields: Fields = Vec::new();
         for (position, name) in bind.iter().enumerate() {
             let place = place.clone().key("bind").index(position);
             if fields.iter().any(|(known, _)| known == name) {
@@ -357,13 +387,13 @@ impl Compiler {
         })
     }
 
-    pub(super) fn check_time(&mut self, time: Option<Duration>, place: Place) {
+    fn check_time(&mut self, time: Option<Duration>, place: Place) {
         if time.is_some_and(|time| time < Duration::from_millis(1) || time > LONGEST) {
             self.error(place, format!("expected a time from 1ms to {}", human(LONGEST)));
         }
     }
 
-    pub(super) fn error(&mut self, place: Place, message: String) {
+    fn error(&mut self, place: Place, message: String) {
         self.errors.push(RuleError::new(place, message));
     }
 }
@@ -394,16 +424,11 @@ fn same(fields: &[(String, Kind)]) -> String {
     }
 }
 
-fn values_of_kinds(fields: &[(String, Kind)]) -> String {
-    format!("{fields:?}")
-}
-
-fn values_of(operation: &Operation, fields: &[(String, Kind)]) -> String {
-    let sources: Vec<_> = fields
+fn values_of(operation: &Operation, fields: &Fields) -> String {
+    let sources = fields
         .iter()
-        .map(|(name, kind)| (operation.value(name), name, kind))
-        .collect();
-    format!("{sources:?}")
+        .map(|(name, kind)| format!("{}={:?}", name, operation.value(name).map(|(source, _)| source)) + kind.name());
+    sources.collect::<Vec<_>>().join(",")
 }
 
 /// A name that stays the same across reloads and restarts as long as these parts do.
@@ -414,4 +439,11 @@ fn slot(parts: &[&str]) -> SlotId {
         hasher.write(part.as_bytes());
     }
     SlotId(hasher.finish128().h1)
+}
+
+/// What tells conditions of different scopes apart. The session's is not written, so that it stays as it was.
+fn scope_name(scope: &[Scope]) -> String {
+    let mut sorted = scope.to_vec();
+    sorted.sort_unstable();
+    format!("{sorted:?}")
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::action::{Action, BanAction, Threshold};
-use super::compile::{Compiler, LONGEST};
-use super::explain::human;
-use super::spec::{Place, RuleSpec};
+use super::super::action::{Action, BanAction, Threshold};
+use super::super::explain::human;
+use super::super::spec::{Place, RuleSpec};
+use super::{Compiler, LONGEST};
 
 /// The largest number of violations that an escalation counts to.
 const MOST_HITS: u32 = 1000;
@@ -17,6 +17,10 @@ impl Compiler {
     /// Checks the action and the escalation of a rule.
     pub(super) fn consequences(&mut self, spec: &RuleSpec, place: &Place) {
         self.action(spec.action, place);
+        if spec.action == Action::Delay && spec.min_gap.is_none() {
+            let message = "`delay` waits until a `min_gap` is over, and there is none".into();
+            self.error(place.clone().key("action"), message);
+        }
         let mut hits = 0;
         for (position, step) in spec.escalate.iter().enumerate() {
             let place = place.clone().key("escalate").index(position);
