@@ -179,6 +179,8 @@ pub struct Client {
     key: SigningKey,
     stream: String,
     counter: u64,
+    /// Sent as Host, and signed.
+    pub host: String,
     /// Sent as User-Agent.
     pub user_agent: String,
     /// Sent with a body.
@@ -208,6 +210,14 @@ impl Client {
             )
             .as_bytes(),
         )?;
+        Self::from_answer(address, &answer)
+    }
+
+    /// The client of a `server-key` session that was opened by this answer.
+    ///
+    /// # Errors
+    /// If it opened none.
+    pub fn from_answer(address: SocketAddr, answer: &Answer) -> Result<Self> {
         ensure!(answer.status == 201, "no session: {} {}", answer.status, answer.body);
         let document: serde_json::Value = serde_json::from_str(&answer.body)?;
         let text = |name: &str| {
@@ -223,6 +233,7 @@ impl Client {
             key: SigningKey(key.try_into().map_err(|_| anyhow::anyhow!("no key of 32 bytes"))?),
             stream: "test-stream".into(),
             counter: 0,
+            host: address.to_string(),
             user_agent: "Tester/1".into(),
             content_type: "application/json".into(),
         })
@@ -252,7 +263,7 @@ impl Client {
         let (path, query) = target
             .split_once('?')
             .map_or((target, None), |(path, query)| (path, Some(query)));
-        let authority = self.address.to_string();
+        let authority = self.host.clone();
         let parsed = Method::from_bytes(method.as_bytes())?;
         let message = Message {
             method: &parsed,
@@ -291,7 +302,7 @@ impl Client {
             .map_or((target, None), |(path, query)| (path, Some(query)));
         let message = Message {
             method: &Method::from_bytes(method.as_bytes())?,
-            authority: &self.address.to_string(),
+            authority: &self.host,
             path,
             query,
             headers: &HeaderMap::new(),

@@ -206,3 +206,60 @@ fn suspects_pay_double_for_what_goes_wrong_and_are_served_otherwise() -> Result<
     }
     Ok(())
 }
+
+const NAMES: &str = "authorities = [\"shop.example\", \"admin.example:8443\"]";
+
+#[test]
+fn the_gate_answers_for_its_names_alone() -> Result<()> {
+    let backend = Backend::start()?;
+    let wanted = Wanted {
+        http: NAMES,
+        ..Wanted::enforcing(backend.address(), CORS)
+    };
+    let daemon = Daemon::start(&wanted)?;
+    let open = |host: &str| {
+        let body = "{\"key_agreement\":\"server-key\"}";
+        let head = format!("POST /.well-known/portcullis/session HTTP/1.1\r\nhost: {host}\r\n");
+        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        send(daemon.address(), request.as_bytes())
+    };
+    ensure!(open("Shop.Example:80")?.status == 201 && open("admin.example:8443")?.status == 201);
+    refused(&open("evil.example")?, 421, "authority-unknown")?;
+    refused(&ask(&daemon, "GET", "/public", "")?, 421, "authority-unknown")?;
+    let spoofed = "GET /public HTTP/1.1\r\nhost: evil.example\r\nx-forwarded-host: shop.example\r\n\r\n";
+    refused(&send(daemon.address(), spoofed.as_bytes())?, 421, "authority-unknown")?;
+    ensure!(backend.requests() == 0);
+    Ok(())
+}
+
+#[test]
+fn behind_a_proxy_the_configuration_says_what_clients_signed() -> Result<()> {
+    let backend = Backend::start()?;
+    let http = format!("{NAMES}\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    let wanted = Wanted {
+        http: &http,
+        ..Wanted::enforcing(backend.address(), CORS)
+    };
+    let daemon = Daemon::start(&wanted)?;
+    let body = "{\"key_agreement\":\"server-key\"}";
+    let open = format!(
+        "POST /.well-known/portcullis/session HTTP/1.1\r\nhost: app\r\nx-forwarded-host: shop.example\r\n\
+         x-forwarded-for: 192.0.2.1\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut client = Client::from_answer(daemon.address(), &send(daemon.address(), open.as_bytes())?)?;
+    for (signed, forwarded, status) in [
+        ("shop.example", "Shop.Example", 200),
+        ("admin.example:8443", "admin.example:8443", 200),
+        ("shop.example", "admin.example:8443", 401),
+        ("evil.example", "evil.example", 421),
+    ] {
+        client.host = signed.into();
+        let request = String::from_utf8(client.request("GET", "/api/a", "")?)?;
+        let fields = format!("host: app\r\nx-forwarded-host: {forwarded}\r\nx-forwarded-for: 192.0.2.1\r\n");
+        let request = request.replacen(&format!("host: {signed}\r\n"), &fields, 1);
+        let answer = send(daemon.address(), request.as_bytes())?;
+        ensure!(answer.status == status, "{signed} {forwarded}: {}", answer.body);
+    }
+    Ok(())
+}

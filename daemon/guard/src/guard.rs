@@ -247,6 +247,9 @@ impl Guard {
 
     /// Whether the address or the client is banned, or would be where the gate only watches.
     fn check_caller(&self, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
+        if !self.policy.authorities.include(request.authority) {
+            return Err(Fault::of(Refusal::AuthorityUnknown));
+        }
         let client = request.client;
         // A ban that stands holds for everybody, whatever share of the sessions is enforced.
         let standing = self.check_address(client, now);

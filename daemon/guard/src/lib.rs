@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod behaviour;
 pub mod binding;
 pub mod blacklist;

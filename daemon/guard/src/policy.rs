@@ -10,6 +10,7 @@ use ipnet::IpNet;
 pub use enforcement::{Enforcement, Share};
 pub use route::{BodyMode, Route, RoutePolicy, Routes};
 
+use crate::authority::Authorities;
 use crate::campaign::CampaignLimits;
 use crate::cors::CorsPolicy;
 use crate::escalation::Growth;
@@ -46,6 +47,8 @@ pub enum BindingPolicy {
 pub struct SessionLimits {
     /// From opening to the absolute end.
     pub lifetime: Duration,
+    /// From the last call to the end, if none follows.
+    pub idle: Duration,
     /// Sessions in memory; beyond, the one idle for longest must open a new session.
     pub capacity: usize,
     /// Sources (addresses) in memory.
@@ -142,6 +145,8 @@ pub struct Policy {
     pub mode: Mode,
     /// For which share of the sessions verdicts have consequences when it enforces.
     pub enforced: Share,
+    /// The names that the gate answers for.
+    pub authorities: Authorities,
     /// Paths that need a signature. Everything else passes unsigned.
     pub protected: Vec<PathPattern>,
     /// What holds for some paths only.
@@ -186,6 +191,7 @@ impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             lifetime: Duration::from_secs(12 * 3600),
+            idle: Duration::from_secs(2 * 3600),
             capacity: 100_000,
             source_capacity: 100_000,
             key_rotation: Duration::from_secs(30 * 86_400),
@@ -251,6 +257,7 @@ impl Default for Policy {
         Self {
             mode: Mode::Monitor,
             enforced: Share::ALL,
+            authorities: Authorities::default(),
             protected: vec![PathPattern::everything()],
             routes: Routes::default(),
             sessions: SessionLimits::default(),

@@ -18,6 +18,8 @@ use crate::session::token::TokenRefused;
 pub enum Refusal {
     /// Host missing, doubled, malformed or contradicting the target.
     HostInvalid,
+    /// A name that the gate does not answer for.
+    AuthorityUnknown,
     /// The request line or framing cannot be trusted.
     FramingInvalid,
     /// CONNECT, TRACE, or a method that one of the gate's own paths does not know.
@@ -64,6 +66,8 @@ pub enum Refusal {
     SessionForged,
     /// The session is past its end.
     SessionExpired,
+    /// The session was not used for too long.
+    SessionIdle,
     /// The session was revoked by the operator.
     SessionRevoked,
     /// The session's state was evicted; its facts are gone, so it may not go on.
@@ -218,7 +222,8 @@ impl Refusal {
             | Self::SessionRequestMalformed
             | Self::UpstreamUnavailable
             | Self::UpstreamTimeout => false,
-            Self::Navigation
+            Self::AuthorityUnknown
+            | Self::Navigation
             | Self::Embedded
             | Self::OriginRefused
             | Self::PreflightLimit(_)
@@ -236,6 +241,7 @@ impl Refusal {
             | Self::SessionForeign
             | Self::SessionForged
             | Self::SessionExpired
+            | Self::SessionIdle
             | Self::SessionRevoked
             | Self::SessionEvicted
             | Self::SessionBanned(_)

@@ -84,7 +84,9 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         | Refusal::OriginRefused
         | Refusal::PreflightLimit(_)
         | Refusal::AddressBanned(_)
+        | Refusal::AuthorityUnknown
         | Refusal::SessionExpired
+        | Refusal::SessionIdle
         | Refusal::SessionRevoked
         | Refusal::SessionEvicted
         | Refusal::SignatureExpired

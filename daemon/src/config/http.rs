@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use portcullis_guard::authority::Authorities;
 use portcullis_guard::forwarded::Spokesman;
 use toml::de::DeValue;
 
@@ -30,6 +31,8 @@ pub struct Http {
     pub upstream: Upstream,
     /// How clients reach the gate, which decides the port that Host leaves out.
     pub public_scheme: Scheme,
+    /// The names that the gate answers for; none: any.
+    pub authorities: Authorities,
     /// The largest body of a request, in bytes.
     pub max_body: usize,
     /// The largest head of a request, in bytes.
@@ -164,6 +167,7 @@ pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>]) -> Opt
     let http = Http {
         workers: section.read("workers", 0, integer(0..=1024)),
         public_scheme: section.read("public_scheme", Scheme::Http, word(SCHEMES)),
+        authorities: authorities(section),
         max_body: section.read("max_body", 1 << 20, size("1B"..="1GiB")),
         max_header_bytes: section.read("max_header_bytes", 16 << 10, size("8KiB"..="1MiB")),
         header_timeout: section.read("header_timeout", Duration::from_secs(10), duration("100ms"..="10m")),
@@ -188,6 +192,29 @@ pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>]) -> Opt
         listeners: listeners.iter().flatten().cloned().collect(),
     };
     Some(http)
+}
+
+fn authorities(section: &Section<'_>) -> Authorities {
+    let names = section.elements("authorities", authority).unwrap_or_default();
+    section.reject_twice("authorities", &names);
+    Authorities::new(names.into_iter().flatten()).unwrap_or_default()
+}
+
+fn authority(value: &DeValue<'_>) -> Parsed<String> {
+    let text = value.as_str().unwrap_or_default();
+    let is_name = |name: &str| Authorities::new([name.to_owned()]).is_ok();
+    if is_name(text) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let like = "expected a name like \"shop.example\" or \"shop.example:8443\"";
+    let mistake = Mistake::new(format!("{like}, got {}", describe(value)));
+    let host = text
+        .split_once("://")
+        .map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+    Err(match host.filter(|host| is_name(host)) {
+        Some(host) => mistake.hint(format!("did you mean \"{host}\"?")),
+        None => mistake,
+    })
 }
 
 const SCHEMES: &[(&str, Scheme)] = &[("http", Scheme::Http), ("https", Scheme::Https)];

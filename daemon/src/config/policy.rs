@@ -55,6 +55,7 @@ pub(super) fn read(root: &Section<'_>, mode: Mode, http: Option<&Http>, rules: R
         enforced: root.read("enforce", Share::ALL, share),
         logins: root.section("reauth", |section| reauth::read(section, &protected)),
         protected,
+        authorities: http.map(|http| http.authorities.clone()).unwrap_or_default(),
         routes: route::read(root, http.map(|http| http.max_body)),
         sessions,
         work: root.section("work", work::read),
@@ -86,6 +87,7 @@ fn read_session(section: &Section<'_>) -> (SessionLimits, Freshness) {
     let freshness = Freshness::default();
     let limits = SessionLimits {
         lifetime: section.read("lifetime", limits.lifetime, duration("1m"..="90d")),
+        idle: section.read("idle", limits.idle, duration("1m"..="90d")),
         capacity: section.read("capacity", limits.capacity, integer(1..=100_000_000)),
         source_capacity: section.read("source_capacity", limits.source_capacity, integer(1..=100_000_000)),
         key_rotation: section.read("key_rotation", limits.key_rotation, duration("1h"..="730d")),

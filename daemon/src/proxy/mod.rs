@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::Request as HttpRequest;
 use hyper::body::{Body, Incoming};
@@ -44,12 +44,15 @@ use self::origin::Origin;
 use self::passing::Passing;
 use self::upstream::{Failure, Streamed, Upstream};
 use self::websocket::Splice;
+use crate::config::Scheme;
 use crate::gate::Gate;
 use crate::listener::activity::Underway;
 use crate::listener::connections::Connection;
 use crate::listener::timer::CoarseTimer;
 use crate::throttle::{Leave, Throttle};
 use crate::{clock, random};
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Mistakes of the application that are written to the log, a second.
 static WORDS_TOLD: Throttle = Throttle::new(1);
@@ -155,7 +158,7 @@ impl Proxy {
         let origin = Origin::of(connection, &parts.headers, &self.proxies);
         let read = intake::read(&parts, origin.scheme.default_port(), body.is_end_stream());
         let (head, fault) = match read {
-            Ok(head) => (head, None),
+            Ok(head) => (self.named(head, connection, &parts.headers, origin.scheme), None),
             Err(refusal) => (Head::unreadable(), Some(refusal)),
         };
         let call = Call {
@@ -190,6 +193,20 @@ impl Proxy {
                 })
             }
             Err(answer) => (*answer).map(Either::Left),
+        }
+    }
+
+    /// The head with the name that the client asked for, where a trusted proxy asks by another.
+    fn named(&self, head: Head, connection: &Connection, headers: &HeaderMap, scheme: Scheme) -> Head {
+        if !connection.peer.is_proxy {
+            return head;
+        }
+        let forwarded = headers.get(X_FORWARDED_HOST).and_then(|host| host.to_str().ok());
+        let names = &self.gate.guard().policy().authorities;
+        let authority = names.behind_proxy(&head.authority, forwarded, scheme.default_port());
+        Head {
+            authority: authority.to_owned(),
+            ..head
         }
     }
 

@@ -156,7 +156,7 @@ impl Guard {
             drop(shard);
             return self.enter_anew(claim, request, now);
         };
-        record.check_expiry(now)?;
+        record.check_expiry(self.policy.sessions.idle, now)?;
         if let Verifier::Mac(_) = record.verifier {
             let matches = claim.matches(&record.verifier);
             return self.go_on(claim, matches, record, request, now);
@@ -191,7 +191,7 @@ impl Guard {
         shard.check_horizon(grant.opened)?;
         let surroundings = Surroundings::new(&claim.binding, request.headers, now.mono);
         let mut record = Record::new(&grant, verifier, self.epoch, surroundings, request.client, now);
-        record.check_expiry(now)?;
+        record.check_expiry(self.policy.sessions.idle, now)?;
         // A wrong signature leaves no trace. A fresh nonce that is asked for leaves none either: its answer brings state.
         let identity = self.go_on(claim, matches, &mut record, request, now)?;
         self.notice_program(&mut record, request, now);

@@ -282,6 +282,27 @@ fn curl_and_typed_links_are_refused() {
 }
 
 #[test]
+fn a_session_that_is_left_alone_ends_before_its_time() {
+    let mut limits = policy();
+    limits.sessions.idle = Duration::from_secs(60);
+    let guard = guard(limits);
+    let mut client = Client::open(&guard, 1, at(0));
+    for ms in [0, 60_000, 120_000] {
+        assert_eq!(refusal(&guard, &client.get("/api/a", at(ms)), at(ms)), None);
+    }
+    let late = at(180_001);
+    assert_eq!(
+        refusal(&guard, &client.get("/api/a", late), late),
+        Some(Refusal::SessionIdle)
+    );
+    assert_eq!(
+        refusal(&guard, &client.get("/api/a", late), late),
+        Some(Refusal::SessionIdle),
+        "the attempt does not wake it"
+    );
+}
+
+#[test]
 fn a_copy_is_refused() {
     let guard = guard(policy());
     let mut client = Client::open(&guard, 1, at(0));

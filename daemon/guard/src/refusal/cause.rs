@@ -8,6 +8,7 @@ impl Refusal {
     pub fn cause(self) -> &'static str {
         match self {
             Self::HostInvalid => "host-invalid",
+            Self::AuthorityUnknown => "authority-unknown",
             Self::FramingInvalid => "framing-invalid",
             Self::MethodRefused => "method-refused",
             Self::PathAmbiguous => "path-ambiguous",
@@ -31,6 +32,7 @@ impl Refusal {
             Self::SessionForeign => "session-foreign",
             Self::SessionForged => "session-forged",
             Self::SessionExpired => "session-expired",
+            Self::SessionIdle => "session-idle",
             Self::SessionRevoked => "session-revoked",
             Self::SessionEvicted => "session-evicted",
             Self::SessionBanned(_) => "session-banned",

@@ -8,6 +8,7 @@ impl Refusal {
     pub fn explanation(self) -> &'static str {
         match self {
             Self::HostInvalid => "Host was missing, doubled, malformed or contradicted the target",
+            Self::AuthorityUnknown => "the request was for a name that `http.authorities` does not list",
             Self::FramingInvalid => "the end of the body, or the method, could be understood in two ways",
             Self::MethodRefused => "the method is not served",
             Self::PathAmbiguous => "the path could be understood in two ways",
@@ -37,6 +38,7 @@ impl Refusal {
             }
             Self::SessionForged => "the session id was damaged or made up",
             Self::SessionExpired => "the session was past its end",
+            Self::SessionIdle => "the session was not used for longer than `session.idle`",
             Self::SessionRevoked => {
                 "the session was ended: by the operator, by a logout, or by another user who logged in"
             }

@@ -27,6 +27,12 @@ impl Refusal {
                 "The request is not acceptable HTTP",
                 "Host must be single and agree with the target, and the body must be framed in exactly one way.",
             ),
+            Self::AuthorityUnknown => (
+                "authority-unknown",
+                421,
+                "Nobody of this name is served here",
+                "Use the name that the operator gave.",
+            ),
             Self::MethodRefused => (
                 "method-refused",
                 405,
@@ -109,6 +115,7 @@ impl Refusal {
             | Self::SessionForeign
             | Self::SessionForged
             | Self::SessionExpired
+            | Self::SessionIdle
             | Self::SessionRevoked
             | Self::SessionEvicted
             | Self::Challenged

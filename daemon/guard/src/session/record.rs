@@ -134,15 +134,18 @@ impl Record {
         }
     }
 
-    /// Whether its time is over.
+    /// Whether its time is over, or it was left alone for too long.
     ///
     /// # Errors
-    /// [`Refusal::SessionExpired`].
-    pub fn check_expiry(&self, now: Now) -> Result<(), Refusal> {
+    /// [`Refusal::SessionExpired`] or [`Refusal::SessionIdle`].
+    pub fn check_expiry(&self, idle: Duration, now: Now) -> Result<(), Refusal> {
         if self.expires <= now.wall {
-            return Err(Refusal::SessionExpired);
+            Err(Refusal::SessionExpired)
+        } else if now.mono.since(self.used) > idle {
+            Err(Refusal::SessionIdle)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// Notes a verified call.
