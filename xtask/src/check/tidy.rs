@@ -23,6 +23,7 @@ const CRATE_EDGES: [(&str, &[&str]); 3] = [
             "base64",
             "chacha20poly1305",
             "ed25519-dalek",
+            "hashbrown",
             "hkdf",
             "hmac",
             "http",

@@ -119,10 +119,32 @@ struct Stay {
     until: Tick,
 }
 
+/// The stays that are remembered; most sessions have one.
+#[derive(Clone, Debug)]
+struct Stays {
+    first: Option<Stay>,
+    others: Option<Box<[Option<Stay>; KNOWN - 1]>>,
+}
+
+impl Stays {
+    fn of([first, others @ ..]: [Option<Stay>; KNOWN]) -> Self {
+        let are_any = others.iter().any(Option::is_some);
+        Self {
+            first,
+            others: are_any.then(|| Box::new(others)),
+        }
+    }
+
+    fn all(&self) -> [Option<Stay>; KNOWN] {
+        let [second, third, fourth] = self.others.as_deref().copied().unwrap_or_default();
+        [self.first, second, third, fourth]
+    }
+}
+
 /// What is remembered of a session's surroundings.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    stays: [Option<Stay>; KNOWN],
+    stays: Stays,
     /// Where the session was opened, or authenticated again.
     home: Place,
     /// The last call that passed, whatever it was bound by.
@@ -145,10 +167,11 @@ impl Surroundings {
     #[must_use]
     pub fn new(seen: &Binding, headers: &HeaderMap, now: MonoMillis) -> Self {
         let at = Tick::at(now);
-        let mut stays = [None; KNOWN];
-        stays[0] = Some(Stay::begin(seen.place, at));
         Self {
-            stays,
+            stays: Stays {
+                first: Some(Stay::begin(seen.place, at)),
+                others: None,
+            },
             home: seen.place,
             last: *seen,
             agent: Agent::of(field(headers, &USER_AGENT)),
@@ -207,7 +230,7 @@ impl Surroundings {
             if is_concentrated(&stays, seen.place.family()) {
                 return Err(Objection::Concentrated);
             }
-            self.stays = stays;
+            self.stays = Stays::of(stays);
         }
         if ladder.user_agent != BindingPolicy::Off {
             self.note_browser(seen, headers);
@@ -219,7 +242,7 @@ impl Surroundings {
     /// Takes these surroundings for good without a question, as after a login.
     pub fn adopt(&mut self, seen: &Binding, headers: &HeaderMap, now: MonoMillis) {
         let at = Tick::at(now);
-        self.stays = self.stays_with(seen.place, at);
+        self.stays = Stays::of(self.stays_with(seen.place, at));
         self.note_browser(seen, headers);
         self.last = *seen;
     }
@@ -276,10 +299,11 @@ impl Surroundings {
             BindingPolicy::Strict | BindingPolicy::Ladder => {}
         }
         if let Some(known) = self.known(place) {
-            let same = self.stays[known].is_some_and(|stay| stay.place == place);
+            let same = self.stays.all()[known].is_some_and(|stay| stay.place == place);
             return Ok(if same { Step::Known(known) } else { Step::Nearby(known) });
         }
-        let mut families = self.stays.iter().flatten().map(|stay| stay.place.family());
+        let stays = self.stays.all();
+        let mut families = stays.iter().flatten().map(|stay| stay.place.family());
         let is_first = !self.both_families && families.all(|family| family != place.family());
         Ok(if is_first { Step::OtherFamily } else { Step::Elsewhere })
     }
@@ -288,6 +312,7 @@ impl Surroundings {
     fn known(&self, place: Place) -> Option<usize> {
         let network = place.network();
         self.stays
+            .all()
             .iter()
             .position(|stay| stay.is_some_and(|stay| stay.place.network() == network))
     }
@@ -298,7 +323,7 @@ impl Surroundings {
 
     /// The stays after a call from this place.
     fn stays_with(&self, place: Place, at: Tick) -> [Option<Stay>; KNOWN] {
-        let mut stays = self.stays;
+        let mut stays = self.stays.all();
         if let Some(stay) = self.known(place).and_then(|known| stays[known].as_mut()) {
             stay.go_on(place, at);
             return stays;

@@ -53,7 +53,7 @@ impl Guard {
         match ban.target {
             BanTarget::Flow => {
                 let record = self.sessions.shard(session);
-                let connections = record.peek(session).map(|record| record.connections().to_vec());
+                let connections = record.peek(session).map(|record| record.connections());
                 drop(record);
                 account.drop_flows(connections.unwrap_or_default(), ban.ttl);
             }

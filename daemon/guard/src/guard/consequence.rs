@@ -382,10 +382,6 @@ impl Guard {
         const INTERVAL: Duration = Duration::from_secs(5);
         let thresholds = &self.policy.thresholds;
         let is_clean = record.score.value(thresholds.half_life, now.mono) < thresholds.session / 2.0;
-        let is_due = record.vouched.is_none_or(|at| now.mono.since(at) >= INTERVAL);
-        if is_clean && is_due {
-            record.vouched = Some(now.mono);
-        }
-        is_clean && is_due
+        is_clean && record.is_vouch_due(INTERVAL, now.mono)
     }
 }

@@ -213,7 +213,7 @@ impl Guard {
         now: Now,
     ) -> Result<Identity, Box<Fault>> {
         let signed = self.prove(claim, matches, record, now)?;
-        if let Some(until) = record.would_be_banned.filter(|until| *until > now.mono) {
+        if let Some(until) = record.would_be_banned().filter(|until| *until > now.mono) {
             return Err(Fault::by(Refusal::SessionBanned(until.since(now.mono)), claim.session));
         }
         let identity = self.bind(&signed, claim, request, record, now)?;

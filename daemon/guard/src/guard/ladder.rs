@@ -96,12 +96,12 @@ impl Guard {
         let connections = match account.mode {
             Mode::Enforce => {
                 let ended = shard.end(session, Some(ttl), thresholds.half_life, now);
-                ended.map(|record| record.connections().to_vec())
+                ended.map(|record| record.connections())
             }
             Mode::Monitor => shard.get(session).map(|record| {
-                record.would_be_banned = Some(now.mono.after(ttl));
+                record.note_would_be_banned(now.mono.after(ttl));
                 record.score.clear();
-                record.connections().to_vec()
+                record.connections()
             }),
         };
         drop(shard);

@@ -105,7 +105,7 @@ impl Guard {
             Notice::Alike => Signal::IdenticalCalls,
             Notice::Errors => Signal::ErrorRatio,
         };
-        if signal.weight(&self.policy.weights) > 0.0 && record.noticed.counts(notice, now.mono) {
+        if signal.weight(&self.policy.weights) > 0.0 && record.counts(notice, now.mono) {
             self.charge_quietly(record, signal, now);
         }
     }

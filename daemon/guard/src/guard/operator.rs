@@ -224,7 +224,7 @@ impl Guard {
             session: id,
             ttl: self.policy.sessions.lifetime,
         };
-        let connections = record.connections().to_vec();
+        let connections = record.connections();
         // The operator's word has no reference.
         let drop = Effect::DropFlows {
             connections,

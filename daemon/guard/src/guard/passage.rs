@@ -176,7 +176,7 @@ impl Guard {
                     fingerprint: request.fingerprint,
                     headers: request.headers,
                 };
-                let admission = record.facts.admit(call, &who, &self.shared_facts, moment);
+                let admission = record.facts().admit(call, &who, &self.shared_facts, moment);
                 (Some(admission.verdict), admission.observed)
             }
         };
@@ -218,7 +218,7 @@ impl Guard {
         let outcome = Outcome { status, now: now.mono };
         let watch = receipt
             .reservation
-            .and_then(|reservation| record.facts.complete(reservation, &self.shared_facts, outcome));
+            .and_then(|reservation| record.facts().complete(reservation, &self.shared_facts, outcome));
         self.notice_answer(record, status, now);
         Some(Reading { session, watch: watch? })
     }
@@ -230,7 +230,7 @@ impl Guard {
             return;
         }
         if let Some(record) = self.sessions.shard(reading.session).get(reading.session) {
-            record.facts.see(&reading.watch, &shown, &self.shared_facts, now.mono);
+            record.facts().see(&reading.watch, &shown, &self.shared_facts, now.mono);
         }
     }
 

@@ -5,6 +5,7 @@
 //! service (RFC 4303 section 3.4.3). When a stream is dropped to make room, streams of the client's own choice are no
 //! longer accepted and neither are those the gate issued before the dropped one: forgetting never admits a replay.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use siphasher::sip::SipHasher13;
 use zeroize::Zeroizing;
 
 use super::SessionId;
@@ -28,8 +30,6 @@ pub const COUNTER_END: u64 = 1 << 48;
 /// Streams of the gate's choice begin with this.
 const ISSUED_MARK: char = '~';
 const STREAM_LENGTHS: std::ops::RangeInclusive<usize> = 8..=32;
-/// The mark and the longest name.
-const LONGEST_NAME: usize = 33;
 /// 6 bytes of time, 3 of a serial number, 12 of MAC.
 const ISSUED_BYTES: usize = 21;
 /// When and as which an issued stream was made.
@@ -39,7 +39,31 @@ type Stamp = [u8; 9];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nonce<'a> {
     stream: &'a str,
+    name: StreamName,
     counter: u64,
+}
+
+/// What a stream is known by: a hash of its name. Whoever finds two names with one hash has two streams that share one
+/// window, in his own session: some of his calls are refused as replays. A name that the gate issues has a MAC in it, so
+/// that nobody meets its hash by choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StreamName(NonZeroU64);
+
+impl StreamName {
+    fn of(stream: &str) -> Self {
+        let hash = SipHasher13::new().hash(stream.as_bytes());
+        Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+/// A time in the room of one word, also where there may be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Issued(NonZeroU64);
+
+impl Issued {
+    fn at(time: MonoMillis) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(time.0))
+    }
 }
 
 /// A text that is no nonce of the profile.
@@ -67,7 +91,8 @@ impl<'a> Nonce<'a> {
             .ok()
             .filter(|&counter| counter < COUNTER_END)
             .ok_or(NonceError)?;
-        Ok(Self { stream, counter })
+        let name = StreamName::of(stream);
+        Ok(Self { stream, name, counter })
     }
 
     fn is_issued(self) -> bool {
@@ -161,19 +186,20 @@ pub enum Accepted {
 /// The streams of one session.
 #[derive(Debug, Default)]
 pub struct Streams {
-    live: Vec<Stream>,
+    /// Most sessions have one.
+    first: Option<Stream>,
+    others: Option<Box<[Option<Stream>; STREAMS - 1]>>,
     /// Streams that the client chose are accepted only while no stream can have been forgotten.
     closed_to_own: bool,
     /// Issued streams up to this time may have been forgotten.
-    issued_horizon: Option<MonoMillis>,
+    issued_horizon: Option<Issued>,
 }
 
 /// One stream.
 #[derive(Debug)]
 struct Stream {
-    /// Its name, behind its length.
-    name: [u8; 1 + LONGEST_NAME],
-    issued: Option<MonoMillis>,
+    name: StreamName,
+    issued: Option<Issued>,
     used: MonoMillis,
     counters: Window,
 }
@@ -197,19 +223,19 @@ impl Streams {
     /// How many streams live.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.live.len()
+        self.live().count()
     }
 
     /// Whether no stream lives.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.live.is_empty()
+        self.first.is_none() && self.others.is_none()
     }
 
     /// Whether this nonce was accepted and its stream used within the last `within`.
     #[must_use]
     pub fn spent_lately(&self, nonce: Nonce<'_>, within: Duration, now: MonoMillis) -> bool {
-        let stream = self.live.iter().find(|stream| stream.is(nonce.stream));
+        let stream = self.live().find(|stream| stream.name == nonce.name);
         stream.is_some_and(|stream| stream.counters.is_spent(nonce.counter) && now.since(stream.used) <= within)
     }
 
@@ -226,13 +252,12 @@ impl Streams {
         binding: &Binding,
         now: Now,
     ) -> Result<Accepted, NonceRefused> {
-        if let Some(stream) = self.live.iter_mut().find(|stream| stream.is(nonce.stream)) {
+        if let Some(stream) = self.places().flatten().find(|stream| stream.name == nonce.name) {
             return stream.accept(nonce.counter, now.mono).map(|()| Accepted::Continued);
         }
         let issued = if nonce.is_issued() {
-            let issued = issuer
-                .issued_at(nonce.stream, session, binding, now)
-                .ok_or(NonceRefused::UnknownStream)?;
+            let issued = issuer.issued_at(nonce.stream, session, binding, now);
+            let issued = issued.map(Issued::at).ok_or(NonceRefused::UnknownStream)?;
             if self.issued_horizon.is_some_and(|horizon| issued <= horizon) {
                 return Err(NonceRefused::UnknownStream);
             }
@@ -242,10 +267,7 @@ impl Streams {
         } else {
             None
         };
-        self.make_room();
-        // Most sessions have one stream, and a hundred thousand of them have to fit.
-        self.live.reserve_exact(1);
-        self.live.push(Stream::open(nonce, issued, now.mono));
+        self.insert(Stream::open(nonce, issued, now.mono));
         Ok(if issued.is_some() {
             Accepted::Issued
         } else {
@@ -253,42 +275,41 @@ impl Streams {
         })
     }
 
-    /// Drops the stream that was idle for longest, if all places are taken, and remembers that it may come back.
-    fn make_room(&mut self) {
-        if self.live.len() < STREAMS {
-            return;
+    /// Takes a stream in. Where all places are taken, the one that was idle for longest goes, and it is remembered that
+    /// it may come back.
+    fn insert(&mut self, stream: Stream) {
+        if self.first.is_some() {
+            self.others.get_or_insert_default();
         }
         let idlest = self
-            .live
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, stream)| stream.used)
-            .map(|(index, _)| index);
-        let Some(dropped) = idlest.map(|index| self.live.swap_remove(index)) else {
+            .places()
+            .min_by_key(|place| place.as_ref().map(|stream| stream.used));
+        let Some(dropped) = idlest.and_then(|place| place.replace(stream)) else {
             return;
         };
         self.closed_to_own = true;
         self.issued_horizon = self.issued_horizon.max(dropped.issued);
     }
+
+    fn live(&self) -> impl Iterator<Item = &Stream> {
+        self.first
+            .iter()
+            .chain(self.others.iter().flat_map(|others| others.iter().flatten()))
+    }
+
+    fn places(&mut self) -> impl Iterator<Item = &mut Option<Stream>> {
+        std::iter::once(&mut self.first).chain(self.others.iter_mut().flat_map(|others| others.iter_mut()))
+    }
 }
 
 impl Stream {
-    fn open(nonce: Nonce<'_>, issued: Option<MonoMillis>, now: MonoMillis) -> Self {
-        let mut name = [0; 1 + LONGEST_NAME];
-        // `Nonce::parse` lets no longer name through.
-        let length = nonce.stream.len().min(LONGEST_NAME);
-        name[0] = u8::try_from(length).unwrap_or(0);
-        name[1..=length].copy_from_slice(&nonce.stream.as_bytes()[..length]);
+    fn open(nonce: Nonce<'_>, issued: Option<Issued>, now: MonoMillis) -> Self {
         Self {
-            name,
+            name: nonce.name,
             issued,
             used: now,
             counters: Window::opened_by(nonce.counter),
         }
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.name[1..].get(..usize::from(self.name[0])) == Some(name.as_bytes())
     }
 
     fn accept(&mut self, counter: u64, now: MonoMillis) -> Result<(), NonceRefused> {

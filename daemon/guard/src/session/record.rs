@@ -1,11 +1,14 @@
 //! What the gate remembers of a session that was used.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
 
 use super::nonce::Streams;
+use super::shared::SharedTexts;
 use super::token::{Epoch, SessionGrant};
 use super::{SessionId, SessionStatus, SessionSummary};
 use crate::behaviour::{Behaviour, PAUSE};
@@ -72,27 +75,59 @@ pub struct Record {
     /// Where and by which browser it is used.
     pub binding: Surroundings,
     /// What it did, as far as rules care.
-    pub facts: Facts,
+    facts: Option<Box<Facts>>,
     /// Points.
     pub score: Score,
     /// Where they came from.
     pub ledger: Ledger,
     /// How it calls.
     pub behaviour: Behaviour,
-    /// When each signal of behaviour counted last.
-    pub noticed: Noticed,
     /// Points of calls that passed, which nobody has judged yet.
     pub unjudged: f32,
-    /// The gate only watches, and would have banned it until then.
-    pub would_be_banned: Option<MonoMillis>,
-    /// When its source was last told that it behaves.
-    pub vouched: Option<MonoMillis>,
+    rare: Option<Box<Rare>>,
+    /// When its source was last told that it behaves, after one.
+    vouched: Option<NonZeroU64>,
     client: ClientAddress,
-    user_agent: Box<str>,
+    user_agent: Arc<str>,
     began: MonoMillis,
     used: MonoMillis,
-    calls: u64,
-    connections: Vec<ConnectionId>,
+    calls: u32,
+    connections: Connections,
+}
+
+/// What few sessions have.
+#[derive(Default)]
+struct Rare {
+    /// When each signal of behaviour counted last.
+    noticed: Noticed,
+    /// The gate only watches, and would have banned it until then.
+    would_be_banned: Option<MonoMillis>,
+}
+
+/// The connections that a session was last seen on.
+#[derive(Default)]
+struct Connections {
+    newest: Option<ConnectionId>,
+    /// The others, the oldest first; most sessions have none.
+    earlier: Option<Box<[Option<ConnectionId>; CONNECTIONS_KEPT - 1]>>,
+}
+
+impl Connections {
+    fn iter(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        let earlier = self.earlier.iter().flat_map(|earlier| earlier.iter().flatten());
+        earlier.chain(&self.newest).copied()
+    }
+
+    fn note(&mut self, connection: ConnectionId) {
+        if self.newest == Some(connection) || self.iter().any(|known| known == connection) {
+            return;
+        }
+        if let Some(before) = self.newest.replace(connection) {
+            let earlier = self.earlier.get_or_insert_default();
+            earlier.rotate_left(1);
+            earlier[CONNECTIONS_KEPT - 2] = Some(before);
+        }
+    }
 }
 
 impl Record {
@@ -117,20 +152,19 @@ impl Record {
                 Streams::incomplete()
             },
             binding,
-            facts: Facts::default(),
+            facts: None,
             score: Score::default(),
             ledger: Ledger::default(),
             behaviour: Behaviour::default(),
-            noticed: Noticed::default(),
             unjudged: 0.0,
-            would_be_banned: None,
+            rare: None,
             vouched: None,
             client,
-            user_agent: Box::default(),
+            user_agent: Arc::default(),
             began: now.mono,
             used: now.mono,
             calls: 0,
-            connections: Vec::new(),
+            connections: Connections::default(),
         }
     }
 
@@ -155,12 +189,7 @@ impl Record {
         if self.user_agent.is_empty() {
             self.user_agent = shown_user_agent(headers);
         }
-        if !self.connections.contains(&connection) {
-            if self.connections.len() == CONNECTIONS_KEPT {
-                self.connections.remove(0);
-            }
-            self.connections.push(connection);
-        }
+        self.connections.note(connection);
     }
 
     /// Adds the points of a line and returns the sum.
@@ -180,13 +209,49 @@ impl Record {
 
     /// Counts a call that passed.
     pub fn count_call(&mut self) {
-        self.calls += 1;
+        self.calls = self.calls.saturating_add(1);
     }
 
     /// The connections that it was last seen on.
     #[must_use]
-    pub fn connections(&self) -> &[ConnectionId] {
-        &self.connections
+    pub fn connections(&self) -> Vec<ConnectionId> {
+        self.connections.iter().collect()
+    }
+
+    /// What it did, as far as rules care.
+    pub fn facts(&mut self) -> &mut Facts {
+        self.facts.get_or_insert_default()
+    }
+
+    /// Whether a signal of behaviour counts now; see [`Noticed::counts`].
+    pub fn counts(&mut self, notice: Notice, now: MonoMillis) -> bool {
+        self.rare.get_or_insert_default().noticed.counts(notice, now)
+    }
+
+    /// Until when it would be banned, if the gate did not only watch.
+    #[must_use]
+    pub fn would_be_banned(&self) -> Option<MonoMillis> {
+        self.rare.as_ref()?.would_be_banned
+    }
+
+    /// The gate only watches, and would have banned it until then.
+    pub fn note_would_be_banned(&mut self, until: MonoMillis) {
+        self.rare.get_or_insert_default().would_be_banned = Some(until);
+    }
+
+    /// Whether its source is to be told again that it behaves: once in each interval.
+    pub fn is_vouch_due(&mut self, interval: Duration, now: MonoMillis) -> bool {
+        let since = |at: NonZeroU64| now.since(MonoMillis(at.get() - 1));
+        let is_due = self.vouched.is_none_or(|at| since(at) >= interval);
+        if is_due {
+            self.vouched = Some(NonZeroU64::MIN.saturating_add(now.0));
+        }
+        is_due
+    }
+
+    /// Keeps its User-Agent together with others' that are equal.
+    pub(super) fn share_agent(&mut self, agents: &mut SharedTexts) {
+        agents.share(&mut self.user_agent);
     }
 
     /// For the operator.
@@ -198,11 +263,11 @@ impl Record {
             expires: self.expires,
             idle: now.mono.since(self.used),
             client: self.client,
-            user_agent: self.user_agent.clone().into(),
+            user_agent: self.user_agent.to_string(),
             score: self.score.value(half_life, now.mono),
             streams: self.streams.len(),
-            connections: self.connections.len(),
-            calls: self.calls,
+            connections: self.connections.iter().count(),
+            calls: self.calls.into(),
             user: self.binding.user().map(ToString::to_string),
             status: if self.binding.is_suspended() {
                 SessionStatus::Suspended
@@ -214,7 +279,7 @@ impl Record {
 }
 
 /// The User-Agent for display: printable ASCII, cut.
-fn shown_user_agent(headers: &HeaderMap) -> Box<str> {
+fn shown_user_agent(headers: &HeaderMap) -> Arc<str> {
     let bytes = headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
     let shown = |&byte: &u8| {
         if matches!(byte, b' '..=b'~') {

@@ -5,13 +5,12 @@
 //! without state that were opened before it are refused.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lru::LruCache;
-
+use super::recent::{Named, Recent};
 use super::record::Record;
+use super::shared::SharedTexts;
 use super::{KeptSession, SessionId, SessionStatus, SessionSummary};
 use crate::ledger::Ledger;
 use crate::refusal::Refusal;
@@ -26,7 +25,8 @@ pub struct SessionTable {
 
 /// Sessions whose names fall together.
 pub struct Shard {
-    records: LruCache<SessionId, Record>,
+    records: Recent<Record>,
+    agents: SharedTexts,
     ended: HashMap<SessionId, Ended>,
     /// Sessions without state that were opened up to here may have been pushed out.
     horizon: Option<WallMillis>,
@@ -84,11 +84,17 @@ impl SessionTable {
     }
 }
 
+impl Named for Record {
+    fn name(&self) -> SessionId {
+        self.id
+    }
+}
+
 impl Shard {
     fn new(capacity: usize) -> Self {
-        let slots = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
         Self {
-            records: LruCache::new(slots),
+            records: Recent::new(capacity),
+            agents: SharedTexts::default(),
             ended: HashMap::new(),
             horizon: None,
             capacity,
@@ -124,19 +130,19 @@ impl Shard {
 
     /// The state of a session, marked as just used.
     pub fn get(&mut self, id: SessionId) -> Option<&mut Record> {
-        self.records.get_mut(&id)
+        self.records.get(id)
     }
 
     /// The state of a session, not marked.
     #[must_use]
     pub fn peek(&self, id: SessionId) -> Option<&Record> {
-        self.records.peek(&id)
+        self.records.peek(id)
     }
 
     /// What a session in use or ended is, and where its points came from.
     #[must_use]
     pub fn account(&self, id: SessionId, half_life: Duration, now: Now) -> Option<(SessionSummary, Ledger)> {
-        let in_use = self.records.peek(&id);
+        let in_use = self.records.peek(id);
         let in_use = in_use.map(|record| (record.summary(half_life, now), record.ledger.clone()));
         in_use.or_else(|| {
             let ended = self.ended.get(&id)?;
@@ -145,9 +151,10 @@ impl Shard {
     }
 
     /// Keeps the state of a new session; pushes out the one idle for longest if there is no room.
-    pub fn insert(&mut self, record: Record, now: Now) {
-        if let Some((id, pushed_out)) = self.records.push(record.id, record)
-            && self.records.peek(&id).is_none()
+    pub fn insert(&mut self, mut record: Record, now: Now) {
+        record.share_agent(&mut self.agents);
+        if let Some(pushed_out) = self.records.push(record)
+            && self.records.peek(pushed_out.id).is_none()
             && pushed_out.expires > now.wall
         {
             self.horizon = self.horizon.max(Some(pushed_out.opened));
@@ -156,7 +163,7 @@ impl Shard {
 
     /// Ends a session, for a time or for good, and returns its state. The session need not be in use.
     pub fn end(&mut self, id: SessionId, ttl: Option<Duration>, half_life: Duration, now: Now) -> Option<Record> {
-        let record = self.records.pop(&id)?;
+        let record = self.records.pop(id)?;
         let until = ttl.map(|ttl| now.mono.after(ttl));
         let status = ttl.map_or(SessionStatus::Revoked, SessionStatus::Banned);
         let summary = SessionSummary {
@@ -214,7 +221,7 @@ impl Shard {
     }
 
     fn summaries(&self, half_life: Duration, now: Now) -> Vec<SessionSummary> {
-        let active = self.records.iter().map(|(_, record)| record.summary(half_life, now));
+        let active = self.records.iter().map(|record| record.summary(half_life, now));
         let ended = self.ended.values().filter_map(|ended| ended.summary_at(now));
         active.chain(ended).collect()
     }
