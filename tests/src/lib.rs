@@ -9,4 +9,5 @@ pub mod daemon;
 pub mod dissect;
 pub mod frames;
 pub mod netns;
+pub mod simulation;
 pub mod tls;

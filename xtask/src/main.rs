@@ -11,6 +11,7 @@ mod kernels;
 mod paths;
 mod process;
 mod setup;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Arguments),
     /// Check formatting, lints, documentation and architecture.
     Check(check::Arguments),
+    /// Let populations of people and abusers call the guard, and show who gets hurt.
+    Simulate(simulate::Arguments),
     /// Measure, in one run with the floors and peers that it is compared to.
     Bench(bench::Arguments),
     /// Search for inputs that the guard accepts and the reference would not, for a bounded time.
@@ -50,6 +53,7 @@ impl Task {
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
+            Self::Simulate(arguments) => simulate::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
         }
