@@ -6,6 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import express from 'express';
 import { WebSocketServer } from 'ws';
+import { examples, isForWorkers } from './examples.mjs';
 import { orders } from './orders.mjs';
 
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'";
@@ -24,6 +25,7 @@ app.use('/no-worker/', express.static(pathOf('page')));
 app.use('/vendor/underscore.js', express.static(pathOf('node_modules/underscore/underscore-umd.js')));
 app.use('/vendor/backbone.js', express.static(pathOf('node_modules/backbone/backbone.js')));
 app.use('/vendor/jquery.js', express.static(pathOf('node_modules/jquery/dist/jquery.js')));
+app.get('/worker.js', (_, response) => response.type('js').send(examples().find(isForWorkers)));
 app.get(['/ping', '/api/ping'], (_, response) => response.json({ ok: true }));
 app.use('/api/orders', orders());
 app.all('/api/echo{/*rest}', express.raw({ type: () => true, limit: '2mb' }), echo);

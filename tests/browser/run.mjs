@@ -46,7 +46,6 @@ async function run() {
     gate,
     screenshot: env.PORTCULLIS_SCREENSHOT,
     doesWork: env.PORTCULLIS_WORK === '1',
-    skipSockets: env.PORTCULLIS_SOCKETS === '0' && 'PORTCULLIS_SOCKETS=0: this gate forwards none',
   };
   await pageSteps(context);
   await sessionSteps(context);

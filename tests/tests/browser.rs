@@ -83,7 +83,6 @@ fn work_in(browser: &str) -> Result<()> {
     let script = node("run.mjs")?
         .env("BROWSER", browser)
         .env("PORTCULLIS_WORK", "1")
-        .env("PORTCULLIS_SOCKETS", "0")
         .env("PORTCULLIS_URL", format!("http://localhost:{}", address.port()))
         .env("PORTCULLIS_RESTART", "stdin")
         .env("PORTCULLIS_SCREENSHOT", &screenshot)

@@ -3,15 +3,13 @@
 import assert from 'node:assert/strict';
 import { navigation } from '../observe.mjs';
 
-export async function ticketSteps({ tap, page, skipSockets }) {
+export async function ticketSteps({ tap, page }) {
   await tap.step('an image is shown by its ticket, and not without', () => imageIsShown(page));
   await tap.step('a download is navigated to by its ticket, once', () => downloadWorks(page));
   await tap.step('a beacon arrives', () => beaconArrives(page));
   await tap.step('eventSource() reads, reconnects, and tells the application where it was', () => eventsCome(page));
   await tap.step("the browser's own EventSource works with a ticket", () => ownEventSourceWorks(page));
-  const socket = 'webSocket() opens, speaks, and is refused with a reason';
-  if (skipSockets) tap.skip(socket, skipSockets);
-  else await tap.step(socket, () => socketSpeaks(page));
+  await tap.step('webSocket() opens, speaks, and is refused with a reason', () => socketSpeaks(page));
 }
 
 async function imageIsShown(page) {
