@@ -50,6 +50,7 @@ use crate::policy::{Enforcement, Mode, Policy};
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Request};
 use crate::sequence::{BindingKey, Rules, SharedFacts, Violation};
+use crate::session::calls::Timelines;
 use crate::session::mint;
 use crate::session::nonce::StreamIssuer;
 use crate::session::table::SessionTable;
@@ -111,6 +112,7 @@ pub struct Guard {
     tiers: Tiers,
     escalations: Escalations,
     campaigns: Campaigns,
+    timelines: Timelines,
     blacklist: RwLock<Blacklist>,
     /// Those that would be banned, where the gate only watches.
     shadow: RwLock<Blacklist>,
@@ -153,6 +155,7 @@ impl Guard {
             work: WorkDesk::new(&Zeroizing::new(derive(&secrets.run, b"work"))),
             tiers: Tiers::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
             escalations: Escalations::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
+            timelines: Timelines::new(policy.sessions.capacity.min(TRACES_KEPT)),
             campaigns: Campaigns::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
             shadow: RwLock::new(Blacklist::new(ban_capacity.min(TRACES_KEPT))),
             enforcement: Enforcement::new(policy.mode, policy.enforced),

@@ -276,6 +276,8 @@ pub(super) struct AuditArgs {
 pub(super) enum SessionVerb {
     /// List the sessions that the gate remembers
     List,
+    /// Tell what a session did, when, and what each rule said to it
+    Timeline(SessionArgs),
     /// End a session for good
     Revoke(SessionArgs),
     /// Seal session ids under a new key from here on; open sessions go on

@@ -6,7 +6,9 @@ use super::answer::Answer;
 use super::args::SessionVerb;
 use super::failure::Failure;
 use super::page::Table;
-use crate::control::api::{KeyRotated, Session, SessionEnded, SessionList, SessionState};
+use crate::control::api::{
+    KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionState, SessionTimeline,
+};
 use crate::control::client::Client;
 use crate::span::Span;
 
@@ -14,6 +16,7 @@ pub(super) fn run(verb: &SessionVerb, client: &Client) -> Result<Answer, Failure
     match verb {
         SessionVerb::List => listed(&client.sessions()?),
         SessionVerb::RotateKey => rotated(&client.rotate_key()?),
+        SessionVerb::Timeline(args) => told(&client.timeline(&id(&args.id)?.to_string())?),
         SessionVerb::Revoke(args) => revoked(&client.revoke(&id(&args.id)?.to_string())?),
     }
 }
@@ -23,6 +26,69 @@ fn id(text: &str) -> Result<SessionId, Failure> {
         Failure::error("session-id-invalid", format!("'{text}' is {error}"))
             .hint("`portcullis session list` shows the names")
     })
+}
+
+fn told(timeline: &SessionTimeline) -> Result<Answer, Failure> {
+    let session = &timeline.session;
+    let answer = Answer::of(timeline)?
+        .field("session", &session.id)
+        .field("state", &state(session))
+        .field("address", &session.address)
+        .field("score", &format!("{:.1}", session.score))
+        .field("calls", &session.calls);
+    let mut events = Table::new(&["WHEN", "METHOD", "PATH", ">STATUS", "WHAT"]);
+    for event in &timeline.events {
+        events.row([
+            event.at.to_string(),
+            event.method.clone(),
+            event.path.clone(),
+            event.status.map_or_else(|| "-".to_owned(), |status| status.to_string()),
+            what(event),
+        ]);
+    }
+    let mut points = Table::new(&["WHEN", ">POINTS", ">TIMES", "FOR"]);
+    for line in &timeline.points {
+        points.row(cells(line));
+    }
+    let answer = match timeline.events.is_empty() {
+        true => answer.say("no calls and no refusals are remembered"),
+        false => answer.table(events),
+    };
+    Ok(match timeline.points.is_empty() {
+        true => answer,
+        false => answer.table(points),
+    })
+}
+
+fn what(event: &SessionEvent) -> String {
+    let mut said = match event.kind.as_str() {
+        "call" => "passed".to_owned(),
+        "watched" => format!("passed, watched: {}", event.said),
+        _ => format!("refused: {}", event.said),
+    };
+    if let Some(rule) = &event.rule {
+        said.push_str(&format!(" [rule {rule}]"));
+    }
+    if let Some(reference) = &event.reference {
+        said.push_str(&format!(" [{reference}]"));
+    }
+    said
+}
+
+/// A line of points, for a table.
+pub(super) fn cells(line: &PointLine) -> [String; 4] {
+    let what = match &line.rule {
+        Some(rule) if line.signal == "rule" => format!("rule {rule}"),
+        Some(_) | None => format!("{}: {}", line.signal, line.what),
+    };
+    let reference = line.reference.as_ref();
+    let reference = reference.map_or_else(String::new, |reference| format!(" [{reference}]"));
+    [
+        line.at.to_string(),
+        format!("{:.0}", line.points),
+        line.times.to_string(),
+        format!("{what}{reference}"),
+    ]
 }
 
 fn revoked(ended: &SessionEnded) -> Result<Answer, Failure> {

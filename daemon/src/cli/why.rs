@@ -6,6 +6,7 @@ use super::answer::Answer;
 use super::args::WhyArgs;
 use super::failure::Failure;
 use super::page::Table;
+use super::session::cells;
 use crate::control::api::{Incident, IncidentList};
 use crate::control::client::Client;
 
@@ -36,13 +37,26 @@ fn explained(incident: &Incident) -> Result<Answer, Failure> {
         Some(rule) => answer.field("rule", &rule),
         None => answer,
     };
-    Ok(answer.field(
+    let mut answer = answer.field(
         "points",
         &format!(
             "{} session, {} address",
             incident.session_points, incident.address_points
         ),
-    ))
+    );
+    for consequence in &incident.consequences {
+        answer = answer.field("so", consequence);
+    }
+    let ledgers = [
+        ("points of the session", &incident.session_ledger),
+        ("points of the address", &incident.address_ledger),
+    ];
+    for (name, lines) in ledgers.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+        let mut table = Table::new(&["WHEN", ">POINTS", ">TIMES", "FOR"]);
+        lines.iter().for_each(|line| table.row(cells(line)));
+        answer = answer.line(format!("{name}:")).table(table);
+    }
+    Ok(answer)
 }
 
 fn answered(incident: &Incident) -> String {

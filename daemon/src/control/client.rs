@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
     BanRequest, Flushed, Imported, Incident, IncidentList, KeyRotated, PREFIX, Problem, SessionEnded, SessionList,
-    Status, StoreReport, Undone,
+    SessionTimeline, Status, StoreReport, Undone,
 };
 
 /// A daemon that takes longer than this has stalled.
@@ -195,6 +195,14 @@ impl Client {
     /// The sessions that the gate remembers.
     pub fn sessions(&self) -> Result<SessionList, ClientError> {
         self.get("/sessions")
+    }
+
+    /// What a session did and what was said to it. `id` has no characters that need encoding.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn timeline(&self, id: &str) -> Result<SessionTimeline, ClientError> {
+        self.get(&format!("/sessions/{id}/timeline"))
     }
 
     /// Ends a session. `id` has no characters that need encoding.

@@ -15,6 +15,7 @@ use crate::incident::Incident;
 use crate::ledger::Ledger;
 use crate::policy::{Mode, Share};
 use crate::request::{ClientAddress, Reference};
+use crate::session::calls::RecentCall;
 use crate::session::{SessionId, SessionSummary};
 use crate::source::SourceSummary;
 use crate::time::Now;
@@ -202,6 +203,25 @@ impl Guard {
     pub fn session_account(&self, id: SessionId, now: Now) -> Option<(SessionSummary, Ledger)> {
         let half_life = self.policy.thresholds.half_life;
         self.sessions.shard(id).account(id, half_life, now)
+    }
+
+    /// The last calls of a session that were admitted, the oldest first.
+    #[must_use]
+    pub fn calls_of(&self, id: SessionId) -> Vec<RecentCall> {
+        self.timelines.of(id)
+    }
+
+    /// What a session was refused, or would have been, as far as it is remembered; the oldest first.
+    #[must_use]
+    pub fn incidents_of(&self, id: SessionId) -> Vec<Incident> {
+        let ledger = self.ledger();
+        let of_session = ledger
+            .incidents
+            .recent()
+            .filter(|incident| incident.session == Some(id));
+        let mut found: Vec<Incident> = of_session.cloned().collect();
+        found.reverse();
+        found
     }
 
     /// What is known of the source of an address.

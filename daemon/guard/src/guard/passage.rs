@@ -200,7 +200,14 @@ impl Guard {
             Some(Verdict::Held(held)) => return Ok((Passed::Held(held), effects)),
             Some(Verdict::Refused(violation)) => return Err((Fault::of_rule(session, violation), effects)),
         };
-        let receipt = Receipt { session, reservation };
+        let call = self
+            .timelines
+            .note(session, request.operation, request.path.as_str(), now.wall);
+        let receipt = Receipt {
+            session,
+            call,
+            reservation,
+        };
         Ok((Passed::Permit(Permit::signed(session, Some(receipt))), effects))
     }
 
@@ -213,6 +220,7 @@ impl Guard {
     /// [`read`](Self::read) as it comes, before the client gets it.
     pub fn complete(&self, receipt: Receipt, status: u16, now: Now) -> Option<Reading> {
         let session = receipt.session;
+        self.timelines.answered(session, receipt.call, status);
         let mut shard = self.sessions.shard(session);
         let record = shard.get(session)?;
         let outcome = Outcome { status, now: now.mono };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::binding::Surroundings;
 use crate::sequence::Reservation;
 use crate::session::SessionId;
+use crate::session::calls::CallNumber;
 use crate::signature::digest::Claimed;
 
 /// Proof that a request passed every check that applies to it. Only the guard makes one; the proxy forwards nothing
@@ -49,6 +50,7 @@ pub struct Caller {
 #[derive(Debug)]
 pub struct Receipt {
     pub(super) session: SessionId,
+    pub(super) call: CallNumber,
     /// `None` if no rule speaks of the call.
     pub(super) reservation: Option<Reservation>,
 }

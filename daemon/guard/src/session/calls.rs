@@ -1,11 +1,16 @@
 //! The last calls of a session, for the operator: what it did just now. No decision is made by them.
 
-use http::Method;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use http::Method;
+use lru::LruCache;
+
+use super::SessionId;
 use crate::time::WallMillis;
 
-/// Bytes for the calls of one session: five with paths of sixteen characters.
-const ROOM: usize = 128;
+/// Bytes for the calls of one session: ten with paths of sixteen characters.
+const ROOM: usize = 248;
 /// Length of the whole entry, method, status, seconds; the path follows.
 const HEAD: usize = 1 + 1 + 2 + 4;
 /// How much of a path is kept.
@@ -64,7 +69,7 @@ impl RecentCalls {
             .unwrap_or(METHODS.len());
         let seconds = u32::try_from(at.seconds()).unwrap_or(u32::MAX);
         let entry = &mut bytes[used..used + length];
-        // All of these are below 128.
+        // All of these are below 256.
         entry[0] = u8::try_from(length).unwrap_or(u8::MAX);
         entry[1] = u8::try_from(method).unwrap_or(u8::MAX);
         entry[2..4].fill(0);
@@ -120,6 +125,49 @@ fn name_of(method: &'static Method) -> &'static str {
     method.as_str()
 }
 
+/// The last calls of the sessions that called last, bounded: beyond, the one idle for longest has no calls to show.
+pub struct Timelines(Vec<Mutex<LruCache<SessionId, RecentCalls>>>);
+
+const SHARDS: usize = 16;
+
+impl Timelines {
+    /// Room for about `capacity` sessions.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let each = NonZeroUsize::new(capacity / SHARDS).unwrap_or(NonZeroUsize::MIN);
+        Self((0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect())
+    }
+
+    /// Notes a call that was admitted.
+    pub fn note(&self, session: SessionId, method: &Method, path: &str, at: WallMillis) -> CallNumber {
+        let mut shard = self.shard(session);
+        shard
+            .get_or_insert_mut(session, RecentCalls::default)
+            .note(method, path, at)
+    }
+
+    /// Notes how it was answered.
+    pub fn answered(&self, session: SessionId, call: CallNumber, status: u16) {
+        if let Some(calls) = self.shard(session).peek_mut(&session) {
+            calls.answered(call, status);
+        }
+    }
+
+    /// The calls of a session that are kept, the oldest first.
+    #[must_use]
+    pub fn of(&self, session: SessionId) -> Vec<RecentCall> {
+        let shard = self.shard(session);
+        shard
+            .peek(&session)
+            .map_or_else(Vec::new, |calls| calls.iter().collect())
+    }
+
+    fn shard(&self, session: SessionId) -> MutexGuard<'_, LruCache<SessionId, RecentCalls>> {
+        let shard = &self.0[usize::from(session.0[1]) % SHARDS];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,8 +206,8 @@ mod tests {
         }
         let kept = texts(&calls);
         assert_eq!(kept.last().map(String::as_str), Some("0 GET /99 199"));
-        assert_eq!(kept.first().map(String::as_str), Some("0 GET /89 189"));
-        assert_eq!(kept.len(), 11);
+        assert_eq!(kept.first().map(String::as_str), Some("0 GET /78 178"));
+        assert_eq!(kept.len(), 22);
     }
 
     #[test]
@@ -172,5 +220,16 @@ mod tests {
             assert_eq!(last.method, "OTHER");
             assert!(last.path.chars().count() <= PATH_KEPT);
         }
+    }
+
+    #[test]
+    fn the_session_idle_for_longest_makes_room() {
+        let timelines = Timelines::new(32);
+        for name in 0..=255 {
+            timelines.note(SessionId([name; 12]), &Method::GET, "/", WallMillis(0));
+        }
+        let kept = (0..=255).filter(|name| !timelines.of(SessionId([*name; 12])).is_empty());
+        assert_eq!(kept.count(), 32);
+        timelines.answered(SessionId([0; 12]), CallNumber(1), 200);
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use super::{Moment, PointLine};
 
 /// `GET /v1/incidents/REF`: one refusal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,12 @@ pub struct Incident {
     /// What followed, in words; or what would have followed, where the gate only watches.
     #[serde(default)]
     pub consequences: Vec<String>,
+    /// Where the points of the session came from; only where one refusal is asked for.
+    #[serde(default)]
+    pub session_ledger: Vec<PointLine>,
+    /// Where the points of the address came from; only where one refusal is asked for.
+    #[serde(default)]
+    pub address_ledger: Vec<PointLine>,
 }
 
 /// `GET /v1/incidents?limit=`

@@ -22,7 +22,9 @@ pub use incident::{Incident, IncidentList};
 pub use moment::Moment;
 pub use network::{AddressError, parse_address, parse_network};
 pub use problem::{Code, Problem};
-pub use session::{KeyRotated, Session, SessionEnded, SessionList, SessionState};
+pub use session::{
+    KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionState, SessionTimeline,
+};
 pub use status::{BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Status, Tables};
 
 /// What every path of this version begins with.

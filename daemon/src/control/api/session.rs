@@ -77,3 +77,60 @@ pub struct KeyRotated {
     /// Keys that still open sessions, the new one not counted.
     pub previous: usize,
 }
+
+/// One reason for which points were given, to a session or an address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PointLine {
+    /// When, or when for the last time.
+    pub at: Moment,
+    /// The signal, by the key of its weight; `rule` for a rule.
+    pub signal: String,
+    /// In words.
+    pub what: String,
+    /// How many points, all in all.
+    pub points: f32,
+    /// How often in a row.
+    pub times: u32,
+    /// The last refusal of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The rule that was broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+/// What a session did, or what was said to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionEvent {
+    /// When.
+    pub at: Moment,
+    /// `call`, `refusal` or `watched` (it passed, and a rule or the gate only watched).
+    pub kind: String,
+    /// The method.
+    pub method: String,
+    /// The path, cut, without the query. Text from the client.
+    pub path: String,
+    /// What the application answered, or what the refusal was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The rule that spoke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What was said, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub said: String,
+}
+
+/// `GET /v1/sessions/ID/timeline`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionTimeline {
+    /// The session.
+    pub session: Session,
+    /// Its last calls and refusals, the oldest first.
+    pub events: Vec<SessionEvent>,
+    /// Where its points came from, the oldest first.
+    pub points: Vec<PointLine>,
+}

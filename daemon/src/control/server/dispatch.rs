@@ -97,12 +97,14 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["allow"] if delete => allow::delete(gate, peer, &question.needed("network")?),
         ["sessions"] if get => sessions::list(gate),
         ["session-keys"] if post => sessions::rotate_key(gate, peer),
+        ["sessions", id, "timeline"] if get => sessions::timeline(gate, id),
         ["sessions", id] if delete => sessions::revoke(gate, peer, id),
         ["incidents"] if get => incidents::recent(gate, question.parameter("limit").as_deref()),
         ["incidents", reference] if get => incidents::one(gate, reference),
         ["status" | "verify" | "bans" | "allow" | "sessions" | "session-keys" | "incidents" | "undo" | "audit"]
         | ["bans", "check" | "all" | "import"]
         | ["store", "check" | "compact"]
+        | ["sessions", _, "timeline"]
         | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
         _ => Err(ControlError::NotFound),
     }

@@ -1,11 +1,12 @@
 //! `/v1/incidents`
 
 use portcullis_guard::incident;
+use portcullis_guard::ledger::{Ledger, Line};
 use portcullis_guard::request::Reference;
 
 use super::dispatch::Reply;
 use super::error::ControlError;
-use crate::control::api::{Incident, IncidentList};
+use crate::control::api::{Incident, IncidentList, PointLine};
 use crate::gate::Gate;
 
 const DEFAULT_LIMIT: usize = 100;
@@ -16,7 +17,27 @@ pub(super) fn one(gate: &Gate, reference: &str) -> Result<Reply, ControlError> {
         .guard()
         .incident(reference)
         .ok_or(ControlError::ReferenceUnknown(reference))?;
-    Reply::ok(&shown(&incident))
+    let (guard, now) = (gate.guard(), gate.now());
+    let session = incident.session.and_then(|session| guard.session_account(session, now));
+    let address = guard.source_account(incident.client, now);
+    Reply::ok(&Incident {
+        session_ledger: session.map(|(_, ledger)| lines(&ledger)).unwrap_or_default(),
+        address_ledger: lines(&address.ledger),
+        ..shown(&incident)
+    })
+}
+
+pub(super) fn lines(ledger: &Ledger) -> Vec<PointLine> {
+    let shown = |line: &Line| PointLine {
+        at: line.at.into(),
+        signal: line.signal.name().to_owned(),
+        what: line.signal.explanation().to_owned(),
+        points: line.points,
+        times: line.times,
+        reference: line.reference.map(|reference| reference.to_string()),
+        rule: line.rule.as_ref().map(ToString::to_string),
+    };
+    ledger.lines().map(shown).collect()
 }
 
 pub(super) fn recent(gate: &Gate, limit: Option<&str>) -> Result<Reply, ControlError> {
@@ -54,5 +75,7 @@ fn shown(incident: &incident::Incident) -> Incident {
             .iter()
             .map(|consequence| consequence.told(incident.mood))
             .collect(),
+        session_ledger: Vec::new(),
+        address_ledger: Vec::new(),
     }
 }

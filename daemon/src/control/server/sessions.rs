@@ -7,13 +7,53 @@ use super::audit::Peer;
 use super::bans::seconds_left;
 use super::dispatch::Reply;
 use super::error::ControlError;
-use crate::control::api::{KeyRotated, Session, SessionEnded, SessionList, SessionState};
+use super::incidents::lines;
+use crate::control::api::{
+    KeyRotated, Session, SessionEnded, SessionEvent, SessionList, SessionState, SessionTimeline,
+};
 use crate::gate::Gate;
 use crate::store::Undo;
 
 pub(super) fn list(gate: &Gate) -> Result<Reply, ControlError> {
     Reply::ok(&SessionList {
         sessions: gate.guard().sessions(gate.now()).iter().map(shown).collect(),
+    })
+}
+
+/// `GET /v1/sessions/ID/timeline`
+pub(super) fn timeline(gate: &Gate, id: &str) -> Result<Reply, ControlError> {
+    let id: SessionId = id.parse()?;
+    let guard = gate.guard();
+    let (summary, ledger) = guard
+        .session_account(id, gate.now())
+        .ok_or(ControlError::SessionUnknown(id))?;
+    let calls = guard.calls_of(id).into_iter().map(|call| SessionEvent {
+        at: call.at.into(),
+        kind: "call".into(),
+        method: call.method.to_owned(),
+        path: call.path,
+        status: call.status,
+        reference: None,
+        rule: None,
+        said: String::new(),
+    });
+    let refusals = guard.incidents_of(id);
+    let refusals = refusals.iter().map(|incident| SessionEvent {
+        at: incident.at.into(),
+        kind: if incident.waived { "watched" } else { "refusal" }.into(),
+        method: incident.method.clone(),
+        path: incident.path.clone(),
+        status: (!incident.waived).then(|| incident.refusal.problem().status),
+        reference: Some(incident.reference.to_string()),
+        rule: incident.rule.clone(),
+        said: incident.explanation.clone(),
+    });
+    let mut events: Vec<SessionEvent> = calls.chain(refusals).collect();
+    events.sort_by_key(|event| event.at);
+    Reply::ok(&SessionTimeline {
+        session: shown(&summary),
+        events,
+        points: lines(&ledger),
     })
 }
 
