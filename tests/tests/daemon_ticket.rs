@@ -1,10 +1,13 @@
 //! Tickets in the query, from outside: what WebSocket, EventSource, images, downloads and beacons come with. No privilege
 //! needed.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use portcullis_tests::backend::Backend;
 use portcullis_tests::client::{Answer, Client, send};
 use portcullis_tests::daemon::{Daemon, Wanted};
+use portcullis_tests::tls::Certificates;
 
 const TICKETS: &str = r#"
 rules_version = 1
@@ -208,5 +211,47 @@ fn a_signature_is_no_ticket() -> Result<()> {
         "signature-required",
     )?;
     ensure!(backend.requests() == 0);
+    Ok(())
+}
+
+/// What `portcullis sign` prints does what it says, over https too.
+#[test]
+fn the_command_line_makes_tickets() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("gate", &["localhost"], 2040)?;
+    let backend = Backend::start()?;
+    let listener = format!("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{pair}] }}\n{TICKETS}");
+    let listener = listener.replacen("\nrules_version = 1\n", "\n", 1);
+    let daemon = Daemon::start(&Wanted::enforcing(backend.address(), &listener))?;
+    let port = daemon.listener(1)?.port();
+    let ca = certificates.path("gate.pem");
+    let ca = ca.to_str().context("no path")?;
+    for (method, url, data) in [
+        ("GET", format!("http://{}/api/events", daemon.address()), &[][..]),
+        ("GET", format!("https://localhost:{port}/api/events?topic=7"), &[]),
+        (
+            "POST",
+            format!("https://localhost:{port}/api/beacon"),
+            &["--data", "hello"],
+        ),
+    ] {
+        let words = [&["sign", method, &url, "--ticket", "--ca", ca], data].concat();
+        let command = daemon.cli(&words)?;
+        let run = format!("{} --silent --show-error", command.trim_end());
+        let output = Command::new("sh").args(["-c", &run]).output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            said.contains("portcullis-session: "),
+            "{command}: {said} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        ensure!(!said.contains("ticket"), "{said}");
+    }
+    let url = format!("https://localhost:{port}/api/events");
+    let distrusted = daemon.cli(&["sign", "GET", &url]);
+    ensure!(
+        distrusted.is_err_and(|error| error.to_string().contains("no TLS with")),
+        "not signed by anybody"
+    );
     Ok(())
 }

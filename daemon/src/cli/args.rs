@@ -318,6 +318,12 @@ pub(super) struct SignArgs {
     /// Where to open the session, if not at the origin of URL
     #[arg(long, value_name = "URL")]
     pub(super) session_url: Option<String>,
+    /// Sign by a ticket in the query, for what cannot send header fields
+    #[arg(long)]
+    pub(super) ticket: bool,
+    /// Certificates to trust with https, in PEM form, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
 }
 
 #[cfg(test)]

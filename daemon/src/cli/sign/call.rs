@@ -122,6 +122,8 @@ mod tests {
             data: data.map(str::to_owned),
             headers: headers.iter().map(|&line| line.to_owned()).collect(),
             session_url: None,
+            ticket: false,
+            ca: None,
         })
     }
 

@@ -1,14 +1,17 @@
 //! A call as a curl command that sends exactly what was signed.
 
+use std::path::Path;
+
 use http::{HeaderMap, Method};
 
 use super::call::{Body, Call};
 
 /// The command, one option a line, for any POSIX shell.
-pub(super) fn command(call: &Call, headers: &HeaderMap) -> String {
+pub(super) fn command(call: &Call, headers: &HeaderMap, ca: Option<&Path>) -> String {
     let mut parts = vec![format!("curl {}", quoted(&call.target.url))];
     parts.extend(method(call));
     parts.extend(as_it_stands(call).map(str::to_owned));
+    parts.extend(ca.map(|file| format!("--cacert {}", quoted(&file.to_string_lossy()))));
     for (name, value) in headers {
         parts.push(format!(
             "--header {}",
@@ -90,7 +93,7 @@ mod tests {
         let call = call(Method::GET, "http://h/a?b=1", Body::None);
         let headers = HeaderMap::from_iter([(http::header::ACCEPT, "a/b; q=1".parse().unwrap())]);
         assert_eq!(
-            command(&call, &headers),
+            command(&call, &headers, None),
             "curl 'http://h/a?b=1' \\\n  --header 'accept: a/b; q=1'"
         );
     }
@@ -99,7 +102,7 @@ mod tests {
     fn curl_is_kept_from_changing_the_url() {
         let call = call(Method::DELETE, "http://[::1]/a/../b", Body::None);
         assert_eq!(
-            command(&call, &HeaderMap::new()),
+            command(&call, &HeaderMap::new(), None),
             "curl 'http://[::1]/a/../b' \\\n  --request DELETE \\\n  --path-as-is \\\n  --globoff"
         );
     }
@@ -108,7 +111,7 @@ mod tests {
     fn bodies_are_sent_as_they_are() {
         let inline = call(Method::POST, "http://h/", Body::Inline("@it's".into()));
         assert_eq!(
-            command(&inline, &HeaderMap::new()),
+            command(&inline, &HeaderMap::new(), None),
             "curl http://h/ \\\n  --data-raw '@it'\\''s'"
         );
         let file = call(
@@ -120,7 +123,7 @@ mod tests {
             },
         );
         assert_eq!(
-            command(&file, &HeaderMap::new()),
+            command(&file, &HeaderMap::new(), None),
             "curl http://h/ \\\n  --request PUT \\\n  --data-binary '@a b'"
         );
     }

@@ -6,12 +6,14 @@ mod call;
 mod curl;
 mod opening;
 mod target;
+mod tls;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use portcullis_guard::signature::base::Message;
-use portcullis_guard::signature::sign::{Signer, sign};
+use portcullis_guard::signature::sign::{Signer, sign, sign_ticket};
+use portcullis_guard::signature::ticket;
 use serde::Serialize;
 
 use call::Call;
@@ -40,9 +42,14 @@ struct SignedCall {
 
 pub(super) fn run(args: &SignArgs) -> Result<Answer, Failure> {
     let call = Call::resolve(args)?;
-    let opened = opening::open(&session_target(args, &call)?, &call)?;
-    let headers = signed(&call, &opened)?;
-    let curl = curl::command(&call, &headers);
+    let opened = opening::open(&session_target(args, &call)?, &call, args.ca.as_deref())?;
+    let (call, headers) = if args.ticket {
+        ticketed(call, &opened)?
+    } else {
+        let headers = signed(&call, &opened)?;
+        (call, headers)
+    };
+    let curl = curl::command(&call, &headers, args.ca.as_deref());
     let data = SignedCall {
         method: call.method.to_string(),
         url: call.target.url.clone(),
@@ -79,6 +86,33 @@ fn signed(call: &Call, opened: &Opened) -> Result<HeaderMap, Failure> {
     };
     sign(&signer, message, call.body.bytes())
         .map_err(|refusal| Failure::failed("cannot-sign", format!("the call cannot be signed: {}", refusal.cause())))
+}
+
+/// The call with a ticket at the end of its query, and the fields that go with it.
+fn ticketed(mut call: Call, opened: &Opened) -> Result<(Call, HeaderMap), Failure> {
+    if !ticket::is_for(&call.method) {
+        let message = format!("{} takes no ticket", call.method);
+        return Err(Failure::error("cannot-sign", message).hint("tickets are for GET, and for POST"));
+    }
+    let signer = Signer {
+        session_id: &opened.session_id,
+        key: &opened.key,
+        created: opened.server_time,
+        nonce: &first_nonce()?,
+    };
+    let message = Message {
+        method: &call.method,
+        authority: &call.authority,
+        path: &call.target.path,
+        query: call.target.query.as_deref(),
+        headers: &call.headers,
+    };
+    let life = opened.max_age.min(ticket::LONGEST_LIFE.unsigned_abs());
+    let value = sign_ticket(&signer, &message, call.body.bytes(), life)
+        .map_err(|refusal| Failure::failed("cannot-sign", format!("no ticket: {}", refusal.cause())))?;
+    call.target = call.target.with_parameter(ticket::PARAMETER, &value);
+    let headers = call.headers.clone();
+    Ok((call, headers))
 }
 
 /// A stream of its own for each run, so that its counter begins at 0.

@@ -1,5 +1,6 @@
 //! Opening a session with a key from the gate (docs/protocol.md section 1).
 
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,11 +15,13 @@ use portcullis_guard::session::token::SigningKey;
 use portcullis_guard::session::work;
 use portcullis_guard::time::WallMillis;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::super::failure::Failure;
 use super::call::Call;
 use super::target::Target;
+use super::tls;
 use crate::control::api::Moment;
 
 /// The gate's own path for it.
@@ -86,17 +89,11 @@ struct Problem {
 }
 
 /// Opens a session for a call.
-pub(super) fn open(target: &Target, call: &Call) -> Result<Opened, Failure> {
-    if target.https {
-        return Err(
-            Failure::error("https-unsupported", "a session cannot be opened over https yet")
-                .hint("open it at a plain listener of the same gate: --session-url http://127.0.0.1:8080"),
-        );
-    }
-    let mut answer = exchange(target, request(target, call, None)?)?;
+pub(super) fn open(target: &Target, call: &Call, ca: Option<&Path>) -> Result<Opened, Failure> {
+    let mut answer = exchange(target, ca, request(target, call, None)?)?;
     for _ in 0..WORK_ATTEMPTS {
         let Some(work) = work_asked_for(&answer) else { break };
-        answer = exchange(target, request(target, call, Some(&work))?)?;
+        answer = exchange(target, ca, request(target, call, Some(&work))?)?;
     }
     if answer.status() != StatusCode::CREATED {
         return Err(refused(target, &answer));
@@ -137,13 +134,13 @@ fn request(target: &Target, call: &Call, work: Option<&WorkDone>) -> Result<Requ
     Ok(request)
 }
 
-fn exchange(target: &Target, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failure> {
+fn exchange(target: &Target, ca: Option<&Path>, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| unreachable_gate(target, &error))?;
     runtime.block_on(async {
-        match tokio::time::timeout(PATIENCE, converse(target, request)).await {
+        match tokio::time::timeout(PATIENCE, connect(target, ca, request)).await {
             Ok(answer) => answer,
             Err(_) => Err(unreachable_gate(
                 target,
@@ -153,10 +150,26 @@ fn exchange(target: &Target, request: Request<Full<Bytes>>) -> Result<Response<B
     })
 }
 
-async fn converse(target: &Target, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failure> {
+async fn connect(
+    target: &Target,
+    ca: Option<&Path>,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Bytes>, Failure> {
     let stream = TcpStream::connect((target.host.as_str(), target.port))
         .await
         .map_err(|error| unreachable_gate(target, &error))?;
+    if target.https {
+        converse(target, tls::over(stream, target, ca).await?, request).await
+    } else {
+        converse(target, stream, request).await
+    }
+}
+
+async fn converse(
+    target: &Target,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Bytes>, Failure> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unreachable_gate(target, &error))?;

@@ -50,6 +50,25 @@ impl Target {
         })
     }
 
+    /// The same with a parameter at the end of the query.
+    pub(super) fn with_parameter(self, name: &str, value: &str) -> Self {
+        // What is behind `#` never goes on the wire.
+        let (url, _) = self.url.split_once('#').unwrap_or((&self.url, ""));
+        let separator = match self.query.as_deref() {
+            None => "?",
+            Some("") => "",
+            Some(_) => "&",
+        };
+        let url = format!("{url}{separator}{name}={value}");
+        let query = self.query.as_deref().filter(|query| !query.is_empty());
+        let query = query.map_or_else(|| format!("{name}={value}"), |query| format!("{query}&{name}={value}"));
+        Self {
+            url,
+            query: Some(query),
+            ..self
+        }
+    }
+
     /// Another path of the same origin.
     pub(super) fn at_path(&self, path: &str) -> Self {
         Self {
