@@ -24,6 +24,8 @@ use crate::gate::Gate;
 use crate::listener::timer::CoarseTimer;
 use crate::listener::{Door, Entrance, Listening};
 use crate::proxy::Proxy;
+use crate::proxy::pool::Pools;
+use crate::proxy::upstream::look_after;
 use crate::state::KeyRing;
 use crate::store::Store;
 use crate::{clock, listener, random, safety, start, telemetry};
@@ -58,12 +60,14 @@ pub fn run(config: Config) -> Result<()> {
         let _entered = control_runtime.enter();
         control::bind(&config.control).context("failed to open the control socket")?
     };
+    let pools = Pools::open(&config.http).context("failed to prepare the way to the application")?;
+    let pools = Arc::new(pools);
     let gate = Arc::new(open_gate(config)?);
     let keeper = start_keeper(&gate)?;
     let (stop, stopped) = watch::channel(false);
     let threads: Vec<_> = sockets
         .into_iter()
-        .map(|sockets| start_worker(sockets, Arc::clone(&gate), stopped.clone()))
+        .map(|sockets| start_worker(sockets, Arc::clone(&gate), Arc::clone(&pools), stopped.clone()))
         .collect::<Result<_>>()?;
     tracing::info!(workers, mode = ?gate.guard().mode(), "ready");
     control_runtime.block_on(async {
@@ -72,6 +76,9 @@ pub fn run(config: Config) -> Result<()> {
         follow_interfaces(&gate);
         tokio::spawn(reconcile(Arc::clone(&gate)));
         tokio::spawn(renew_certificates(doors));
+        let timer = CoarseTimer::new();
+        tokio::spawn(timer.clone().run());
+        tokio::spawn(look_after(pools, timer));
         if let Some(events) = gate.kernel().and_then(Enforcer::take_events) {
             let (strikes, struck) = mpsc::channel(STRIKES_WAITING);
             tokio::spawn(report_drops(events, strikes));
@@ -237,20 +244,25 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn start_worker(post: Post, gate: Arc<Gate>, stopped: watch::Receiver<bool>) -> Result<thread::JoinHandle<()>> {
+fn start_worker(
+    post: Post,
+    gate: Arc<Gate>,
+    pools: Arc<Pools>,
+    stopped: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>> {
     let runtime = runtime().context("failed to start a worker")?;
-    let body = move || runtime.block_on(work(post, gate, stopped));
+    let body = move || runtime.block_on(work(post, gate, pools, stopped));
     thread::Builder::new()
         .name("worker".into())
         .spawn(body)
         .context("failed to start a worker")
 }
 
-async fn work(post: Post, gate: Arc<Gate>, stopped: watch::Receiver<bool>) {
+async fn work(post: Post, gate: Arc<Gate>, pools: Arc<Pools>, stopped: watch::Receiver<bool>) {
     let timer = CoarseTimer::new();
     tokio::spawn(timer.clone().run());
     let mut listeners = tokio::task::JoinSet::new();
-    let proxy = Arc::new(Proxy::new(Arc::clone(&gate), timer.clone()));
+    let proxy = Arc::new(Proxy::new(Arc::clone(&gate), pools, timer.clone()));
     for (door, socket) in post {
         listeners.spawn(listener::serve(
             door,

@@ -140,7 +140,14 @@ pub enum Refusal {
     UpstreamUnavailable,
     /// The application takes too long.
     UpstreamTimeout,
+    /// The application has as many calls as it may have.
+    UpstreamFull,
+    /// The operator has closed the application for a while.
+    Maintenance,
 }
+
+/// When clients look again whether the maintenance is over.
+const MAINTENANCE: Duration = Duration::from_secs(60);
 
 /// How a refusal is answered beside its problem document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,8 +185,10 @@ impl Refusal {
         | Self::SessionBanned(wait) = self
         {
             Remedy::Wait(wait)
-        } else if self == Self::Overloaded {
+        } else if let Self::Overloaded | Self::UpstreamFull = self {
             Remedy::Wait(Duration::from_secs(1))
+        } else if self == Self::Maintenance {
+            Remedy::Wait(MAINTENANCE)
         } else if self.problem().status == 401 {
             Remedy::Sign
         } else {
@@ -221,7 +230,9 @@ impl Refusal {
             | Self::Overloaded
             | Self::SessionRequestMalformed
             | Self::UpstreamUnavailable
-            | Self::UpstreamTimeout => false,
+            | Self::UpstreamTimeout
+            | Self::UpstreamFull
+            | Self::Maintenance => false,
             Self::AuthorityUnknown
             | Self::Navigation
             | Self::Embedded

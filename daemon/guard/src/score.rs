@@ -110,7 +110,9 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         | Refusal::WorkRequired
         | Refusal::WorkStale
         | Refusal::UpstreamUnavailable
-        | Refusal::UpstreamTimeout => None,
+        | Refusal::UpstreamTimeout
+        | Refusal::UpstreamFull
+        | Refusal::Maintenance => None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! `[http]`: where requests come from, where they go, and how long anything may take.
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -12,6 +11,7 @@ use toml::de::DeValue;
 use super::error::Mistake;
 use super::listener::{Listener, Place};
 use super::section::{Parsed, Section};
+use super::upstream::{self, Pool};
 use super::value::{boolean, describe, duration, integer, network, size, socket_address, text, word};
 
 /// The HTTP side.
@@ -28,7 +28,9 @@ pub struct Http {
     /// Threads that serve requests; 0 is one for each processor.
     pub workers: usize,
     /// The application.
-    pub upstream: Upstream,
+    pub upstream: Pool,
+    /// `[[upstream]]`: servers for some hosts or paths.
+    pub upstreams: Vec<Pool>,
     /// How clients reach the gate, which decides the port that Host leaves out.
     pub public_scheme: Scheme,
     /// The names that the gate answers for; none: any.
@@ -101,68 +103,13 @@ impl Scheme {
     }
 }
 
-/// The application's address: a host and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    authority: String,
-}
-
-impl Upstream {
-    /// `host:port`, ready to be resolved.
-    #[must_use]
-    pub fn authority(&self) -> &str {
-        &self.authority
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let uri: http::Uri = text.parse().ok()?;
-        let authority = uri.authority()?;
-        let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
-        let plain = plain && !authority.as_str().contains('@');
-        let host = authority.host();
-        let port = match authority.port_u16() {
-            Some(port) => port,
-            // A port that is there but no number.
-            None if authority.as_str().len() > host.len() => return None,
-            None => 80,
-        };
-        (plain && !host.is_empty() && port != 0).then(|| Self {
-            authority: format!("{host}:{port}"),
-        })
-    }
-
-    /// Whether a connection to the application would reach this listening address.
-    fn is(&self, listen: SocketAddr) -> bool {
-        let Some((host, port)) = self.authority.rsplit_once(':') else {
-            return false;
-        };
-        let host = host.trim_matches(['[', ']']);
-        let address = match host {
-            "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
-            host => host.parse().ok(),
-        };
-        let reaches = |address: IpAddr| {
-            address == listen.ip()
-                || (host == "localhost" && listen.ip().is_loopback())
-                || (listen.ip().is_unspecified() && (address.is_loopback() || address.is_unspecified()))
-        };
-        port.parse() == Ok(listen.port()) && address.is_some_and(reaches)
-    }
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
-    }
-}
-
-pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>]) -> Option<Http> {
+pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>], upstreams: Vec<Pool>) -> Option<Http> {
     let listen = section.elements("listen", socket_address);
     let listen = listen.unwrap_or_else(|| match listeners {
         [] => vec![Some(SocketAddr::from(([127, 0, 0, 1], 8080)))],
         [_, ..] => Vec::new(),
     });
-    let upstream = section.required("upstream", "\"http://127.0.0.1:3000\"", upstream);
+    let upstream = upstream::read_default(section);
     check_listen(section, &listen, listeners, upstream.as_ref());
     let http = Http {
         workers: section.read("workers", 0, integer(0..=1024)),
@@ -188,6 +135,7 @@ pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>]) -> Opt
         traceparent: section.read("traceparent", false, boolean),
         // All keys are read before the one that may be missing matters.
         upstream: upstream?,
+        upstreams,
         listen: listen.into_iter().flatten().collect(),
         listeners: listeners.iter().flatten().cloned().collect(),
     };
@@ -219,25 +167,6 @@ fn authority(value: &DeValue<'_>) -> Parsed<String> {
 
 const SCHEMES: &[(&str, Scheme)] = &[("http", Scheme::Http), ("https", Scheme::Https)];
 
-fn upstream(value: &DeValue<'_>) -> Parsed<Upstream> {
-    let text = value.as_str().unwrap_or_default();
-    Upstream::parse(text).ok_or_else(|| {
-        let like = "expected a URL like \"http://127.0.0.1:3000\"";
-        let mistake = Mistake::new(format!("{like}, got {}", describe(value)));
-        let with_scheme = format!("http://{text}");
-        if text.starts_with("https://") {
-            return mistake.hint("TLS to the application is not supported yet; keep the two on one machine");
-        }
-        match text.split_once("://").map(|(_, rest)| rest.split_once('/')) {
-            None if Upstream::parse(&with_scheme).is_some() => mistake.hint(format!("did you mean \"{with_scheme}\"?")),
-            Some(Some((_, path))) if !path.is_empty() => {
-                mistake.hint("paths are forwarded as they are; leave the path out here")
-            }
-            None | Some(_) => mistake,
-        }
-    })
-}
-
 fn spokesman(value: &DeValue<'_>) -> Parsed<Spokesman> {
     let name = text(value)?;
     Spokesman::named(&name).ok_or_else(|| {
@@ -250,7 +179,7 @@ fn check_listen(
     section: &Section<'_>,
     listen: &[Option<SocketAddr>],
     listeners: &[Option<Listener>],
-    upstream: Option<&Upstream>,
+    upstream: Option<&Pool>,
 ) {
     if listen.is_empty() && listeners.is_empty() {
         section.error(
@@ -276,53 +205,5 @@ fn check_listen(
     if let Some(address) = itself {
         let mistake = Mistake::new(format!("this is {address}, where the gate itself listens"));
         section.error("upstream", mistake.hint("give the application another port"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_upstream_is_a_host_and_a_port() {
-        for (text, authority) in [
-            ("http://127.0.0.1:3000", Some("127.0.0.1:3000")),
-            ("http://app.internal", Some("app.internal:80")),
-            ("http://[::1]:3000/", Some("[::1]:3000")),
-            ("http://[::1]", Some("[::1]:80")),
-            ("https://127.0.0.1:3000", None),
-            ("http://127.0.0.1:3000/api", None),
-            ("http://127.0.0.1:3000/?a", None),
-            ("http://user@127.0.0.1:3000", None),
-            ("http://127.0.0.1:0", None),
-            ("http://127.0.0.1:", None),
-            ("http://127.0.0.1:99999", None),
-            ("127.0.0.1:3000", None),
-            ("localhost", None),
-            ("/", None),
-            ("", None),
-        ] {
-            let upstream = Upstream::parse(text);
-            assert_eq!(upstream.as_ref().map(Upstream::authority), authority, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_gate_that_is_its_own_application_is_found() {
-        for (upstream, listen, same) in [
-            ("http://127.0.0.1:80", "127.0.0.1:80", true),
-            ("http://127.0.0.1:80", "127.0.0.1:81", false),
-            ("http://127.0.0.1:80", "0.0.0.0:80", true),
-            ("http://[::1]:80", "[::]:80", true),
-            ("http://localhost:80", "[::1]:80", true),
-            ("http://192.0.2.1:80", "0.0.0.0:80", false),
-            ("http://app:80", "0.0.0.0:80", false),
-        ] {
-            assert_eq!(
-                Upstream::parse(upstream).unwrap().is(listen.parse().unwrap()),
-                same,
-                "{upstream} {listen}"
-            );
-        }
     }
 }

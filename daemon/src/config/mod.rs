@@ -17,6 +17,7 @@ mod section;
 mod service;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod value;
 mod work;
 
@@ -26,10 +27,11 @@ use portcullis_guard::policy::{Mode, Policy};
 use toml::de::DeTable;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use http::{Http, Scheme, Upstream};
+pub use http::{Http, Scheme};
 pub use listener::{CertificateFiles, Listener, Place, Tls, TlsVersion};
 pub use packet::Packet;
 pub use service::{Control, Log, LogFormat, State};
+pub use upstream::{Care, Pool, Route, Server};
 
 use error::{Located, Mistake};
 use section::{Section, Sink};
@@ -110,7 +112,8 @@ fn syntax(text: &str, errors: Vec<toml::de::Error>) -> Vec<Located> {
 fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Option<Config> {
     let mode = root.read("mode", Mode::default(), value::word(rules::MODES));
     let listeners = listener::read(root);
-    let http = root.section("http", |section| http::read(section, &listeners));
+    let upstreams = upstream::read(root);
+    let http = root.section("http", |section| http::read(section, &listeners, upstreams));
     if let Some(http) = &http {
         listener::check(root, &http.listen, &listeners);
     }

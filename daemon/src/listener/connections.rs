@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
 use portcullis_guard::fingerprint::Fingerprint;
 use portcullis_guard::request::{ClientAddress, ConnectionId, Source};
 use portcullis_guard::session::SessionId;
@@ -56,6 +57,8 @@ pub struct Connection {
     pub id: ConnectionId,
     /// Who is at the other end.
     pub peer: Peer,
+    /// The address of the peer as a field, once it was needed.
+    pub address_text: OnceLock<HeaderValue>,
     /// What is going on.
     pub activity: Activity,
     fingerprint: OnceLock<Fingerprint>,
@@ -177,6 +180,7 @@ impl Connections {
         let connection = Arc::new(Connection {
             id,
             peer,
+            address_text: OnceLock::new(),
             activity: Activity::default(),
             fingerprint: OnceLock::new(),
             session: OnceLock::new(),

@@ -73,6 +73,23 @@ impl CoarseTimer {
         self.deadline(Instant::now() + duration)
     }
 
+    /// A sleep without an end, until it is moved.
+    #[must_use]
+    pub fn never(&self) -> CoarseSleep {
+        let sleep = self.deadline(self.start);
+        sleep.0.at.store(u64::MAX, Ordering::Release);
+        sleep
+    }
+
+    /// Moves the end of a sleep to `after` from now, or takes it away. Costs one store, where a new sleep costs memory.
+    pub fn move_to(&self, sleep: &mut CoarseSleep, after: Option<Duration>) {
+        let at = after.map_or(u64::MAX, |after| self.millis(Instant::now() + after));
+        if sleep.0.passed.load(Ordering::Acquire) == 1 {
+            *sleep = self.never();
+        }
+        sleep.0.at.store(at, Ordering::Release);
+    }
+
     fn deadline(&self, at: Instant) -> CoarseSleep {
         let deadline = Arc::new(Deadline {
             at: AtomicU64::new(self.millis(at)),
@@ -120,7 +137,11 @@ impl Future for CoarseSleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+        let mut waker = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+        drop(waker);
         if self.0.passed.load(Ordering::Acquire) == 1 {
             Poll::Ready(())
         } else {

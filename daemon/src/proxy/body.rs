@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Incoming};
 use portcullis_guard::refusal::Refusal;
 
+use super::lane::Streamed;
 use super::passing::Passing;
-use super::upstream::Streamed;
 use crate::listener::timer::CoarseTimer;
 
 /// The body of an answer: ours, or the upstream's as it comes.

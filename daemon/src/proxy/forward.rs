@@ -12,6 +12,7 @@ use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
 use super::body::CallBody;
 use super::intake::{Head, METHOD_OVERRIDES};
 use super::origin::Origin;
+use crate::listener::connections::Connection;
 use crate::random;
 
 /// Fields between two hops (RFC 9110 section 7.6.1).
@@ -54,7 +55,7 @@ pub(super) fn request(
     parts: Parts,
     head: &Head,
     permit: &Permit,
-    origin: Origin,
+    (origin, connection): (Origin, &Connection),
     told: Told,
     body: CallBody,
 ) -> Result<Request<CallBody>, http::Error> {
@@ -62,11 +63,10 @@ pub(super) fn request(
     if parts.version == Version::HTTP_2 {
         put_into_http1(&mut headers, &parts.uri);
     }
-    remove_hop_by_hop(&mut headers);
-    remove_ours(&mut headers);
-    // Answered here when the body is read; and fields of trailers would be seen by no rule.
-    [EXPECT, TRAILER].iter().for_each(|name| _ = headers.remove(name));
-    headers.insert(X_FORWARDED_FOR, text(&origin.client.to_string()));
+    remove(&mut headers, |name| {
+        is_hop_by_hop(name) || is_not_for_the_application(name)
+    });
+    headers.insert(X_FORWARDED_FOR, origin.client_text(connection));
     if let Some(host) = headers.get(HOST).cloned() {
         headers.insert(X_FORWARDED_HOST, host);
     }
@@ -83,7 +83,7 @@ pub(super) fn request(
     debug_assert!(headers.contains_key(HOST), "intake checked it");
     let mut request = Request::builder()
         .method(head.operation.clone())
-        .uri(target(head)?)
+        .uri(target(&parts.uri, head)?)
         .body(body)?;
     *request.headers_mut() = headers;
     Ok(request)
@@ -149,16 +149,18 @@ pub(super) fn is_ours(name: &HeaderName) -> bool {
     name == FORWARDED || OURS.iter().any(|beginning| name.as_str().starts_with(beginning))
 }
 
-fn remove_ours(headers: &mut HeaderMap) {
-    let theirs: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
-    theirs
-        .iter()
-        .chain(&METHOD_OVERRIDES)
-        .for_each(|name| _ = headers.remove(name));
+/// What says for whom the application should take the client, which method it should act on, and what was answered here
+/// or would bring fields that no rule has seen.
+fn is_not_for_the_application(name: &HeaderName) -> bool {
+    name == EXPECT || name == TRAILER || is_ours(name) || METHOD_OVERRIDES.contains(name)
 }
 
 /// The target in origin form, with the path that the rules saw.
-fn target(head: &Head) -> Result<Uri, http::Error> {
+fn target(uri: &Uri, head: &Head) -> Result<Uri, http::Error> {
+    let is_normal = uri.authority().is_none() && uri.path() == head.path.as_str();
+    if is_normal && uri.query() == head.query.as_deref() {
+        return Ok(uri.clone());
+    }
     let target = match &head.query {
         Some(query) => format!("{}?{query}", head.path.as_str()),
         None => head.path.as_str().to_owned(),
@@ -168,16 +170,22 @@ fn target(head: &Head) -> Result<Uri, http::Error> {
 
 /// Removes what belongs to one hop, with everything that `Connection` names.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        .collect();
-    named
-        .iter()
-        .chain(&HOP_BY_HOP)
-        .for_each(|name| _ = headers.remove(name));
+    remove(headers, is_hop_by_hop);
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// Removes fields in one pass, and what `Connection` names.
+fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
+    let named = headers.get_all(CONNECTION).iter();
+    let named = named.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let named = named.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
+    let named: Vec<HeaderName> = named.collect();
+    let unwanted = headers.keys().filter(|name| is_unwanted(name) || named.contains(name));
+    let unwanted: Vec<HeaderName> = unwanted.cloned().collect();
+    unwanted.iter().for_each(|name| _ = headers.remove(name));
 }
 
 fn text(value: &str) -> HeaderValue {

@@ -7,12 +7,15 @@ mod cors;
 mod forward;
 mod held;
 mod intake;
+mod lane;
 mod origin;
 mod own;
 mod passing;
+pub mod pool;
 pub mod problem;
+mod reach;
 mod scripts;
-mod upstream;
+pub mod upstream;
 mod websocket;
 
 use std::convert::Infallible;
@@ -40,9 +43,11 @@ use self::body::{AnswerBody, CallBody};
 use self::cors::Reader;
 use self::forward::Told;
 use self::intake::Head;
+use self::lane::Streamed;
 use self::origin::Origin;
 use self::passing::Passing;
-use self::upstream::{Failure, Streamed, Upstream};
+use self::pool::Pools;
+use self::upstream::{Failure, Upstream};
 use self::websocket::Splice;
 use crate::config::Scheme;
 use crate::gate::Gate;
@@ -104,9 +109,9 @@ type Outcome = Result<(Permit, CallBody), Answered>;
 impl Proxy {
     /// A proxy with an empty connection pool.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, timer: CoarseTimer) -> Self {
+    pub fn new(gate: Arc<Gate>, pools: Arc<Pools>, timer: CoarseTimer) -> Self {
         let http = &gate.config().http;
-        let upstream = Upstream::new(http, timer.clone());
+        let upstream = Upstream::new(pools, http, timer.clone());
         let proxies = TrustedProxies::new(http.trusted_proxies.clone(), http.client_address.clone());
         let told = Told {
             session: http.session_fields,
@@ -303,12 +308,12 @@ impl Proxy {
             Either::Left(_) => None,
             Either::Right(passing) => Some(passing.progress()),
         };
-        let sent = match forward::request(parts, head, &permit, origin, told, body) {
+        let sent = match forward::request(parts, head, &permit, (origin, connection), told, body) {
             Ok(mut request) => {
                 if upgrade.is_some() {
                     websocket::say(request.headers_mut());
                 }
-                self.upstream.send(request, progress.as_deref()).await
+                self.upstream.send(head, request, progress.as_deref()).await
             }
             Err(_) => Err(Failure::NotSent),
         };
@@ -351,7 +356,7 @@ impl Proxy {
             }
             Err(failure) => {
                 let answer = self.refuse(&call, failure.refusal());
-                if failure == Failure::NotSent {
+                if failure.is_without_effect() {
                     let _ = self.complete(receipt, answer.status());
                 }
                 // Otherwise the application may have done what it was asked: the rules go on counting the call.

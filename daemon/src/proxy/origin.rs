@@ -1,6 +1,6 @@
 //! Where a request comes from, when trusted proxies may speak for others.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use portcullis_guard::fingerprint::Fingerprint;
 use portcullis_guard::forwarded::TrustedProxies;
 use portcullis_guard::request::ClientAddress;
@@ -37,6 +37,16 @@ impl Origin {
             client,
             scheme,
             fingerprint: connection.fingerprint(),
+        }
+    }
+
+    /// The client's address as a field. Made once for each connection, unless a proxy speaks for others.
+    pub(super) fn client_text(self, connection: &Connection) -> HeaderValue {
+        let text = || HeaderValue::from_str(&self.client.to_string()).unwrap_or(HeaderValue::from_static(""));
+        if connection.peer.is_proxy {
+            text()
+        } else {
+            connection.address_text.get_or_init(text).clone()
         }
     }
 }

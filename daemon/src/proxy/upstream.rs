@@ -1,43 +1,39 @@
-//! Connections to the application: one pool for each worker, kept alive, each driven by a task of its own.
+//! Sending a call to the application: a server is chosen, a kept connection taken or a new one made, and another server
+//! tried where that cannot do twice what was asked for once.
 
-use std::collections::VecDeque;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use portcullis_guard::guard::Reading;
+use http::{Method, Request, Response};
+use http_body_util::Either;
 use portcullis_guard::refusal::Refusal;
-use tokio::net::TcpStream;
 
 use super::body::CallBody;
+use super::intake::Head;
+use super::lane::{Broken, Idle, Lane, Patience, Streamed};
 use super::passing::Progress;
+use super::pool::{Counted, NoServer, Pool, Pools};
 use crate::clock;
-use crate::config::{Http, Upstream as Address};
-use crate::gate::Gate;
-use crate::listener::activity::Underway;
+use crate::config::Http;
 use crate::listener::timer::CoarseTimer;
 
-/// Idle connections that a worker keeps.
+/// Idle connections to a server that a worker keeps.
 const IDLE_KEPT: usize = 256;
+/// After so many calls the kept connections are looked at.
+const SWEEP: usize = 1024;
+/// Servers that are tried for one call.
+const ATTEMPTS: usize = 3;
 
-/// How often a body that passes is looked after.
-const LOOK: Duration = Duration::from_millis(500);
-
-type Sender = SendRequest<CallBody>;
-
-/// The application's connections of one worker.
+/// One worker's way to the application.
 pub(super) struct Upstream {
-    address: Address,
+    pools: Arc<Pools>,
+    /// For each pool and server.
+    idle: Vec<Vec<Arc<Idle>>>,
     timeout: Duration,
     body_timeout: Duration,
     timer: CoarseTimer,
-    idle: Arc<Idle>,
+    calls: AtomicUsize,
 }
 
 /// Why there is no answer.
@@ -49,6 +45,10 @@ pub(super) enum Failure {
     BrokeOff,
     /// It may be at work still.
     TimedOut,
+    /// It has enough to do.
+    Full,
+    /// The operator has closed it for a while.
+    Maintenance,
 }
 
 impl Failure {
@@ -57,206 +57,216 @@ impl Failure {
         match self {
             Self::NotSent | Self::BrokeOff => Refusal::UpstreamUnavailable,
             Self::TimedOut => Refusal::UpstreamTimeout,
+            Self::Full => Refusal::UpstreamFull,
+            Self::Maintenance => Refusal::Maintenance,
+        }
+    }
+
+    /// Whether the application cannot have done anything.
+    pub(super) fn is_without_effect(self) -> bool {
+        match self {
+            Self::NotSent | Self::Full | Self::Maintenance => true,
+            Self::BrokeOff | Self::TimedOut => false,
         }
     }
 }
 
-#[derive(Default)]
-struct Idle(Mutex<VecDeque<Sender>>);
-
-impl Idle {
-    /// A connection that can take a request now. Those that are still busy with the end of an answer wait their turn.
-    fn take(&self) -> Option<Sender> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|sender| !sender.is_closed());
-        let ready = idle.iter().rposition(Sender::is_ready)?;
-        idle.remove(ready)
-    }
-
-    fn put(&self, sender: Sender) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() == IDLE_KEPT {
-            idle.pop_front();
-        }
-        idle.push_back(sender);
-    }
-}
+/// An attempt that brought no answer, and the call if it can be made again.
+struct Missed(Failure, Option<Box<Request<CallBody>>>);
 
 impl Upstream {
-    /// A pool without connections yet.
+    /// Without connections yet.
     #[must_use]
-    pub(super) fn new(http: &Http, timer: CoarseTimer) -> Self {
+    pub(super) fn new(pools: Arc<Pools>, http: &Http, timer: CoarseTimer) -> Self {
+        let idle_of = |pool: &Arc<Pool>| pool.servers().iter().map(|_| Arc::new(Idle::new(IDLE_KEPT))).collect();
         Self {
-            address: http.upstream.clone(),
+            idle: pools.iter().map(idle_of).collect(),
+            pools,
             timeout: http.upstream_timeout,
             body_timeout: http.body_timeout,
             timer,
-            idle: Arc::default(),
+            calls: AtomicUsize::new(0),
         }
     }
 
-    /// Sends a request, looks after its body if that passes, and returns the head of the answer; the body follows as it comes.
+    /// Sends a request and returns the head of the answer; the body follows as it comes.
     ///
     /// A kept connection may have been closed by the application at this very moment. Then the request goes out again
-    /// over a new one, but only if not a byte of it was sent.
+    /// over a new one, if not a byte of it was sent; and to another server also if it asks for nothing to be done.
     ///
     /// # Errors
     /// [`Failure`] tells whether the application may have seen it.
     pub(super) async fn send(
         &self,
+        head: &Head,
         request: Request<CallBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<Streamed>, Failure> {
-        let exchange = self.exchange(request);
-        let Some(progress) = progress else {
-            return self
-                .timer
-                .timeout(self.timeout, exchange)
+        let patience = Patience {
+            answer: self.timeout,
+            body: self.body_timeout,
+            progress,
+        };
+        self.sweep();
+        let (number, pool) = self.pools.of(&head.authority, &head.path).ok_or(Failure::NotSent)?;
+        if pool.care().maintenance {
+            return Err(Failure::Maintenance);
+        }
+        let mut tried = Vec::new();
+        let mut request = request;
+        let mut last = Failure::NotSent;
+        while tried.len() < ATTEMPTS {
+            let call = match pool.choose(&tried, clock::monotonic()) {
+                Ok(call) => call,
+                Err(NoServer::Full) => return Err(Failure::Full),
+                Err(NoServer::Tried) => break,
+            };
+            let server = call.server;
+            match self
+                .try_server(pool, &self.idle[number][server], call, (request, patience))
                 .await
-                .unwrap_or(Err(Failure::TimedOut));
-        };
-        let mut exchange = pin!(exchange);
-        loop {
-            if let Ok(outcome) = self.timer.timeout(LOOK, exchange.as_mut()).await {
-                return outcome;
+            {
+                Ok(answer) => return Ok(answer),
+                Err(Missed(failure, None)) => return Err(failure),
+                Err(Missed(failure, Some(again))) => (request, last) = (*again, failure),
             }
-            let now = clock::monotonic();
-            match progress.ended() {
-                Some(ended) if now.since(ended) > self.timeout => return Err(Failure::TimedOut),
-                None if progress.is_late(self.body_timeout, now) => {
-                    progress.fail(Refusal::BodyIncomplete);
-                    return Err(Failure::BrokeOff);
+            tried.push(server);
+        }
+        Err(last)
+    }
+
+    async fn try_server(
+        &self,
+        pool: &Pool,
+        idle: &Arc<Idle>,
+        call: Counted,
+        (mut request, patience): (Request<CallBody>, Patience<'_>),
+    ) -> Result<Response<Streamed>, Missed> {
+        // Worth its price only where somebody else could answer.
+        let copy = (pool.servers().len() > 1).then(|| copy_of(&request)).flatten();
+        while let Some(lane) = idle.take() {
+            match self.exchange(idle, lane, &call, (request, patience)).await {
+                Ok(answer) => return Ok(answer.map(|body| body.counted(call))),
+                Err(Missed(Failure::NotSent, Some(unsent))) => request = *unsent,
+                Err(Missed(failure, _)) => {
+                    call.failed();
+                    return Err(Missed(failure, copy));
                 }
-                Some(_) | None => {}
             }
         }
-    }
-
-    async fn exchange(&self, mut request: Request<CallBody>) -> Result<Response<Streamed>, Failure> {
-        while let Some(mut sender) = self.idle.take() {
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.stream(response, sender)),
-                Err(mut error) => request = error.take_message().ok_or(Failure::BrokeOff)?,
+        let lane = match self.connect(pool, &call).await {
+            Ok(lane) => lane,
+            Err(failure) => {
+                call.failed();
+                return Err(Missed(failure, Some(Box::new(request))));
             }
-        }
-        let mut sender = self.connect().await.map_err(|error| {
-            tracing::warn!(upstream = %self.address, error, "the application cannot be reached");
-            Failure::NotSent
-        })?;
-        match sender.send_request(request).await {
-            Ok(response) => Ok(self.stream(response, sender)),
-            Err(error) => {
-                tracing::warn!(upstream = %self.address, %error, "the application broke off");
-                Err(Failure::BrokeOff)
-            }
-        }
-    }
-
-    async fn connect(&self) -> Result<Sender, String> {
-        let stream = TcpStream::connect(self.address.authority())
-            .await
-            .map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let (sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "connection to the application ended");
-            }
-        });
-        Ok(sender)
-    }
-
-    fn stream(&self, response: Response<Incoming>, sender: Sender) -> Response<Streamed> {
-        // A connection that becomes something else takes no further request.
-        let held = response.status() != StatusCode::SWITCHING_PROTOCOLS;
-        response.map(|body| Streamed::new(body, held.then(|| (sender, Arc::clone(&self.idle)))))
-    }
-}
-
-/// The body of an answer as it comes. When it has come whole, its connection is free for the next request; when it is
-/// dropped before, the connection is closed with it.
-pub struct Streamed {
-    body: Incoming,
-    held: Option<(Sender, Arc<Idle>)>,
-    underway: Option<Underway>,
-    reader: Option<Reader>,
-}
-
-/// Reads what passes for the ids that it shows.
-struct Reader {
-    gate: Arc<Gate>,
-    reading: Reading,
-}
-
-impl Streamed {
-    /// Shows the guard what passes, before the client gets it.
-    pub(super) fn read_by(mut self, gate: &Arc<Gate>, reading: Option<Reading>) -> Self {
-        self.reader = reading.map(|reading| Reader {
-            gate: Arc::clone(gate),
-            reading,
-        });
-        self
-    }
-
-    /// Tells what the client takes of it.
-    pub(super) fn watched(mut self, underway: Option<Underway>) -> Self {
-        self.underway = underway;
-        self
-    }
-
-    fn new(body: Incoming, held: Option<(Sender, Arc<Idle>)>) -> Self {
-        let mut streamed = Self {
-            body,
-            held,
-            underway: None,
-            reader: None,
         };
-        if streamed.body.is_end_stream() {
-            streamed.release();
+        match self.exchange(idle, lane, &call, (request, patience)).await {
+            Ok(answer) => Ok(answer.map(|body| body.counted(call))),
+            Err(Missed(failure, unsent)) => {
+                call.failed();
+                Err(Missed(failure, unsent.or(copy)))
+            }
         }
-        streamed
     }
 
-    fn release(&mut self) {
-        if let Some((sender, idle)) = self.held.take() {
-            idle.put(sender);
+    async fn exchange(
+        &self,
+        idle: &Arc<Idle>,
+        mut lane: Lane,
+        call: &Counted,
+        (request, patience): (Request<CallBody>, Patience<'_>),
+    ) -> Result<Response<Streamed>, Missed> {
+        match lane.exchange(request, patience).await {
+            Ok(answer) => {
+                call.answered();
+                Ok(Streamed::answer(answer, lane, idle))
+            }
+            Err(Broken::Unsent(unsent)) => Err(Missed(Failure::NotSent, Some(unsent))),
+            Err(Broken::Sent(error)) => {
+                tracing::debug!(server = %call.server().reach, %error, "the application broke off");
+                Err(Missed(Failure::BrokeOff, None))
+            }
+            Err(Broken::TimedOut) => Err(Missed(Failure::TimedOut, None)),
+            Err(Broken::BodyLate) => Err(Missed(Failure::BrokeOff, None)),
+        }
+    }
+
+    async fn connect(&self, pool: &Pool, call: &Counted) -> Result<Lane, Failure> {
+        let reach = &call.server().reach;
+        let connecting = self
+            .timer
+            .timeout(pool.care().connect_timeout, reach.connect(&self.timer));
+        let error = match connecting.await {
+            Ok(Ok(lane)) => return Ok(lane),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it takes too long".into(),
+        };
+        tracing::warn!(server = %reach, error, "the application cannot be reached");
+        Err(Failure::NotSent)
+    }
+
+    fn sweep(&self) {
+        if self.calls.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
+            self.idle.iter().flatten().for_each(|idle| idle.sweep());
         }
     }
 }
 
-impl Body for Streamed {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(underway) = &mut self.underway {
-            underway.asked();
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(underway) = &mut self.underway {
-            underway.gave();
-        }
-        if frame.is_none() || self.body.is_end_stream() {
-            self.release();
-        }
-        if let (Some(reader), Some(Ok(frame))) = (&mut self.reader, &frame)
-            && let Some(bytes) = frame.data_ref()
-        {
-            reader.gate.guard().read(&mut reader.reading, bytes, clock::now());
-            if reader.reading.is_over() {
-                self.reader = None;
-            }
-        }
-        Poll::Ready(frame)
+/// The same call once more, if making it twice is as good as once and its body is at hand (RFC 9110 section 9.2.2).
+fn copy_of(request: &Request<CallBody>) -> Option<Box<Request<CallBody>>> {
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let Either::Left(body) = request.body() else {
+        return None;
+    };
+    if !is_safe {
+        return None;
     }
+    let mut copy = Request::new(Either::Left(body.clone()));
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(Box::new(copy))
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+/// Looks after the servers of all pools, for ever.
+pub async fn look_after(pools: Arc<Pools>, timer: CoarseTimer) {
+    let mut checks = tokio::task::JoinSet::new();
+    for pool in pools.iter() {
+        let Some(path) = pool.care().health.clone() else {
+            continue;
+        };
+        for server in 0..pool.servers().len() {
+            checks.spawn(check(Arc::clone(pool), server, path.clone(), timer.clone()));
+        }
     }
+    while checks.join_next().await.is_some() {}
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+async fn check(pool: Arc<Pool>, server: usize, path: String, timer: CoarseTimer) {
+    let interval = pool.care().health_interval;
+    let mut due = tokio::time::interval(interval);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        let asked = timer.timeout(interval, ask(&pool, server, &path, &timer)).await;
+        pool.checked(server, asked.unwrap_or(false));
     }
+}
+
+/// Whether a server answers `2xx` or `3xx`.
+async fn ask(pool: &Pool, server: usize, path: &str, timer: &CoarseTimer) -> bool {
+    let Some(server) = pool.servers().get(server) else {
+        return false;
+    };
+    let Ok(mut lane) = server.reach.connect(timer).await else {
+        return false;
+    };
+    let body = Either::Left(http_body_util::Full::default());
+    let request = Request::get(path).header(http::header::HOST, "localhost").body(body);
+    let Ok(request) = request else { return false };
+    let answer = lane
+        .exchange(request, Patience::simple(pool.care().health_interval))
+        .await;
+    answer.is_ok_and(|answer| answer.status().is_success() || answer.status().is_redirection())
 }

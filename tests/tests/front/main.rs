@@ -1,6 +1,7 @@
 //! The front from outside: TLS, HTTP/2, sockets, proxies in front. No privilege needed.
 
 mod http2;
+mod pools;
 mod proxies;
 mod streaming;
 mod tls;

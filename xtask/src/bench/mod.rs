@@ -4,6 +4,8 @@
 //! behind the feature `bench`, and without it this builds xtask again with it and starts that.
 
 #[cfg(feature = "bench")]
+mod front;
+#[cfg(feature = "bench")]
 mod packet;
 #[cfg(feature = "bench")]
 mod report;
@@ -31,6 +33,8 @@ pub(crate) struct Arguments {
 enum Bench {
     /// Nanoseconds per packet of the XDP program.
     Packet,
+    /// The HTTP front beside nginx, haproxy and caddy.
+    Front,
     /// The cost of verifying a call: in the guard alone, and in the whole daemon.
     Verify,
 }
@@ -39,6 +43,7 @@ enum Bench {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let report = match arguments.name {
         Bench::Packet => packet::measure(arguments.quick)?,
+        Bench::Front => front::measure(arguments.quick)?,
         Bench::Verify => verify::measure(arguments.quick)?,
     };
     report.print(arguments.json)

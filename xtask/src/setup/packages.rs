@@ -73,6 +73,30 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Kernels],
     },
     Package {
+        program: "nginx",
+        package: "nginx-light",
+        reason: "is a peer of the front, and the upstream of all",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
+        program: "haproxy",
+        package: "haproxy",
+        reason: "is a peer of the front",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
+        program: "caddy",
+        package: "caddy",
+        reason: "is a peer of the front",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
+        program: "h2load",
+        package: "nghttp2-client",
+        reason: "loads the front with HTTP/2",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
         program: "xz",
         package: "xz-utils",
         reason: "unpacks the modules of other kernels",

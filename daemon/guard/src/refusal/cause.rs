@@ -69,6 +69,8 @@ impl Refusal {
             Self::WorkSpent => "work-spent",
             Self::UpstreamUnavailable => "upstream-unavailable",
             Self::UpstreamTimeout => "upstream-timeout",
+            Self::UpstreamFull => "upstream-full",
+            Self::Maintenance => "maintenance",
         }
     }
 }

@@ -87,6 +87,8 @@ impl Refusal {
             Self::WorkSpent => "the work for a session had opened one already",
             Self::UpstreamUnavailable => "the application did not answer",
             Self::UpstreamTimeout => "the application took too long",
+            Self::UpstreamFull => "the application had as many calls as it may have (max_calls)",
+            Self::Maintenance => "the operator has closed the application for a while (maintenance)",
         }
     }
 }

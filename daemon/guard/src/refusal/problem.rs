@@ -178,7 +178,13 @@ impl Refusal {
                 "The body did not arrive whole",
                 "Send it again.",
             ),
-            Self::Overloaded => ("overloaded", 503, "Too busy", "Try again in a moment."),
+            Self::Maintenance => (
+                "maintenance",
+                503,
+                "Closed for a while",
+                "The application is being worked on. Try again later.",
+            ),
+            Self::UpstreamFull | Self::Overloaded => ("overloaded", 503, "Too busy", "Try again in a moment."),
             Self::Sequence | Self::FactsOverflow | Self::ScoreReached => (
                 "sequence-violation",
                 403,

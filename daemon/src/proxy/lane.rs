@@ -1,0 +1,337 @@
+//! One connection to the application. Whoever waits for an answer drives it: no task of its own has to be woken.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::rt::{Read, Write};
+use portcullis_guard::guard::Reading;
+use portcullis_guard::refusal::Refusal;
+
+use super::body::CallBody;
+use super::passing::Progress;
+use super::pool::Counted;
+use crate::clock;
+use crate::gate::Gate;
+use crate::listener::activity::Underway;
+use crate::listener::timer::{CoarseSleep, CoarseTimer};
+
+/// How often a body that passes is looked after.
+const LOOK: Duration = Duration::from_millis(500);
+
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// A connection that carries one call at a time.
+pub(super) struct Lane {
+    sender: SendRequest<CallBody>,
+    driver: Driver,
+    /// Whether the driver has come to its end; then it must not be asked again.
+    has_ended: bool,
+    deadline: CoarseSleep,
+    timer: CoarseTimer,
+}
+
+/// Why there is no answer.
+pub(super) enum Broken {
+    /// Not a byte of the call was sent; here it is again.
+    Unsent(Box<Request<CallBody>>),
+    /// It may have been seen.
+    Sent(hyper::Error),
+    /// There was none in time.
+    TimedOut,
+    /// The client takes too long with the body.
+    BodyLate,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience<'a> {
+    /// From the end of the call.
+    pub(super) answer: Duration,
+    /// For a body that passes while it comes.
+    pub(super) body: Duration,
+    /// That body.
+    pub(super) progress: Option<&'a Progress>,
+}
+
+impl Patience<'_> {
+    /// For a call that is whole.
+    pub(super) fn simple(answer: Duration) -> Self {
+        Self {
+            answer,
+            body: answer,
+            progress: None,
+        }
+    }
+
+    /// How long to wait before looking again.
+    fn step(&self) -> Duration {
+        self.progress.map_or(self.answer, |_| LOOK)
+    }
+
+    /// What is over, after a step.
+    fn over(&self) -> Option<Broken> {
+        let Some(progress) = self.progress else {
+            return Some(Broken::TimedOut);
+        };
+        let now = clock::monotonic();
+        match progress.ended() {
+            Some(ended) if now.since(ended) > self.answer => Some(Broken::TimedOut),
+            None if progress.is_late(self.body, now) => {
+                progress.fail(Refusal::BodyIncomplete);
+                Some(Broken::BodyLate)
+            }
+            Some(_) | None => None,
+        }
+    }
+}
+
+impl Lane {
+    /// Speaks HTTP/1.1 over something that is connected.
+    ///
+    /// # Errors
+    /// What hyper says.
+    pub(super) async fn over(
+        io: impl Read + Write + Unpin + Send + 'static,
+        timer: &CoarseTimer,
+    ) -> hyper::Result<Self> {
+        let (sender, connection) = handshake(io).await?;
+        Ok(Self {
+            sender,
+            driver: Box::pin(connection.with_upgrades()),
+            has_ended: false,
+            deadline: timer.never(),
+            timer: timer.clone(),
+        })
+    }
+
+    /// Sends a call and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// [`Broken`]; the connection is of no use then.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<CallBody>,
+        patience: Patience<'_>,
+    ) -> Result<Response<Incoming>, Broken> {
+        self.timer.move_to(&mut self.deadline, Some(patience.step()));
+        let Self {
+            sender,
+            driver,
+            has_ended,
+            deadline,
+            timer,
+        } = self;
+        let mut answer = pin!(sender.try_send_request(request));
+        let outcome = poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Ok(answer));
+            }
+            if !*has_ended {
+                *has_ended = driver.as_mut().poll(cx).is_ready();
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(answer));
+                }
+            }
+            while Pin::new(&mut *deadline).poll(cx).is_ready() {
+                if let Some(over) = patience.over() {
+                    return Poll::Ready(Err(over));
+                }
+                timer.move_to(deadline, Some(patience.step()));
+            }
+            Poll::Pending
+        });
+        let outcome = outcome.await;
+        match outcome {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(mut error)) => Err(match error.take_message() {
+                Some(request) => Broken::Unsent(Box::new(request)),
+                None => Broken::Sent(error.into_error()),
+            }),
+            Err(over) => Err(over),
+        }
+    }
+
+    /// Whether it can take a call now. Notices when the application has closed it.
+    fn is_free(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        !self.has_ended && self.sender.is_ready()
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.has_ended {
+            self.has_ended = self.driver.as_mut().poll(cx).is_ready();
+        }
+    }
+}
+
+/// Connections that wait for their next call. The oldest are taken last, and looked at now and then.
+pub(super) struct Idle {
+    lanes: Mutex<Vec<Lane>>,
+    kept: usize,
+}
+
+impl Idle {
+    /// None yet, and at most `kept` at a time.
+    pub(super) fn new(kept: usize) -> Self {
+        let lanes = Mutex::default();
+        Self { lanes, kept }
+    }
+
+    /// One that can take a call.
+    pub(super) fn take(&self) -> Option<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(mut lane) = lanes.pop() {
+            if lane.is_free() {
+                return Some(lane);
+            }
+        }
+        None
+    }
+
+    fn put(&self, lane: Lane) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if lanes.len() < self.kept {
+            lanes.push(lane);
+        }
+    }
+
+    /// Lets go of those that the application has closed.
+    pub(super) fn sweep(&self) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain_mut(Lane::is_free);
+    }
+}
+
+/// The body of an answer as it comes. When it has come whole, its connection is free for the next call; when it is
+/// dropped before, the connection is closed with it.
+pub struct Streamed {
+    body: Incoming,
+    held: Option<Held>,
+    underway: Option<Underway>,
+    reader: Option<Reader>,
+    /// Until it has come whole, its server is at work.
+    call: Option<Counted>,
+}
+
+/// Reads what passes for the ids that it shows.
+struct Reader {
+    gate: Arc<Gate>,
+    reading: Reading,
+}
+
+struct Held {
+    lane: Lane,
+    idle: Arc<Idle>,
+}
+
+impl Streamed {
+    /// The body of an answer that came over a lane.
+    pub(super) fn answer(response: Response<Incoming>, mut lane: Lane, idle: &Arc<Idle>) -> Response<Self> {
+        lane.timer.move_to(&mut lane.deadline, None);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // It takes no further call, and becomes something else as soon as it has come to its end.
+            tokio::spawn(lane.driver);
+            return response.map(|body| Self::of(body, None));
+        }
+        let idle = Arc::clone(idle);
+        let mut response = response.map(|body| Self::of(body, Some(Held { lane, idle })));
+        if response.body().body.is_end_stream() {
+            response.body_mut().release();
+        }
+        response
+    }
+
+    fn of(body: Incoming, held: Option<Held>) -> Self {
+        Self {
+            body,
+            held,
+            underway: None,
+            reader: None,
+            call: None,
+        }
+    }
+
+    /// Shows the guard what passes, before the client gets it.
+    pub(super) fn read_by(mut self, gate: &Arc<Gate>, reading: Option<Reading>) -> Self {
+        self.reader = reading.map(|reading| Reader {
+            gate: Arc::clone(gate),
+            reading,
+        });
+        self
+    }
+
+    /// Counts as work of a server until it has come whole.
+    pub(super) fn counted(mut self, call: Counted) -> Self {
+        // One that has come whole already is done.
+        self.call = self.held.is_some().then_some(call);
+        self
+    }
+
+    /// Tells what the client takes of it.
+    pub(super) fn watched(mut self, underway: Option<Underway>) -> Self {
+        self.underway = underway;
+        self
+    }
+
+    fn release(&mut self) {
+        self.call = None;
+        if let Some(Held { lane, idle }) = self.held.take()
+            && !lane.has_ended
+        {
+            idle.put(lane);
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        match (frame, &mut self.held) {
+            (Poll::Pending, Some(held)) => {
+                held.lane.drive(cx);
+                Pin::new(&mut self.body).poll_frame(cx)
+            }
+            (frame, _) => frame,
+        }
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(underway) = &mut self.underway {
+            underway.asked();
+        }
+        let frame = std::task::ready!(self.poll_body(cx));
+        if let Some(underway) = &mut self.underway {
+            underway.gave();
+        }
+        if frame.is_none() || self.body.is_end_stream() {
+            self.release();
+        }
+        if let (Some(reader), Some(Ok(frame))) = (&mut self.reader, &frame)
+            && let Some(bytes) = frame.data_ref()
+        {
+            reader.gate.guard().read(&mut reader.reading, bytes, clock::now());
+            if reader.reading.is_over() {
+                self.reader = None;
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
