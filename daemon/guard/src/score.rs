@@ -10,7 +10,8 @@ use crate::time::MonoMillis;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
     points: f32,
-    at: MonoMillis,
+    /// Tenths of a second of the monotonic clock: 13 years of them.
+    at: u32,
 }
 
 impl Score {
@@ -20,14 +21,15 @@ impl Score {
         if self.points == 0.0 {
             return 0.0;
         }
-        let halvings = now.since(self.at).as_secs_f32() / half_life.as_secs_f32().max(f32::MIN_POSITIVE);
+        let age = Duration::from_millis(100) * tenths(now).saturating_sub(self.at);
+        let halvings = age.as_secs_f32() / half_life.as_secs_f32().max(f32::MIN_POSITIVE);
         self.points * (-halvings).exp2()
     }
 
     /// Adds points and returns the sum.
     pub fn add(&mut self, points: f32, half_life: Duration, now: MonoMillis) -> f32 {
         self.points = self.value(half_life, now) + points;
-        self.at = now;
+        self.at = tenths(now);
         self.points
     }
 
@@ -35,6 +37,10 @@ impl Score {
     pub fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+fn tenths(now: MonoMillis) -> u32 {
+    u32::try_from(now.0 / 100).unwrap_or(u32::MAX)
 }
 
 /// Who pays.

@@ -1,4 +1,5 @@
-//! Sessions in the order of their use, one after another in memory: no allocation and no pointer for each.
+//! Sessions in the order of their use, one after another in memory: no allocation and no pointer for each. They lie in
+//! pieces, so that growing copies nothing while a shard is locked.
 //!
 //! Names are random and only those that this gate sealed come in, so that a name is its own hash.
 
@@ -13,10 +14,12 @@ pub(super) trait Named {
 
 /// No place.
 const NONE: u32 = u32::MAX;
+/// Slots of one piece.
+const PIECE: usize = 64;
 
 /// At most so many; the one idle for longest goes first.
 pub(super) struct Recent<T> {
-    slots: Vec<Slot<T>>,
+    slots: Slots<T>,
     index: HashTable<u32>,
     newest: u32,
     oldest: u32,
@@ -29,10 +32,57 @@ struct Slot<T> {
     older: u32,
 }
 
+/// A vector in pieces.
+struct Slots<T>(Vec<Vec<Slot<T>>>);
+
+impl<T> Slots<T> {
+    fn len(&self) -> usize {
+        let last = self.0.last().map_or(PIECE, Vec::len);
+        (self.0.len() * PIECE + last).saturating_sub(PIECE)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Slot<T>> {
+        self.0.iter().flatten()
+    }
+
+    fn get(&self, place: u32) -> Option<&Slot<T>> {
+        let place = place as usize;
+        self.0.get(place / PIECE)?.get(place % PIECE)
+    }
+
+    fn get_mut(&mut self, place: u32) -> Option<&mut Slot<T>> {
+        let place = place as usize;
+        self.0.get_mut(place / PIECE)?.get_mut(place % PIECE)
+    }
+
+    fn push(&mut self, slot: Slot<T>) {
+        match self.0.last_mut().filter(|piece| piece.len() < PIECE) {
+            Some(piece) => piece.push(slot),
+            None => {
+                let mut piece = Vec::with_capacity(PIECE);
+                piece.push(slot);
+                self.0.push(piece);
+            }
+        }
+    }
+
+    /// Takes a slot out; the last one comes into its place.
+    fn swap_remove(&mut self, place: u32) -> Option<Slot<T>> {
+        let last = self.0.last_mut()?.pop()?;
+        if self.0.last().is_some_and(Vec::is_empty) {
+            self.0.pop();
+        }
+        Some(match self.get_mut(place) {
+            Some(slot) => std::mem::replace(slot, last),
+            None => last,
+        })
+    }
+}
+
 impl<T: Named> Recent<T> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Slots(Vec::new()),
             index: HashTable::new(),
             newest: NONE,
             oldest: NONE,
@@ -50,7 +100,7 @@ impl<T: Named> Recent<T> {
 
     pub(super) fn peek(&self, name: SessionId) -> Option<&T> {
         let place = self.place(name)?;
-        self.slots.get(place as usize).map(|slot| &slot.value)
+        self.slots.get(place).map(|slot| &slot.value)
     }
 
     /// The value of this name, marked as just used.
@@ -60,7 +110,7 @@ impl<T: Named> Recent<T> {
             self.unlink(place);
             self.link_newest(place);
         }
-        self.slots.get_mut(place as usize).map(|slot| &mut slot.value)
+        self.slots.get_mut(place).map(|slot| &mut slot.value)
     }
 
     /// Keeps a value as just used, and returns the one that had to go for it: the one with the same name, or the one
@@ -68,7 +118,7 @@ impl<T: Named> Recent<T> {
     pub(super) fn push(&mut self, value: T) -> Option<T> {
         let same = self.pop(value.name());
         let gone = match same {
-            None if self.slots.len() >= self.capacity => self.slot(self.oldest).map(|slot| slot.value.name()),
+            None if self.slots.len() >= self.capacity => self.slots.get(self.oldest).map(|slot| slot.value.name()),
             None | Some(_) => None,
         };
         let pushed_out = same.or_else(|| self.pop(gone?));
@@ -76,7 +126,7 @@ impl<T: Named> Recent<T> {
         let slots = &self.slots;
         let hash = hash_of(value.name());
         self.index.insert_unique(hash, place, |place| {
-            slots.get(*place as usize).map_or(0, |slot| hash_of(slot.value.name()))
+            slots.get(*place).map_or(0, |slot| hash_of(slot.value.name()))
         });
         self.slots.push(Slot {
             value,
@@ -93,7 +143,7 @@ impl<T: Named> Recent<T> {
         self.unlink(place);
         self.forget(name, place);
         let last = u32::try_from(self.slots.len() - 1).unwrap_or(NONE);
-        let removed = self.slots.swap_remove(place as usize);
+        let removed = self.slots.swap_remove(place)?;
         if place != last {
             self.moved(last, place);
         }
@@ -101,17 +151,21 @@ impl<T: Named> Recent<T> {
     }
 
     fn moved(&mut self, from: u32, to: u32) {
-        let Some((name, newer, older)) = self.slot(to).map(|slot| (slot.value.name(), slot.newer, slot.older)) else {
+        let Some((name, newer, older)) = self
+            .slots
+            .get(to)
+            .map(|slot| (slot.value.name(), slot.newer, slot.older))
+        else {
             return;
         };
         if let Some(place) = self.index.find_mut(hash_of(name), |place| *place == from) {
             *place = to;
         }
-        match self.slots.get_mut(newer as usize) {
+        match self.slots.get_mut(newer) {
             Some(newer) => newer.older = to,
             None => self.newest = to,
         }
-        match self.slots.get_mut(older as usize) {
+        match self.slots.get_mut(older) {
             Some(older) => older.newer = to,
             None => self.oldest = to,
         }
@@ -124,23 +178,19 @@ impl<T: Named> Recent<T> {
     }
 
     fn place(&self, name: SessionId) -> Option<u32> {
-        let is_it = |place: &u32| self.slot(*place).is_some_and(|slot| slot.value.name() == name);
+        let is_it = |place: &u32| self.slots.get(*place).is_some_and(|slot| slot.value.name() == name);
         self.index.find(hash_of(name), is_it).copied()
     }
 
-    fn slot(&self, place: u32) -> Option<&Slot<T>> {
-        self.slots.get(place as usize)
-    }
-
     fn unlink(&mut self, place: u32) {
-        let Some((newer, older)) = self.slot(place).map(|slot| (slot.newer, slot.older)) else {
+        let Some((newer, older)) = self.slots.get(place).map(|slot| (slot.newer, slot.older)) else {
             return;
         };
-        match self.slots.get_mut(newer as usize) {
+        match self.slots.get_mut(newer) {
             Some(newer) => newer.older = older,
             None => self.newest = older,
         }
-        match self.slots.get_mut(older as usize) {
+        match self.slots.get_mut(older) {
             Some(older) => older.newer = newer,
             None => self.oldest = newer,
         }
@@ -148,10 +198,10 @@ impl<T: Named> Recent<T> {
 
     fn link_newest(&mut self, place: u32) {
         let before = self.newest;
-        if let Some(slot) = self.slots.get_mut(place as usize) {
+        if let Some(slot) = self.slots.get_mut(place) {
             (slot.newer, slot.older) = (NONE, before);
         }
-        match self.slots.get_mut(before as usize) {
+        match self.slots.get_mut(before) {
             Some(slot) => slot.newer = place,
             None => self.oldest = place,
         }
@@ -221,6 +271,11 @@ mod tests {
             steps in prop::collection::vec((any::<u8>(), 0u8..12), 0..200),
         ) {
             follows_a_list(capacity, steps)?;
+        }
+
+        #[test]
+        fn over_several_pieces_too(steps in prop::collection::vec((any::<u8>(), any::<u8>()), 300..900)) {
+            follows_a_list(200, steps)?;
         }
     }
 }

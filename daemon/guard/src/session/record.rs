@@ -1,5 +1,6 @@
 //! What the gate remembers of a session that was used.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +67,8 @@ pub struct Record {
     pub id: SessionId,
     /// When it was opened.
     pub opened: WallMillis,
-    /// When it ends.
-    pub expires: WallMillis,
+    /// Seconds from then to its end.
+    lifetime: u32,
     /// What its signatures are checked with.
     pub verifier: Verifier,
     /// Replay protection.
@@ -87,7 +88,8 @@ pub struct Record {
     rare: Option<Box<Rare>>,
     /// When its source was last told that it behaves, after one.
     vouched: Option<NonZeroU64>,
-    client: ClientAddress,
+    /// IPv4 as it is mapped into IPv6.
+    client: Ipv6Addr,
     user_agent: Arc<str>,
     began: MonoMillis,
     used: MonoMillis,
@@ -107,7 +109,8 @@ struct Rare {
 /// The connections that a session was last seen on.
 #[derive(Default)]
 struct Connections {
-    newest: Option<ConnectionId>,
+    /// Its number, after one.
+    newest: Option<NonZeroU64>,
     /// The others, the oldest first; most sessions have none.
     earlier: Option<Box<[Option<ConnectionId>; CONNECTIONS_KEPT - 1]>>,
 }
@@ -115,17 +118,18 @@ struct Connections {
 impl Connections {
     fn iter(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         let earlier = self.earlier.iter().flat_map(|earlier| earlier.iter().flatten());
-        earlier.chain(&self.newest).copied()
+        let number = |number: NonZeroU64| ConnectionId(number.get() - 1);
+        earlier.copied().chain(self.newest.map(number))
     }
 
     fn note(&mut self, connection: ConnectionId) {
-        if self.newest == Some(connection) || self.iter().any(|known| known == connection) {
+        if self.iter().any(|known| known == connection) {
             return;
         }
-        if let Some(before) = self.newest.replace(connection) {
+        if let Some(before) = self.newest.replace(NonZeroU64::MIN.saturating_add(connection.0)) {
             let earlier = self.earlier.get_or_insert_default();
             earlier.rotate_left(1);
-            earlier[CONNECTIONS_KEPT - 2] = Some(before);
+            earlier[CONNECTIONS_KEPT - 2] = Some(ConnectionId(before.get() - 1));
         }
     }
 }
@@ -144,7 +148,7 @@ impl Record {
         Self {
             id: grant.id,
             opened: grant.opened,
-            expires: grant.expires,
+            lifetime: u32::try_from(grant.expires.0.saturating_sub(grant.opened.0) / 1000).unwrap_or(u32::MAX),
             verifier,
             streams: if grant.epoch == epoch {
                 Streams::complete()
@@ -159,7 +163,7 @@ impl Record {
             unjudged: 0.0,
             rare: None,
             vouched: None,
-            client,
+            client: mapped(client),
             user_agent: Arc::default(),
             began: now.mono,
             used: now.mono,
@@ -168,12 +172,18 @@ impl Record {
         }
     }
 
+    /// When it ends.
+    #[must_use]
+    pub fn expires(&self) -> WallMillis {
+        self.opened.after(Duration::from_secs(self.lifetime.into()))
+    }
+
     /// Whether its time is over, or it was left alone for too long.
     ///
     /// # Errors
     /// [`Refusal::SessionExpired`] or [`Refusal::SessionIdle`].
     pub fn check_expiry(&self, idle: Duration, now: Now) -> Result<(), Refusal> {
-        if self.expires <= now.wall {
+        if self.expires() <= now.wall {
             Err(Refusal::SessionExpired)
         } else if now.mono.since(self.used) > idle {
             Err(Refusal::SessionIdle)
@@ -184,7 +194,7 @@ impl Record {
 
     /// Notes a verified call.
     pub fn touch(&mut self, client: ClientAddress, headers: &HeaderMap, connection: ConnectionId, now: Now) {
-        self.client = client;
+        self.client = mapped(client);
         self.used = now.mono;
         if self.user_agent.is_empty() {
             self.user_agent = shown_user_agent(headers);
@@ -260,9 +270,9 @@ impl Record {
         SessionSummary {
             id: self.id,
             opened: self.opened,
-            expires: self.expires,
+            expires: self.expires(),
             idle: now.mono.since(self.used),
-            client: self.client,
+            client: ClientAddress::new(IpAddr::V6(self.client)),
             user_agent: self.user_agent.to_string(),
             score: self.score.value(half_life, now.mono),
             streams: self.streams.len(),
@@ -278,6 +288,13 @@ impl Record {
     }
 }
 
+fn mapped(client: ClientAddress) -> Ipv6Addr {
+    match client.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
 /// The User-Agent for display: printable ASCII, cut.
 fn shown_user_agent(headers: &HeaderMap) -> Arc<str> {
     let bytes = headers.get(USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
@@ -289,4 +306,26 @@ fn shown_user_agent(headers: &HeaderMap) -> Arc<str> {
         }
     };
     bytes.iter().take(USER_AGENT_KEPT).map(shown).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_little() {
+        // With its place in the table, 512 bytes.
+        assert!(size_of::<Record>() <= 488, "{}", size_of::<Record>());
+    }
+
+    #[test]
+    fn the_last_connections_are_kept_in_their_order() {
+        let mut connections = Connections::default();
+        assert_eq!(connections.iter().count(), 0);
+        for number in [0, 1, 0, 2, 3, 4, 5, 6, 7, 8, 8, 9] {
+            connections.note(ConnectionId(number));
+        }
+        let kept: Vec<u64> = connections.iter().map(|connection| connection.0).collect();
+        assert_eq!(kept, [2, 3, 4, 5, 6, 7, 8, 9]);
+    }
 }

@@ -155,7 +155,7 @@ impl Shard {
         record.share_agent(&mut self.agents);
         if let Some(pushed_out) = self.records.push(record)
             && self.records.peek(pushed_out.id).is_none()
-            && pushed_out.expires > now.wall
+            && pushed_out.expires() > now.wall
         {
             self.horizon = self.horizon.max(Some(pushed_out.opened));
         }
