@@ -14,6 +14,7 @@ pub mod listener;
 pub mod preflight;
 pub mod proxy;
 pub mod random;
+pub mod rehearsal;
 pub mod run;
 pub mod safety;
 pub mod span;

@@ -10,6 +10,7 @@ pub fn check(config: &Config) -> Vec<ConfigError> {
     let all = listeners.filter_map(|(index, listener)| Some((index, listener.tls.as_ref()?)));
     let wrong = all.flat_map(|(index, tls)| tls::check(tls).into_iter().map(move |error| (index, error)));
     let error = |(index, error): (usize, tls::CertificateError)| ConfigError {
+        file: None,
         place: None,
         key: format!("listener[{index}].tls.certificates"),
         message: error.to_string(),

@@ -247,7 +247,13 @@ fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
         ..
     } = wanted;
     let directory = directory.display();
-    let (before, sections) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
+    // Keys of the root stand before the first table.
+    let table = if extra.starts_with('[') {
+        Some(0)
+    } else {
+        extra.find("\n[")
+    };
+    let (before, sections) = extra.split_at(table.unwrap_or(extra.len()));
     // A test opens sessions by the dozen from one address.
     let work = if sections.contains("[work]") {
         ""

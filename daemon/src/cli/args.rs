@@ -70,6 +70,11 @@ pub(super) enum Command {
     /// Look after the file that outlives the daemon
     #[command(subcommand)]
     Store(StoreVerb),
+    /// Look at rules, try them, and put them in force
+    #[command(subcommand)]
+    Rules(RulesVerb),
+    /// Have the running gate read its rules anew
+    Reload,
     /// Explain a refusal, or list the last ones
     Why(WhyArgs),
     /// Sign a request and print it as a curl command
@@ -289,6 +294,28 @@ pub(super) struct SessionArgs {
     /// The session, as it stands in the list
     #[arg(value_name = "SESSION", allow_hyphen_values = true)]
     pub(super) id: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RulesVerb {
+    /// Check the rules of a configuration and its rule files, and warn of those that can never fire
+    Check(ConfigArgs),
+    /// Tell what rules would have said to recorded calls (exit status 1: some would be refused)
+    Test(RulesTestArgs),
+    /// Tell how the rules of a configuration differ from those in force (exit status 1: they do)
+    Diff(ConfigArgs),
+    /// Have the running gate read its rules anew; wrong ones leave those in force as they are
+    Reload,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RulesTestArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// The calls, one JSON object a line: method, path, and whatever else matters of at (seconds), session, user, address,
+    /// headers, body, status, answer
+    #[arg(value_name = "FILE.jsonl")]
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,7 @@ mod failure;
 mod page;
 mod printer;
 mod reach;
+mod rules;
 mod run;
 mod session;
 mod sign;
@@ -74,6 +75,8 @@ fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
         Command::Undo => audit::undo(&client),
         Command::Audit(args) => audit::list(args, &client),
         Command::Store(verb) => store::run(verb, &client),
+        Command::Rules(verb) => rules::run(verb, &client),
+        Command::Reload => rules::reload(&client),
         Command::Why(args) => why::run(args, &client),
         Command::Sign(args) => sign::run(args),
     }

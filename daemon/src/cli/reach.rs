@@ -94,6 +94,7 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             no,
             Some("is the state directory full, or read-only? the old key stays in use"),
         ),
+        Code::RulesInvalid => (usage, Some("`portcullis rules check` tells it in full")),
         Code::WouldLockOut => (no, Some("if you mean it, add --force")),
         Code::ListEmpty => (
             no,

@@ -19,6 +19,8 @@ pub struct ConfigErrors {
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    /// The file, if it is another one than that of the configuration.
+    pub file: Option<String>,
     /// Line and column, counted from 1; `None` if the file could not be read at all.
     pub place: Option<(usize, usize)>,
     /// The key, `http.listen[1]`; empty for the file as a whole.
@@ -50,6 +52,7 @@ impl ConfigErrors {
 
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         let error = ConfigError {
+            file: None,
             place: None,
             key: String::new(),
             message: format!("cannot be read: {error}"),
@@ -62,18 +65,26 @@ impl ConfigErrors {
     }
 
     /// Gives each mistake its line and column, and sorts them.
-    pub(super) fn new(file: &str, source: &str, mut mistakes: Vec<Located>) -> Self {
+    pub(super) fn new(file: &str, source: &str, mistakes: Vec<Located>) -> Self {
+        Self {
+            file: file.to_owned(),
+            errors: Vec::new(),
+        }
+        .and(None, source, mistakes)
+    }
+
+    /// Adds the mistakes of another file, or of the same one if it has no name.
+    pub(super) fn and(mut self, file: Option<&str>, source: &str, mut mistakes: Vec<Located>) -> Self {
         mistakes.sort_by_key(|located| located.span.start);
         let error = |located: Located| ConfigError {
+            file: file.map(str::to_owned),
             place: Some(place(source, located.span.start)),
             key: located.key,
             message: located.mistake.message,
             hint: located.mistake.hint,
         };
-        Self {
-            file: file.to_owned(),
-            errors: mistakes.into_iter().map(error).collect(),
-        }
+        self.errors.extend(mistakes.into_iter().map(error));
+        self
     }
 }
 
@@ -85,7 +96,7 @@ impl fmt::Display for ConfigErrors {
             if index > 0 {
                 writeln!(f)?;
             }
-            f.write_str(&self.file)?;
+            f.write_str(error.file.as_deref().unwrap_or(&self.file))?;
             if let Some((line, column)) = error.place {
                 write!(f, ":{line}:{column}")?;
             }

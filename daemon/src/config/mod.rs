@@ -6,6 +6,7 @@
 
 mod cors;
 mod error;
+mod files;
 mod http;
 mod listener;
 mod packet;
@@ -21,7 +22,7 @@ mod upstream;
 mod value;
 mod work;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use portcullis_guard::policy::{Mode, Policy};
 use toml::de::DeTable;
@@ -34,11 +35,15 @@ pub use service::{Control, Log, LogFormat, State};
 pub use upstream::{Care, Pool, Route, Server};
 
 use error::{Located, Mistake};
+use files::RuleFiles;
+use rules::RuleDocument;
 use section::{Section, Sink};
 
 /// What the operator configured.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where it was read from.
+    pub file: Option<PathBuf>,
     /// Watch or enforce; also in [`Policy::mode`].
     pub mode: Mode,
     /// `[http]`: where requests come from and go to.
@@ -62,30 +67,74 @@ impl Config {
     /// Everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
-        Self::parse(&text, &path.display().to_string())
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let mut config = Self::read(&text, &path.display().to_string(), &RuleFiles::of(&text, directory))?;
+        config.file = Some(path.to_owned());
+        Ok(config)
     }
 
-    /// Reads a text; `file` is its name in errors.
+    /// Reads a text without the rule files that it names; `file` is its name in errors.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigErrors> {
-        let (config, mistakes, _) = read(text);
-        config.ok_or_else(|| ConfigErrors::new(file, text, mistakes))
+        Self::read(text, file, &RuleFiles::default())
+    }
+
+    fn read(text: &str, file: &str, files: &RuleFiles) -> Result<Self, ConfigErrors> {
+        let (config, mistakes, _) = read(text, files);
+        let mut all = mistakes.into_iter();
+        config.ok_or_else(|| {
+            let own = ConfigErrors::new(file, text, all.next().unwrap_or_default());
+            let others = files.texts.iter().zip(all);
+            others.fold(own, |errors, (file, mistakes)| {
+                errors.and(Some(&file.name), &file.text, mistakes)
+            })
+        })
     }
 }
 
-/// The configuration if nothing is wrong, all mistakes, and all keys that are known.
-fn read(text: &str) -> (Option<Config>, Vec<Located>, Vec<String>) {
+/// The configuration if nothing is wrong, all mistakes of it and of each rule file, and all keys that are known.
+fn read(text: &str, files: &RuleFiles) -> (Option<Config>, Vec<Vec<Located>>, Vec<String>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a broken document seems to say would only be noise.
-        return (None, syntax(text, errors), Vec::new());
+        return (None, vec![syntax(text, errors)], Vec::new());
     }
+    let parsed: Vec<_> = files
+        .texts
+        .iter()
+        .map(|file| (DeTable::parse_recoverable(&file.text), Sink::default()))
+        .collect();
+    let extra: Vec<RuleDocument<'_>> = parsed
+        .iter()
+        .filter(|((_, errors), _)| errors.is_empty())
+        .map(|((document, _), sink)| RuleDocument {
+            document: document.get_ref(),
+            sink,
+        })
+        .collect();
     let sink = Sink::default();
-    let config = Section::root(&sink, document.get_ref(), |root| read_root(root, document.get_ref()));
-    let (mistakes, keys) = sink.into_parts();
-    (config.filter(|_| mistakes.is_empty()), mistakes, keys)
+    let config = Section::root(&sink, document.get_ref(), |root| {
+        for (index, problem) in &files.problems {
+            root.element_error("rules", *index, problem.clone());
+        }
+        read_root(root, document.get_ref(), &extra)
+    });
+    let (own, mut keys) = sink.into_parts();
+    let mut mistakes = vec![own];
+    drop(extra);
+    for (((_, errors), sink), file) in parsed.into_iter().zip(&files.texts) {
+        let (found, more) = sink.into_parts();
+        keys.extend(more);
+        mistakes.push(if errors.is_empty() {
+            found
+        } else {
+            syntax(&file.text, errors)
+        });
+    }
+    let is_right = mistakes.iter().all(Vec::is_empty);
+    (config.filter(|_| is_right), mistakes, keys)
 }
 
 /// Mistakes of syntax, one for each line: the parser goes on after the first and may stumble again.
@@ -109,7 +158,7 @@ fn syntax(text: &str, errors: Vec<toml::de::Error>) -> Vec<Located> {
     mistakes
 }
 
-fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Option<Config> {
+fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDocument<'a>]) -> Option<Config> {
     let mode = root.read("mode", Mode::default(), value::word(rules::MODES));
     let listeners = listener::read(root);
     let upstreams = upstream::read(root);
@@ -121,9 +170,10 @@ fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Option<Config
     let control = root.section("control", service::read_control);
     let state = root.section("state", service::read_state);
     let log = root.section("log", service::read_log);
-    let rules = rules::read(root, document);
+    let rules = rules::read(root, document, files);
     let policy = policy::read(root, mode, http.as_ref(), rules);
     Some(Config {
+        file: None,
         mode,
         http: http?,
         packet,

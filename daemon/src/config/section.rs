@@ -37,6 +37,13 @@ impl Sink {
             .any(|known| !known.key.is_empty() && (inside(&known.key, key) || inside(key, &known.key)))
     }
 
+    /// Reports a mistake anywhere, unless it may follow from one that was reported.
+    pub(super) fn report(&self, span: Span, key: String, mistake: Mistake) {
+        if !self.knows(&key) {
+            self.push(span, key, mistake);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.mistakes.borrow().len()
     }
@@ -228,9 +235,7 @@ impl<'a> Section<'a> {
 
     /// Reports a mistake anywhere, unless it may follow from one that was reported.
     pub(super) fn report(&self, span: Span, key: String, mistake: Mistake) {
-        if !self.sink.knows(&key) {
-            self.sink.push(span, key, mistake);
-        }
+        self.sink.report(span, key, mistake);
     }
 
     /// How many mistakes there are so far.

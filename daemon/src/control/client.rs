@@ -18,8 +18,8 @@ use tokio::net::UnixStream;
 
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
-    BanRequest, Flushed, Imported, Incident, IncidentList, KeyRotated, PREFIX, Problem, SessionEnded, SessionList,
-    SessionTimeline, Status, StoreReport, Undone,
+    BanRequest, Flushed, Imported, Incident, IncidentList, KeyRotated, PREFIX, Problem, RuleList, RulesDiffer,
+    SessionEnded, SessionList, SessionTimeline, Status, StoreReport, Undone,
 };
 
 /// A daemon that takes longer than this has stalled.
@@ -190,6 +190,16 @@ impl Client {
     /// Takes a network out of the never-ban set and returns the entry.
     pub fn disallow(&self, network: IpNet) -> Result<Allowed, ClientError> {
         self.delete(&with_query("/allow", "network", &network.to_string()))
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Result<RuleList, ClientError> {
+        self.get("/rules")
+    }
+
+    /// Has the gate read its rules anew.
+    pub fn reload_rules(&self) -> Result<RulesDiffer, ClientError> {
+        self.post("/rules/reload", &())
     }
 
     /// The sessions that the gate remembers.

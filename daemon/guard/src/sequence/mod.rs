@@ -68,6 +68,17 @@ pub struct Rules(Option<Arc<Compiled>>);
 /// Numbers for rules, so that facts notice that others hold now.
 static GENERATION: AtomicU32 = AtomicU32::new(1);
 
+/// What is known of a rule from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleInfo {
+    /// Its name.
+    pub id: RuleId,
+    /// Its mode.
+    pub mode: Mode,
+    /// Equal for rules that say the same about the same operations.
+    pub digest: u64,
+}
+
 /// What rules look at in a call.
 #[derive(Clone, Copy, Debug)]
 pub struct CallParts<'a> {
@@ -140,6 +151,26 @@ impl Rules {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// All rules, in their order.
+    #[must_use]
+    pub fn list(&self) -> Vec<RuleInfo> {
+        let rules = self.0.iter().flat_map(|compiled| &compiled.rules);
+        let info = |rule: &plan::Rule| RuleInfo {
+            id: rule.id.clone(),
+            mode: rule.mode,
+            digest: rule.digest,
+        };
+        rules.map(info).collect()
+    }
+
+    /// Rules that can never fire, and operations that no rule names; one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.0
+            .as_ref()
+            .map_or_else(Vec::new, |compiled| compiled.warnings.clone())
     }
 
     /// The rules that decide by answers of the application, each with what it must see of them. They cannot work where

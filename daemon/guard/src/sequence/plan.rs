@@ -51,6 +51,8 @@ pub(super) struct Compiled {
     pub(super) unlisted: Unlisted,
     /// The name of what is said of unlisted calls, where rules have theirs.
     pub(super) unlisted_id: RuleId,
+    /// What is right and yet does nothing.
+    pub(super) warnings: Vec<String>,
     /// The slots that are asked for, sorted.
     pub(super) slots: Vec<SlotId>,
     /// A number that other rules do not have.
@@ -75,6 +77,8 @@ pub(super) struct Rule {
     pub(super) except: Option<Box<Except>>,
     pub(super) on_unreadable: OnUnreadable,
     pub(super) wait: Option<Duration>,
+    /// The same for rules that say the same about the same operations.
+    pub(super) digest: u64,
     /// What it needs an answer for, if it does.
     pub(super) needs_response: Option<&'static str>,
 }

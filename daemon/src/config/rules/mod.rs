@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Mistake, Span};
-use super::section::{Entry, Section};
+use super::section::{Entry, Section, Sink};
 use super::value::{describe, duration, integer, points, text, word};
 
 /// The version of the rule language that this program knows.
@@ -24,30 +24,96 @@ const UNLISTED: &[(&str, bool)] = &[("allow", false), ("deny", true)];
 
 pub(super) const MODES: &[(&str, Mode)] = &[("monitor", Mode::Monitor), ("enforce", Mode::Enforce)];
 
-pub(super) fn read<'a>(root: &Section<'a>, document: &'a DeTable<'a>) -> Rules {
+/// A rule file, parsed, and where its mistakes go.
+pub(super) struct RuleDocument<'a> {
+    pub(super) document: &'a DeTable<'a>,
+    pub(super) sink: &'a Sink,
+}
+
+/// Everything that was read, and which file each part came from: 0 is the configuration.
+#[derive(Default)]
+struct Parts {
+    spec: RulesSpec,
+    operations: Vec<usize>,
+    /// With the position in the array, since what is no table is left out.
+    rules: Vec<(usize, usize)>,
+    thresholds: Vec<(usize, usize)>,
+}
+
+pub(super) fn read<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDocument<'a>]) -> Rules {
+    let mut parts = Parts::default();
     root.read("rules_version", VERSION, integer(VERSION..=VERSION));
-    let mut spec = RulesSpec::default();
-    let defaults = root.section("defaults", Defaults::read);
-    spec.unlisted = defaults.unlisted;
-    root.section("op", |section| {
-        section.entries(|entry| spec.operations.push(read_operation(&entry)));
-    });
-    // Where each rule is in the array, since what is no table is left out.
-    let mut positions = Vec::new();
-    root.sections("rule", |position, section| {
-        spec.rules.push(conditions::read_rule(position, &defaults, section));
-        positions.push(position);
-    });
-    spec.thresholds = root.sections("threshold", |_, section| consequences::read_threshold(section));
+    root.list("rules", Vec::new, text);
+    parts.read(0, root);
+    for (index, file) in files.iter().enumerate() {
+        Section::root(file.sink, file.document, |root| {
+            root.read("version", VERSION, integer(VERSION..=VERSION));
+            parts.read(index + 1, root);
+        });
+    }
     // What cannot be read has a stand-in, so that the guard finds the other mistakes. What it says about stand-ins
     // is not reported, because something was said about them here.
-    Rules::compile(spec).unwrap_or_else(|errors| {
+    Rules::compile(parts.spec.clone()).unwrap_or_else(|errors| {
         for RuleError { place, message, hint } in errors {
-            let place = in_file(place, &positions);
-            root.report(find(document, &place), place.to_string(), Mistake { message, hint });
+            let (file, place) = parts.in_file(place);
+            let mistake = Mistake { message, hint };
+            match file.checked_sub(1).and_then(|index| files.get(index)) {
+                None => root.report(find(document, &place), place.to_string(), mistake),
+                Some(file) => file
+                    .sink
+                    .report(find(file.document, &place), place.to_string(), mistake),
+            }
         }
         Rules::default()
     })
+}
+
+impl Parts {
+    fn read(&mut self, file: usize, root: &Section<'_>) {
+        let defaults = root.section("defaults", Defaults::read);
+        let unlisted = &mut self.spec.unlisted;
+        // The strictest of all files.
+        if defaults.unlisted.deny || defaults.unlisted.score > 0.0 {
+            unlisted.deny |= defaults.unlisted.deny;
+            unlisted.score = unlisted.score.max(defaults.unlisted.score);
+            unlisted.mode = defaults.unlisted.mode;
+        }
+        root.section("op", |section| {
+            section.entries(|entry| {
+                self.spec.operations.push(read_operation(&entry));
+                self.operations.push(file);
+            });
+        });
+        root.sections("rule", |position, section| {
+            let rule = conditions::read_rule(position, &defaults, section);
+            self.spec.rules.push(rule);
+            self.rules.push((file, position));
+        });
+        root.sections("threshold", |position, section| {
+            self.spec.thresholds.push(consequences::read_threshold(section));
+            self.thresholds.push((file, position));
+        });
+    }
+
+    /// The file of a place, and the place in it.
+    fn in_file(&self, mut place: Place) -> (usize, Place) {
+        let file = match place.0.as_mut_slice() {
+            [Step::Key(array), Step::Index(index), ..] => {
+                let origins = if array == "rule" { &self.rules } else { &self.thresholds };
+                origins.get(*index).map(|(file, position)| {
+                    *index = *position;
+                    *file
+                })
+            }
+            [Step::Key(_), Step::Key(name), ..] => {
+                let named = |(operation, _): &(&OperationSpec, &usize)| operation.name == *name;
+                let operations = self.spec.operations.iter().zip(&self.operations);
+                operations.rev().find(named).map(|(_, file)| *file)
+            }
+            _ => None,
+        };
+        (file.unwrap_or(0), place)
+    }
 }
 
 /// `[defaults]`: what rules do not say themselves.
@@ -112,17 +178,6 @@ fn texts(section: &Section<'_>, key: &'static str) -> Vec<String> {
 
 fn time(value: &DeValue<'_>) -> Result<Duration, Mistake> {
     duration("1ms"..="366d")(value)
-}
-
-/// The place with the position of the rule in the file.
-fn in_file(mut place: Place, positions: &[usize]) -> Place {
-    if let [Step::Key(array), Step::Index(index), ..] = place.0.as_mut_slice()
-        && array == "rule"
-        && let Some(position) = positions.get(*index)
-    {
-        *index = *position;
-    }
-    place
 }
 
 /// The bytes of a place, or of as much of the way to it as there is.

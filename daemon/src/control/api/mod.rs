@@ -10,6 +10,7 @@ mod incident;
 mod moment;
 mod network;
 mod problem;
+mod rules;
 mod session;
 mod status;
 
@@ -22,6 +23,7 @@ pub use incident::{Incident, IncidentList};
 pub use moment::Moment;
 pub use network::{AddressError, parse_address, parse_network};
 pub use problem::{Code, Problem};
+pub use rules::{Rule, RuleList, RulesDiffer};
 pub use session::{
     KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionState, SessionTimeline,
 };

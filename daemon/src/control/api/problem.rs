@@ -50,6 +50,8 @@ pub enum Code {
     BansFull,
     /// The ban covers the operator's own address.
     WouldLockOut,
+    /// The rules are wrong; those in force stay.
+    RulesInvalid,
     /// The list has no entry to ban.
     ListEmpty,
     /// The list would lose more than half of its entries.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::audit::Peer;
 use super::error::ControlError;
-use super::{allow, bans, changes, check, import, incidents, sessions, status};
+use super::{allow, bans, changes, check, import, incidents, rules, sessions, status};
 use crate::control::api::PREFIX;
 use crate::gate::Gate;
 
@@ -95,6 +95,8 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["allow"] if get => allow::list(gate),
         ["allow"] if post => allow::add(gate, peer, &question.json()?),
         ["allow"] if delete => allow::delete(gate, peer, &question.needed("network")?),
+        ["rules"] if get => rules::list(gate),
+        ["rules", "reload"] if post => rules::reload(gate, peer),
         ["sessions"] if get => sessions::list(gate),
         ["session-keys"] if post => sessions::rotate_key(gate, peer),
         ["sessions", id, "timeline"] if get => sessions::timeline(gate, id),
@@ -105,6 +107,8 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         | ["bans", "check" | "all" | "import"]
         | ["store", "check" | "compact"]
         | ["sessions", _, "timeline"]
+        | ["rules"]
+        | ["rules", "reload"]
         | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
         _ => Err(ControlError::NotFound),
     }

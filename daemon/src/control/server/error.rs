@@ -8,6 +8,7 @@ use portcullis_guard::blacklist::{AllowRefused, BanRefused};
 use portcullis_guard::request::{Reference, ReferenceError};
 use portcullis_guard::session::{SessionId, SessionIdError};
 
+use crate::config::ConfigErrors;
 use crate::control::api::{AddressError, Code, Problem};
 use crate::gate::ChangeError;
 use crate::state::StateError;
@@ -64,6 +65,8 @@ pub(super) enum ControlError {
     KernelSilent(#[from] crate::enforcer::EnforcerError),
     #[error("{}", first_line(.0))]
     Keys(#[from] StateError),
+    #[error("the rules in force stay: {0}")]
+    Config(ConfigErrors),
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -125,6 +128,7 @@ impl ControlError {
                 (Code::KeysFixed, 409, "The keys are not the daemon's to change")
             }
             Self::Keys(_) => (Code::KeysNotStored, 500, "The new key could not be stored"),
+            Self::Config(_) => (Code::RulesInvalid, 422, "The rules are wrong"),
             Self::Internal(_) => (Code::Internal, 500, "Internal error"),
         }
     }

@@ -5,6 +5,7 @@ mod conditions;
 mod consequences;
 mod pairs;
 mod steps;
+mod warnings;
 
 use std::hash::Hasher;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::operation::Operation;
 use super::plan::{Compiled, Except, Holder, Mark, Plan, Rule, RuleId, SESSION, Seat};
 use super::router::{OperationIndex, Router};
 use super::scope::Scope;
-use super::spec::{Place, RuleError, RuleSpec, RulesSpec};
+use super::spec::{OperationSpec, Place, RuleError, RuleSpec, RulesSpec};
 use super::status::StatusSet;
 use super::suggest::closest;
 use super::value::{Binder, Kind};
@@ -63,6 +64,7 @@ pub(super) fn compile(spec: &RulesSpec, generation: u32) -> Result<Compiled, Vec
         thresholds: spec.thresholds.clone(),
         unlisted: spec.unlisted,
         unlisted_id: RuleId::new(UNLISTED),
+        warnings: warnings::find(spec),
         generation,
     })
 }
@@ -187,6 +189,7 @@ impl Compiler {
             except,
             on_unreadable: spec.on_unreadable,
             wait: spec.wait,
+            digest: digest(spec, all),
             needs_response: None,
         });
         self.consequences(spec, &place);
@@ -402,6 +405,14 @@ impl Compiler {
 fn escalations(spec: &RuleSpec) -> Vec<(SlotId, Escalation)> {
     let named = |(position, step): (usize, &Escalation)| (slot(&["escalate", &spec.id, &position.to_string()]), *step);
     spec.escalate.iter().enumerate().map(named).collect()
+}
+
+/// What a rule says, and what the operations are that it names.
+fn digest(spec: &RuleSpec, all: &RulesSpec) -> u64 {
+    let said = format!("{spec:?}");
+    let names = |operation: &&OperationSpec| said.contains(&format!("\"{}\"", operation.name));
+    let operations: Vec<_> = all.operations.iter().filter(names).collect();
+    slot(&[&said, &format!("{operations:?}")]).0
 }
 
 fn no_such_value(operation: &Operation, name: &str, place: &Place) -> RuleError {

@@ -161,3 +161,48 @@ fn consequences_are_checked() {
         ]
     );
 }
+
+#[test]
+fn what_can_never_fire_is_warned_of() {
+    let limit = |id: &str, count, per| RuleSpec {
+        max: Some(max(count, Some(per), &[], None)),
+        ..rule(id, &["search"])
+    };
+    let distinct = |max| {
+        Some(DistinctSpec {
+            param: "id".into(),
+            max,
+            per: Some(Duration::from_secs(60)),
+        })
+    };
+    let mut spec = shop(vec![
+        limit("strict", 10, 60),
+        limit("loose", 20, 30),
+        limit("burst", 5, 1),
+        RuleSpec {
+            trap: true,
+            ..rule("trap", &["export"])
+        },
+        RuleSpec {
+            max: Some(max(1, None, &[], None)),
+            ..rule("after-trap", &["export"])
+        },
+        RuleSpec {
+            max: Some(max(10, Some(60), &[], None)),
+            distinct: distinct(30),
+            ..rule("both", &["view"])
+        },
+    ]);
+    spec.operations
+        .retain(|operation| ["search", "export", "view", "login"].contains(&operation.name.as_str()));
+    let rules = Rules::compile(spec).unwrap();
+    assert_eq!(
+        rules.warnings(),
+        [
+            "rule loose can never fire: strict allows no more calls in no less time",
+            "rule after-trap can never fire: trap is a trap on the same operations, and refuses every call",
+            "`distinct` of rule both can never fire: its `max` allows fewer calls",
+            "no rule names the operation `login`",
+        ]
+    );
+}

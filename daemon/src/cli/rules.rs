@@ -1,0 +1,107 @@
+//! `portcullis rules`: what rules say, before and while they are in force.
+
+use std::fs;
+use std::path::Path;
+
+use portcullis_guard::policy::Mode;
+use portcullis_guard::sequence::Rules;
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::args::{RulesTestArgs, RulesVerb};
+use super::check::load;
+use super::exit::ExitStatus;
+use super::failure::Failure;
+use super::page::Table;
+use crate::control::api::{RuleList, RulesDiffer};
+use crate::control::client::Client;
+use crate::rehearsal::{Rehearsal, Said};
+
+pub(super) fn run(verb: &RulesVerb, client: &Client) -> Result<Answer, Failure> {
+    match verb {
+        RulesVerb::Check(args) => checked(&load(&args.config)?.policy.rules),
+        RulesVerb::Test(args) => test(args),
+        RulesVerb::Diff(args) => {
+            let rules = RuleList::from(&load(&args.config)?.policy.rules);
+            differing(&rules.since(&client.rules()?))
+        }
+        RulesVerb::Reload => reload(client),
+    }
+}
+
+/// Has the daemon read its rules anew.
+pub(super) fn reload(client: &Client) -> Result<Answer, Failure> {
+    let differ = client.reload_rules()?;
+    let answer = Answer::of(&differ)?;
+    Ok(told(answer, &differ).say("the rules are in force; conditions that stay the same keep what they know"))
+}
+
+/// What is checked, for programs.
+#[derive(Serialize)]
+struct Checked {
+    rules: usize,
+    enforced: usize,
+    warnings: Vec<String>,
+}
+
+fn checked(rules: &Rules) -> Result<Answer, Failure> {
+    let list = rules.list();
+    let report = Checked {
+        rules: list.len(),
+        enforced: list.iter().filter(|rule| rule.mode == Mode::Enforce).count(),
+        warnings: rules.warnings(),
+    };
+    let answer = Answer::of(&report)?.say(format!("{} rules are valid, {} enforce", report.rules, report.enforced));
+    let warnings = report.warnings.iter().map(|warning| format!("warning: {warning}"));
+    Ok(warnings.fold(answer, Answer::say))
+}
+
+fn test(args: &RulesTestArgs) -> Result<Answer, Failure> {
+    let rules = load(&args.config.config)?.policy.rules;
+    let record = read(&args.file)?;
+    let said = Rehearsal::new(&rules)
+        .play(&record)
+        .map_err(|error| Failure::error("record-invalid", format!("{}: {error}", args.file.display())))?;
+    let refused = said.iter().filter(|said| said.verdict == "refused").count();
+    let answer = Answer::of(&said)?.say(format!("{} calls, {refused} would be refused", said.len()));
+    let mut table = Table::new(&[">LINE", "CALL", "VERDICT", "RULES"]);
+    for Said {
+        line,
+        call,
+        verdict,
+        rules,
+    } in &said
+    {
+        table.row([line.to_string(), call.clone(), (*verdict).to_owned(), rules.join("; ")]);
+    }
+    let status = if refused == 0 {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Failure
+    };
+    Ok(answer.table(table).status(status))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path)
+        .map_err(|error| Failure::error("file-unreadable", format!("{} cannot be read: {error}", path.display())))
+}
+
+fn differing(differ: &RulesDiffer) -> Result<Answer, Failure> {
+    let status = if differ.is_empty() {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Failure
+    };
+    Ok(told(Answer::of(differ)?, differ).status(status))
+}
+
+fn told(answer: Answer, differ: &RulesDiffer) -> Answer {
+    let lines = [("+", &differ.added), ("~", &differ.changed), ("-", &differ.removed)];
+    let lines = lines
+        .iter()
+        .flat_map(|(sign, ids)| ids.iter().map(move |id| format!("{sign} {id}")));
+    lines
+        .fold(answer, Answer::line)
+        .say(format!("{} rules stay as they are", differ.unchanged))
+}
