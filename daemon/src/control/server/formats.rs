@@ -156,8 +156,8 @@ enum Document {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum AlertOrDecision {
-    Alert { decisions: Option<Vec<Decision>> },
     Decision(Decision),
+    Alert { decisions: Option<Vec<Decision>> },
 }
 
 #[derive(Deserialize)]
