@@ -3,6 +3,7 @@
 //! A request goes `listener → proxy → guard → proxy`; what the guard wants done goes `gate → enforcer → kernel`. An
 //! operator's word goes `cli → control → guard → gate`. [`run`] puts the parts together.
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,6 +1,6 @@
 //! The composition root: puts the parts together, runs them, and takes them down again.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ use crate::proxy::pool::Pools;
 use crate::proxy::upstream::look_after;
 use crate::state::KeyRing;
 use crate::store::Store;
-use crate::{clock, listener, random, safety, start, telemetry};
+use crate::{admin, clock, listener, random, safety, start, telemetry};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -62,6 +62,7 @@ pub fn run(config: Config) -> Result<()> {
     };
     let pools = Pools::open(&config.http).context("failed to prepare the way to the application")?;
     let pools = Arc::new(pools);
+    let admin_listener = config.admin.listen.map(open_admin).transpose()?;
     let gate = Arc::new(open_gate(config)?);
     let keeper = start_keeper(&gate)?;
     let (stop, stopped) = watch::channel(false);
@@ -71,6 +72,9 @@ pub fn run(config: Config) -> Result<()> {
         .collect::<Result<_>>()?;
     tracing::info!(workers, mode = ?gate.guard().mode(), "ready");
     control_runtime.block_on(async {
+        if let Some(listener) = admin_listener {
+            tokio::spawn(admin::serve(Arc::clone(&gate), listener, stopped.clone()));
+        }
         tokio::spawn(control::serve(Arc::clone(&gate), control_socket, stopped));
         tokio::spawn(keep_house(Arc::clone(&gate)));
         follow_interfaces(&gate);
@@ -96,6 +100,15 @@ pub fn run(config: Config) -> Result<()> {
         store.close();
     }
     keeper.join().map_err(|_| anyhow!("the store panicked"))
+}
+
+fn open_admin(address: SocketAddr) -> Result<std::net::TcpListener> {
+    let listener = admin::bind(address).with_context(|| format!("failed to listen on {address} (admin.listen)"))?;
+    let address = listener
+        .local_addr()
+        .context("failed to read the address of admin.listen")?;
+    tracing::info!(%address, "admin listener");
+    Ok(listener)
 }
 
 /// The thread that writes to the store: the disk may take its time.

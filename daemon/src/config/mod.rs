@@ -31,7 +31,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use http::{Http, Scheme};
 pub use listener::{CertificateFiles, Listener, Place, Tls, TlsVersion};
 pub use packet::Packet;
-pub use service::{Control, Log, LogFormat, State};
+pub use service::{Admin, Control, Log, LogFormat, State};
 pub use upstream::{Care, Pool, Route, Server};
 
 use error::{Located, Mistake};
@@ -52,6 +52,8 @@ pub struct Config {
     pub packet: Packet,
     /// `[control]`: the socket of the command line.
     pub control: Control,
+    /// `[admin]`: metrics, health and a page.
+    pub admin: Admin,
     /// `[state]`: what outlives the process.
     pub state: State,
     /// `[log]`.
@@ -168,6 +170,7 @@ fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDoc
     }
     let packet = root.section("packet", packet::read);
     let control = root.section("control", service::read_control);
+    let admin = root.section("admin", service::read_admin);
     let state = root.section("state", service::read_state);
     let log = root.section("log", service::read_log);
     let rules = rules::read(root, document, files);
@@ -178,6 +181,7 @@ fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDoc
         http: http?,
         packet,
         control,
+        admin,
         state,
         log,
         policy,

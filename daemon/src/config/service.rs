@@ -1,5 +1,6 @@
-//! `[control]`, `[state]` and `[log]`: how the daemon lives on its machine.
+//! `[control]`, `[admin]`, `[state]` and `[log]`: how the daemon lives on its machine.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use toml::de::DeValue;
@@ -7,7 +8,7 @@ use tracing::Level;
 
 use super::error::Mistake;
 use super::section::{Parsed, Section};
-use super::value::{absolute_path, describe, text, word};
+use super::value::{absolute_path, describe, socket_address, text, word};
 
 /// The longest name that a unix socket can have.
 const LONGEST_SOCKET: usize = 107;
@@ -19,6 +20,13 @@ pub struct Control {
     pub socket: PathBuf,
     /// Who may use it beside root.
     pub group: String,
+}
+
+/// The admin listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// The state directory.
@@ -63,6 +71,12 @@ pub(super) fn read_control(section: &Section<'_>) -> Control {
     }
 }
 
+pub(super) fn read_admin(section: &Section<'_>) -> Admin {
+    Admin {
+        listen: section.read("listen", None, address_or_none),
+    }
+}
+
 pub(super) fn read_state(section: &Section<'_>) -> State {
     State {
         directory: section.read("directory", "/var/lib/portcullis".into(), absolute_path),
@@ -73,6 +87,13 @@ pub(super) fn read_log(section: &Section<'_>) -> Log {
     Log {
         format: section.read("format", LogFormat::Text, word(FORMATS)),
         level: section.read("level", Level::INFO, word(LEVELS)),
+    }
+}
+
+fn address_or_none(value: &DeValue<'_>) -> Parsed<Option<SocketAddr>> {
+    match text(value)?.as_str() {
+        "" => Ok(None),
+        _ => socket_address(value).map(Some),
     }
 }
 
