@@ -38,8 +38,12 @@ pub const PROGRAM: &str = "portcullis";
 pub const GEOMETRY: &str = "GEOMETRY";
 /// The constant that tells whether the program looks at rates: 0 or 1.
 pub const RATE_LIMITS: &str = "RATE_LIMITS";
-/// The constant that tells whether sources are replaced by random ones, for benches: 0 or 1.
+/// The constant that tells whether sources are replaced by random ones, for benches: 0, or one of the two below.
 pub const SHUFFLE: &str = "SHUFFLE";
+/// [`SHUFFLE`]: the processor may look several of them up at the same time.
+pub const SHUFFLE_TOGETHER: u32 = 1;
+/// [`SHUFFLE`]: each packet waits for the one before, as if it had come alone.
+pub const SHUFFLE_ALONE: u32 = 2;
 
 /// Default capacity for hosts; the daemon may choose another one when it loads the program.
 pub const HOSTS_CAPACITY: u32 = 1_000_000;

@@ -8,10 +8,11 @@ use portcullis_common::{
     Address, BanEntry, FlowKey, HitCell, Origin, PrefixKey, Reason, Slot,
     filter::{self, Place},
     hash::Source,
+    maps::SHUFFLE_ALONE,
 };
 
 use crate::{
-    clock::Scratch,
+    clock::{self, Scratch},
     hosts,
     maps::{self, FLOWS, NEVER_BAN, PREFIXES, SharedSettings},
     parse::{Frame, IPPROTO_TCP, Network, Transport},
@@ -62,7 +63,7 @@ pub(crate) fn glance(frame: &Frame) -> Glance {
     };
     // A way for each family: what both shared would have to go through memory.
     match &network {
-        Network::V4(_) if maps::shuffle() => glance_at(&shuffled(), true),
+        Network::V4(_) if maps::shuffle() != 0 => glance_at(&shuffled(), true),
         Network::V4(packet) => glance_at(&packet.source(), true),
         Network::V6(packet) if packet.source.is_v4() => glance_at(&packet.source, true),
         Network::V6(packet) => glance_at(&packet.source, false),
@@ -139,6 +140,9 @@ fn by_rate(source: Address, reason: Reason, report: bool) -> Hit {
 /// An address that nobody has.
 #[inline(always)]
 fn shuffled() -> Address {
+    if maps::shuffle() == SHUFFLE_ALONE {
+        clock::wait();
+    }
     // SAFETY: the helper takes no argument.
     let random = unsafe { bpf_get_prandom_u32() };
     Address::from_v4_word((random | 0xf000_0000).to_be())

@@ -97,10 +97,10 @@ pub(crate) fn rate_limits() -> bool {
     constant!(RATE_LIMITS) != 0
 }
 
-/// Whether this is a bench with random sources.
+/// Whether this is a bench with random sources, and which.
 #[inline(always)]
-pub(crate) fn shuffle() -> bool {
-    constant!(SHUFFLE) != 0
+pub(crate) fn shuffle() -> u32 {
+    constant!(SHUFFLE)
 }
 
 /// The settings, which the daemon writes while the program runs.

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use portcullis::enforcer::{
-    AttachOptions, Enforcer, EnforcerError, Mode, Origin, Rate, RateLimits, Reason, SynFlood, Target,
+    AttachOptions, Enforcer, EnforcerError, Mode, Origin, Rate, RateLimits, Reason, Shuffle, SynFlood, Target,
 };
 use portcullis_tests::frames::Packet;
 
@@ -55,7 +55,7 @@ fn a_flood_of_forged_syns_is_counted_and_remembers_nobody() {
     let enforcer = attach(AttachOptions {
         syn_flood: flood_mode(),
         // Each packet of another source.
-        shuffle: true,
+        shuffle: Shuffle::Together,
         ..AttachOptions::default()
     });
     let mut events = enforcer.take_events().unwrap();

@@ -16,7 +16,7 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 use portcullis_common::{Geometry, Slot, filter::FINE_AT, maps};
 
 use super::{
-    AttachMode, AttachOptions, EnforcerError, InterfaceStatus,
+    AttachMode, AttachOptions, EnforcerError, InterfaceStatus, Shuffle,
     attachment::Guarded,
     geometry, links,
     netlink::{self, AttachedXdp},
@@ -47,7 +47,11 @@ pub(super) fn load(
     let constants = sys::bytes(geometry);
     let constants = constants.as_slice();
     let rate_limits = u32::from(options.rate_limits.is_some() || options.syn_flood.is_some());
-    let shuffle = u32::from(options.shuffle);
+    let shuffle = match options.shuffle {
+        Shuffle::Off => 0_u32,
+        Shuffle::Together => maps::SHUFFLE_TOGETHER,
+        Shuffle::Alone => maps::SHUFFLE_ALONE,
+    };
     let mut loader = EbpfLoader::new();
     if let Some((path, named)) = pinned {
         for name in named {

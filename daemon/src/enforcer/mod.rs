@@ -61,7 +61,7 @@ pub use self::{
     hits::Hits,
     netlink::InterfaceChanges,
     object::{bytes as object_bytes, is_embedded},
-    options::{AttachMode, AttachOptions, Capacities, Mode, Rate, RateLimits, SynFlood},
+    options::{AttachMode, AttachOptions, Capacities, Mode, Rate, RateLimits, Shuffle, SynFlood},
     reconcile::{Intended, Reconciled},
     target::{Flow, Target},
 };

@@ -33,7 +33,7 @@ pub struct AttachOptions {
     /// Without it the program leaves the interfaces with the process.
     pub pins: Option<PathBuf>,
     /// For benches: judges each IPv4 packet as if it came from another, random address of 240.0.0.0/4.
-    pub shuffle: bool,
+    pub shuffle: Shuffle,
 }
 
 /// What a source (an IPv4 address, a /64 of IPv6) may send. More is dropped.
@@ -47,6 +47,18 @@ pub struct RateLimits {
     pub syns: Option<Rate>,
     /// Over a limit so often (at most 65 535 times), it is reported, and again after as often: see `DropReport::strikes`.
     pub strikes: Option<u16>,
+}
+
+/// Whether sources are replaced by random ones, which benches of the caches want.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shuffle {
+    /// No.
+    #[default]
+    Off,
+    /// The processor may look several of them up at the same time.
+    Together,
+    /// Each packet waits for the one before, as if it had come alone.
+    Alone,
 }
 
 /// When opening connections is a flood: from then on, nothing is remembered of sources that are not known yet, and
@@ -83,7 +95,7 @@ impl Default for AttachOptions {
             drop_malformed: false,
             monitored: Vec::new(),
             pins: None,
-            shuffle: false,
+            shuffle: Shuffle::Off,
         }
     }
 }

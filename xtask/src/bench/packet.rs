@@ -4,6 +4,11 @@
 //! the kernel's own figure is a truncated integer. Rounds are interleaved, so that whatever else
 //! the machine does meets every row alike.
 
+mod frames;
+mod load;
+mod peers;
+mod traffic;
+
 use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,8 +17,12 @@ use aya::{
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use nix::time::{ClockId, clock_gettime};
-use portcullis::enforcer::{AttachOptions, Capacities, Enforcer, Flow, Mode, Origin, Rate, RateLimits, Target};
+use portcullis::enforcer::{
+    AttachOptions, Capacities, Enforcer, Flow, Mode, Origin, Rate, RateLimits, Shuffle, Target,
+};
+use portcullis_tests::netns::Namespace;
 
+use self::frames::{CLEAN_ADDRESS, US, octets, tagged, v4, v4_host, v6, v6_host};
 use super::report::{Report, Rounds, Row};
 use crate::paths;
 
@@ -22,6 +31,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const PASS: &str = "floor/pass";
 const DROP: &str = "floor/drop";
 const RANDOM: &str = "floor/random";
+const SERIAL: &str = "floor/serial";
 
 /// What is at most accepted, as a ratio to the floor.
 const CLEAN_V4: Option<f64> = Some(1.5);
@@ -55,6 +65,8 @@ const QUICK: Effort = Effort {
 enum Program {
     Floor(Ebpf, &'static str),
     Ours(Box<Enforcer>),
+    /// Of somebody else.
+    Peer(Box<Xdp>),
 }
 
 /// One row in the making.
@@ -72,6 +84,7 @@ struct Plan {
     programs: Vec<Program>,
     cases: Vec<Case>,
     writes: Vec<Row>,
+    missing: Vec<Row>,
 }
 
 pub(super) fn measure(quick: bool) -> Result<Report> {
@@ -80,6 +93,7 @@ pub(super) fn measure(quick: bool) -> Result<Report> {
     plan.floor("floor_pass", PASS, false)?;
     plan.floor("floor_drop", DROP, true)?;
     plan.floor("floor_random", RANDOM, false)?;
+    plan.floor("floor_serial", SERIAL, false)?;
     for bans in effort.bans {
         plan.hosts(*bans)?;
     }
@@ -87,13 +101,16 @@ pub(super) fn measure(quick: bool) -> Result<Report> {
     plan.prefixes(1_000)?;
     plan.flows(1_000)?;
     plan.rates()?;
-    plan.load(if quick { 100_000 } else { 1_000_000 }, effort.rounds)?;
+    plan.xdp_filter()?;
     plan.check()?;
     for round in 0..effort.rounds {
         eprintln!("round {} of {}", round + 1, effort.rounds);
         plan.round(effort.repeat)?;
     }
-    Ok(Report::new("packet", plan.rows()))
+    let mut rows = plan.rows();
+    rows.extend(load::rows(if quick { 100_000 } else { 1_000_000 }, effort.rounds)?);
+    rows.extend(traffic::rows(effort.repeat / 2, effort.rounds)?);
+    Ok(Report::new("packet", rows))
 }
 
 impl Plan {
@@ -120,16 +137,19 @@ impl Plan {
         }
 
         if bans <= MOST_RANDOM {
-            let v4_hosts = (0..bans).map(|number| Target::Host(v4_host(number)));
-            self.loaded(
-                v4_hosts,
-                AttachOptions {
-                    shuffle: true,
+            for (shuffle, access, target) in [
+                (Shuffle::Together, "random", CLEAN_RANDOM),
+                (Shuffle::Alone, "serial", None),
+            ] {
+                let v4_hosts = (0..bans).map(|number| Target::Host(v4_host(number)));
+                let options = AttachOptions {
+                    shuffle,
                     ..AttachOptions::default()
-                },
-            )?;
-            let clean = v4(CLEAN_ADDRESS);
-            self.case(&format!("clean/v4/random/{bans}"), &clean, false, CLEAN_RANDOM);
+                };
+                self.loaded(v4_hosts, options)?;
+                let clean = v4(CLEAN_ADDRESS);
+                self.case(&format!("clean/v4/{access}/{bans}"), &clean, false, target);
+            }
         }
         if bans > MOST_V6 {
             return Ok(());
@@ -205,31 +225,22 @@ impl Plan {
         Ok(())
     }
 
-    /// Loading a million bans, and what they take.
-    fn load(&mut self, bans: u32, rounds: usize) -> Result<()> {
-        let mut time = Rounds::default();
-        let mut memory = Rounds::default();
-        for _ in 0..rounds {
-            let options = AttachOptions {
-                capacities: Capacities {
-                    hosts: bans,
-                    ..Capacities::default()
-                },
-                ..AttachOptions::default()
-            };
-            let enforcer = Enforcer::attach(&options)?;
-            let hosts = (0..bans).map(|number| (Target::Host(v4_host(number)), HOUR, Origin::List));
-            let start = thread_time()?;
-            let refused = enforcer.ban_all(hosts);
-            time.push((thread_time()? - start).as_secs_f64() * 1e3);
-            if !refused.is_empty() {
-                bail!("{} of {bans} bans were refused", refused.len());
-            }
-            memory.push(enforcer.kernel_memory()? as f64 / 1e6);
+    /// Debian's xdp-filter, whose tables take ten thousand addresses.
+    fn xdp_filter(&mut self) -> Result<()> {
+        let bans = peers::XDP_FILTER_MOST;
+        let [clean, banned] = ["clean", "banned"].map(|fate| format!("xdp-filter/{fate}/v4/warm/{bans}"));
+        if let Some(program) = peers::missing(&["xdp-filter"]) {
+            self.missing
+                .extend([clean, banned].map(|name| Row::missing(name, "ns", program)));
+            return Ok(());
         }
-        let (load, memory_name) = (format!("load/v4/{bans}"), format!("memory/v4/{bans}"));
-        self.writes.push(Row::new(&load, "ms", &time));
-        self.writes.push(Row::new(&memory_name, "MB", &memory));
+        let namespace = Namespace::new("peer");
+        namespace.ip("link add near type veth peer name far");
+        namespace.ip("link set near up");
+        let program = peers::xdp_filter(&namespace, "near", bans)?;
+        self.programs.push(Program::Peer(Box::new(program)));
+        self.case(&clean, &v4(CLEAN_ADDRESS), false, None);
+        self.case(&banned, &v4(octets(v4_host(bans / 2))), true, None);
         Ok(())
     }
 
@@ -303,18 +314,22 @@ impl Plan {
             let case = self.cases.iter().find(|case| case.name == name);
             case.map(|case| case.rounds.clone()).unwrap_or_default()
         };
-        let (pass, drop) = (floor(PASS), floor(DROP));
+        let (pass, drop, serial) = (floor(PASS), floor(DROP), floor(SERIAL));
         let rows = self.cases.iter().map(|case| {
             let row = Row::new(&case.name, "ns", &case.rounds);
             if case.name.starts_with("floor/") {
                 row
+            } else if case.name.contains("/serial/") {
+                row.versus(SERIAL, &serial, case.target)
             } else if case.dropped {
                 row.versus(DROP, &drop, case.target)
             } else {
                 row.versus(PASS, &pass, case.target)
             }
         });
-        rows.chain(self.writes.iter().cloned()).collect()
+        rows.chain(self.writes.iter().cloned())
+            .chain(self.missing.iter().cloned())
+            .collect()
     }
 }
 
@@ -325,16 +340,20 @@ impl Program {
             Self::Ours(enforcer) => Ok(enforcer.test_run(frame, repeat)?.dropped),
             Self::Floor(ebpf, name) => {
                 let program = ebpf.program(name).context("no floor program")?;
-                let xdp: &Xdp = program.try_into()?;
-                let options = TestRunOptions {
-                    data_in: Some(frame),
-                    repeat,
-                    ..TestRunOptions::default()
-                };
-                Ok(xdp.test_run(options)?.return_value == XDP_DROP)
+                run(program.try_into()?, frame, repeat)
             }
+            Self::Peer(xdp) => run(xdp, frame, repeat),
         }
     }
+}
+
+fn run(xdp: &Xdp, frame: &[u8], repeat: u32) -> Result<bool> {
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        repeat,
+        ..TestRunOptions::default()
+    };
+    Ok(xdp.test_run(options)?.return_value == XDP_DROP)
 }
 
 const XDP_DROP: u32 = 1;
@@ -363,56 +382,4 @@ fn thread_time() -> Result<Duration> {
 
 fn per_run(time: Duration, runs: usize) -> f64 {
     time.as_secs_f64() * 1e9 / runs.max(1) as f64
-}
-
-const CLEAN_ADDRESS: [u8; 4] = [203, 0, 113, 7];
-const US: [u8; 4] = [192, 0, 2, 1];
-
-fn v4_host(number: u32) -> IpAddr {
-    let [_, b, c, d] = number.to_be_bytes();
-    IpAddr::from([10 + (number >> 24) as u8, b, c, d])
-}
-
-fn octets(address: IpAddr) -> [u8; 4] {
-    match address {
-        IpAddr::V4(v4) => v4.octets(),
-        IpAddr::V6(_) => [0; 4],
-    }
-}
-
-fn v6_host(number: u32) -> IpAddr {
-    IpAddr::from(v6_octets(number))
-}
-
-fn v6_octets(number: u32) -> [u8; 16] {
-    let [a, b, c, d] = number.to_be_bytes();
-    [0x20, 0x01, 0x0d, 0xb8, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 7]
-}
-
-/// A TCP segment of 64 bytes, from port 10007 to port 443.
-fn v4(source: [u8; 4]) -> Vec<u8> {
-    let mut frame = vec![0; 64];
-    frame[12] = 0x08;
-    frame[14] = 0x45;
-    frame[23] = 6;
-    frame[26..30].copy_from_slice(&source);
-    frame[30..34].copy_from_slice(&US);
-    frame[34..38].copy_from_slice(&[0x27, 0x17, 0x01, 0xbb]);
-    frame
-}
-
-fn v6(number: u32) -> Vec<u8> {
-    let mut frame = vec![0; 78];
-    frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
-    frame[20] = 6;
-    frame[22..38].copy_from_slice(&v6_octets(number));
-    frame[54..58].copy_from_slice(&[0x27, 0x17, 0x01, 0xbb]);
-    frame
-}
-
-fn tagged(frame: &[u8], tags: usize) -> Vec<u8> {
-    let mut tagged = frame[..12].to_vec();
-    tagged.extend([0x81, 0x00, 0x00, 0x2a].repeat(tags));
-    tagged.extend(&frame[12..]);
-    tagged
 }

@@ -27,11 +27,15 @@ pub(crate) struct Row {
     low: f64,
     high: f64,
     /// The row that it is compared with, and its value in terms of that one.
-    vs: Option<&'static str>,
+    vs: Option<String>,
     ratio: Option<f64>,
-    /// What must not be exceeded, and whether it was not: the ratio, or the value of a row without one.
+    /// The ratio that must not be exceeded, or be reached where more is better; without a ratio, the value that must not
+    /// be exceeded. And whether that is so.
     target: Option<f64>,
     ok: Option<bool>,
+    /// Why there is no value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// A figure by its rounds.
@@ -64,17 +68,36 @@ impl Row {
             ratio: None,
             target: None,
             ok: None,
+            note: None,
+        }
+    }
+
+    /// A row of somebody who is not there: without a value, `null` in JSON.
+    pub(crate) fn missing(name: impl Into<String>, unit: &'static str, program: &str) -> Self {
+        Self {
+            value: f64::NAN,
+            low: f64::NAN,
+            high: f64::NAN,
+            note: Some(format!("{program} is not there")),
+            ..Self::new(name, unit, &Rounds::default())
         }
     }
 
     /// Compares with another figure of the same run.
-    pub(crate) fn versus(mut self, vs: &'static str, floor: &Rounds, target: Option<f64>) -> Self {
+    pub(crate) fn versus(mut self, vs: &str, floor: &Rounds, target: Option<f64>) -> Self {
         let ratio = rounded(self.value / floor.median());
-        self.vs = Some(vs);
+        self.vs = Some(vs.to_owned());
         self.ratio = Some(ratio);
         self.target = target;
         self.ok = target.map(|target| ratio <= target);
         self
+    }
+
+    /// The same where more is better.
+    pub(crate) fn at_least(self, vs: &str, floor: &Rounds, target: Option<f64>) -> Self {
+        let row = self.versus(vs, floor, target);
+        let reached = row.ratio.zip(target).map(|(ratio, target)| ratio >= target);
+        Self { ok: reached, ..row }
     }
 
     /// Gives it a target of its own, in its unit.
@@ -131,6 +154,9 @@ impl Report {
 }
 
 fn line(row: &Row) -> String {
+    if let Some(note) = &row.note {
+        return format!("{:<34} {:>10} {:<4} {note}\n", row.name, "-", row.unit);
+    }
     let spread = format!("{:.1} - {:.1}", row.low, row.high);
     let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
     let target = row.target.map(|target| format!("{target:.2}")).unwrap_or_default();
@@ -146,7 +172,7 @@ fn line(row: &Row) -> String {
         row.unit,
         spread,
         ratio,
-        row.vs.unwrap_or_default(),
+        row.vs.as_deref().unwrap_or_default(),
         target
     );
     format!("{}\n", line.trim_end())
@@ -201,6 +227,23 @@ mod tests {
             assert!(row.contains_key(key), "{key}");
         }
         assert!(row["ok"].is_null());
+    }
+
+    #[test]
+    fn whoever_is_not_there_says_so() {
+        let report = Report::new("packet", vec![Row::missing("load/ipset/1000", "ms", "ipset")]);
+        let json = serde_json::to_value(&report).unwrap();
+        assert!(json["rows"][0]["value"].is_null());
+        assert!(report.table().contains("ipset is not there"));
+    }
+
+    #[test]
+    fn more_may_be_better() {
+        let floor = rounds(&[2.0]);
+        let row = |value| Row::new("traffic", "Mpps", &rounds(&[value])).at_least("nft", &floor, Some(3.5));
+        assert_eq!((row(8.0).ok, row(6.0).ok), (Some(true), Some(false)));
+        let row = Row::new("load", "ms", &rounds(&[50.0])).at_most(60.0);
+        assert_eq!((row.target, row.ok), (Some(60.0), Some(true)));
     }
 
     #[test]

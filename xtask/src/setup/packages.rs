@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::{Purpose, debian, is_debian, may_install};
+use super::{Purpose, debian, is_debian, may_install, say};
 use crate::process;
 
 /// A program that a task starts, the Debian package that has it, and what it is for.
@@ -103,6 +103,30 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Kernels],
     },
     Package {
+        program: "ipset",
+        package: "ipset",
+        reason: "is what the packet bench compares with, with iptables before it",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
+        program: "iptables-legacy",
+        package: "iptables",
+        reason: "asks ipset for each packet",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
+        program: "xdp-filter",
+        package: "xdp-tools",
+        reason: "is what the packet bench compares with",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
+        program: "ethtool",
+        package: "ethtool",
+        reason: "makes a veth pair take frames without XDP",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
         program: "npm",
         package: "npm",
         reason: "installs Express, Backbone and the browser driver",
@@ -112,7 +136,9 @@ const PACKAGES: &[Package] = &[
 
 /// Installs what is missing.
 pub(super) fn install(purpose: Purpose) -> Result<()> {
-    let missing: Vec<&Package> = needed(purpose).filter(|package| !package.is_there()).collect();
+    let missing = needed(purpose).filter(|package| !package.is_there());
+    let (peers, missing): (Vec<&Package>, Vec<&Package>) = missing.partition(|package| package.is_peer());
+    install_peers(&peers);
     if missing.is_empty() {
         return Ok(());
     }
@@ -126,6 +152,16 @@ pub(super) fn install(purpose: Purpose) -> Result<()> {
         reasons.join("\n"),
         names.join(" ")
     );
+}
+
+/// What a bench compares with is left out if it cannot be installed; its rows say so.
+fn install_peers(peers: &[&Package]) {
+    let names: Vec<&str> = peers.iter().map(|package| package.package).collect();
+    let installed =
+        names.is_empty() || (is_debian() && may_install() && process::is_root() && debian::install(&names).is_ok());
+    if !installed {
+        say(&format!("the bench leaves out what is not there: {}", names.join(" ")));
+    }
 }
 
 /// Prints what a purpose needs.
@@ -143,6 +179,11 @@ fn needed(purpose: Purpose) -> impl Iterator<Item = &'static Package> {
 }
 
 impl Package {
+    /// Whether only benches need it.
+    fn is_peer(&self) -> bool {
+        self.purposes == [Purpose::Bench]
+    }
+
     fn is_there(&self) -> bool {
         process::exists(self.program)
     }
