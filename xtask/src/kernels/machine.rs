@@ -14,7 +14,7 @@ use super::{archive::Archive, image::Image, suites::Suite};
 use crate::{paths, process};
 
 /// Programs that the suites start.
-const PROGRAMS: [&str; 3] = ["ip", "ping", "setpriv"];
+const PROGRAMS: [&str; 4] = ["ip", "ping", "setpriv", "unshare"];
 /// Commands of busybox that the script of the guest uses.
 const COMMANDS: [&str; 8] = ["cut", "insmod", "mkdir", "mount", "poweroff", "sh", "uname", "cat"];
 const FOLDERS: [&str; 9] = ["dev", "etc", "proc", "root", "run", "sbin", "sys", "tmp", "var"];
