@@ -1,3 +1,5 @@
+//! Fingerprints against published ones, and hellos that are none.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 

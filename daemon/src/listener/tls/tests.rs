@@ -1,3 +1,5 @@
+//! Certificates and keys from files: chosen by name, replaced, refused.
+
 use std::fs;
 use std::path::Path;
 
