@@ -22,6 +22,7 @@ pub mod fingerprint;
 pub mod forwarded;
 pub mod guard;
 pub mod incident;
+pub mod learn;
 pub mod ledger;
 pub mod path;
 pub mod policy;

@@ -304,8 +304,41 @@ pub(super) enum RulesVerb {
     Test(RulesTestArgs),
     /// Tell how the rules of a configuration differ from those in force (exit status 1: they do)
     Diff(ConfigArgs),
+    /// Propose rules from recorded calls of good sessions; they only watch
+    Learn(RulesLearnArgs),
+    /// Let rules of a file enforce that have been quiet while they watched
+    Promote(RulesPromoteArgs),
     /// Have the running gate read its rules anew; wrong ones leave those in force as they are
     Reload,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RulesLearnArgs {
+    /// Sessions that made a call, before anything is proposed about it
+    #[arg(long, value_name = "COUNT", default_value_t = 500)]
+    pub(super) sessions: usize,
+    /// The share of them, in percent, in which the call that it needs came before
+    #[arg(long, value_name = "PERCENT", default_value_t = 99.5)]
+    pub(super) certainty: f32,
+    /// The calls, one JSON object a line: at (seconds), session, method, path, status, and score or refused
+    #[arg(value_name = "FILE.jsonl")]
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RulesPromoteArgs {
+    /// For how long the gate must have watched without a violation: 12h, 7d
+    #[arg(long, value_name = "DURATION", default_value = "7d")]
+    pub(super) after: String,
+    /// Promote without asking the running gate what it saw
+    #[arg(long)]
+    pub(super) force: bool,
+    /// The file with the rules
+    #[arg(value_name = "FILE.toml")]
+    pub(super) file: PathBuf,
+    /// The rules, by their ids
+    #[arg(value_name = "RULE", required = true)]
+    pub(super) rules: Vec<String>,
 }
 
 #[derive(Debug, Args)]

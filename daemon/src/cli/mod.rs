@@ -15,6 +15,7 @@ mod check;
 mod detach;
 mod exit;
 mod failure;
+mod learn;
 mod page;
 mod printer;
 mod reach;

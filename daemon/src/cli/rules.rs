@@ -12,6 +12,7 @@ use super::args::{RulesTestArgs, RulesVerb};
 use super::check::load;
 use super::exit::ExitStatus;
 use super::failure::Failure;
+use super::learn;
 use super::page::Table;
 use crate::control::api::{RuleList, RulesDiffer};
 use crate::control::client::Client;
@@ -25,6 +26,8 @@ pub(super) fn run(verb: &RulesVerb, client: &Client) -> Result<Answer, Failure> 
             let rules = RuleList::from(&load(&args.config)?.policy.rules);
             differing(&rules.since(&client.rules()?))
         }
+        RulesVerb::Learn(args) => learn::learn(args),
+        RulesVerb::Promote(args) => learn::promote(args, client),
         RulesVerb::Reload => reload(client),
     }
 }
