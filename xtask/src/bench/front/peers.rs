@@ -165,7 +165,7 @@ fn haproxy(upstream: SocketAddr, certificates: &Certificates) -> Result<Peer> {
                   http-request sc-inc-gpc0(1)\n";
     let public = "{ path / }";
     let config = format!(
-        "global\n nbthread 2\n maxconn 20000\n\
+        "global\n nbthread 2\n maxconn 9900\n\
          defaults\n mode http\n timeout connect 5s\n timeout client 600s\n timeout server 600s\n option http-keep-alive\n http-reuse always\n option forwardfor\n\
          frontend plain\n bind {clear}\n bind {tls} ssl crt {pem} alpn h2,http/1.1\n default_backend app\n\
          frontend rate\n bind {rate}\n default_backend app\n http-request allow if {public}\n{check}\
@@ -188,7 +188,7 @@ fn caddy(upstream: SocketAddr, certificates: &Certificates) -> Result<Peer> {
     let (clear, tls) = (free()?, free()?);
     let (chain, key) = (certificates.path("bench.pem"), certificates.path("bench.key"));
     let config = format!(
-        "{{\n admin off\n auto_https off\n}}\nhttp://{clear} {{\n bind 127.0.0.1\n reverse_proxy {upstream}\n}}\n\
+        "{{\n admin off\n auto_https off\n default_sni localhost\n}}\nhttp://{clear} {{\n bind 127.0.0.1\n reverse_proxy {upstream}\n}}\n\
          https://{tls} {{\n bind 127.0.0.1\n tls {} {}\n reverse_proxy {upstream}\n}}\n\
          https://localhost:{} {{\n bind 127.0.0.1\n tls {0} {1}\n reverse_proxy {upstream}\n}}\n",
         text(&chain)?,
