@@ -3,6 +3,7 @@
 mod http2;
 mod pools;
 mod proxies;
+mod smuggling;
 mod streaming;
 mod tls;
 mod websocket;
