@@ -293,6 +293,10 @@ impl Gate {
                 self.connections.doom_session(session, Doom { ttl });
                 Ok(())
             }
+            Effect::SessionRestored(session) => {
+                tracing::info!(%session, "session restored");
+                Ok(())
+            }
             Effect::Report(incident) => {
                 self.report(&incident);
                 Ok(())
@@ -403,7 +407,7 @@ pub(crate) fn item(effect: &Effect) -> Option<Item> {
         Effect::Ban(ban) => Some(Item::Ban(ban.network)),
         Effect::Unban(network) => Some(Item::Ban(*network)),
         Effect::Allow(network) | Effect::Disallow(network) => Some(Item::Allow(*network)),
-        Effect::SessionEnded { session, .. } => Some(Item::Session(*session)),
+        Effect::SessionEnded { session, .. } | Effect::SessionRestored(session) => Some(Item::Session(*session)),
         Effect::DropFlows { .. } | Effect::Report(_) => None,
     }
 }

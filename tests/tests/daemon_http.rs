@@ -286,6 +286,41 @@ fn a_session_that_goes_on_is_banned_and_its_connection_reset() -> Result<()> {
 }
 
 #[test]
+fn a_revoked_session_that_is_restored_goes_on_as_it_was() -> Result<()> {
+    let (backend, daemon) = gate(RULES)?;
+    let mut client = Client::open(daemon.address())?;
+    ensure!(client.call("GET", "/api/orders/7", "")?.status == 200);
+    ensure!(client.call("POST", "/api/orders/7/pay", "")?.status == 200);
+    let copy = client.request("GET", "/api/orders/8", "")?;
+    ensure!(send(daemon.address(), &copy)?.status == 200);
+    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
+    let id = sessions["sessions"][0]["id"].as_str().unwrap_or_default().to_owned();
+    ensure!(daemon.cli(&["session", "restore", &id]).is_err(), "it was not ended");
+    daemon.cli(&["session", "revoke", &id])?;
+    refused(&client.call("GET", "/api/orders/7", "")?, 401, "session-invalid")?;
+    daemon.cli(&["session", "restore", &id])?;
+    ensure!(client.call("GET", "/api/orders/7", "")?.status == 200);
+    refused(&send(daemon.address(), &copy)?, 401, "nonce-reused")?;
+    refused(&client.call("POST", "/api/orders/7/pay", "")?, 429, "quota-exceeded")?;
+    // A restart forgets what it did, as of all sessions, and does not end it again.
+    daemon.cli(&["session", "revoke", &id])?;
+    let listen = daemon.address();
+    let home = daemon.kill()?;
+    let wanted = Wanted {
+        listen,
+        ..Wanted::enforcing(backend.address(), RULES)
+    };
+    let daemon = Daemon::start_in(home, &wanted)?;
+    refused(&client.call("GET", "/api/orders/7", "")?, 401, "session-invalid")?;
+    daemon.cli(&["session", "restore", &id])?;
+    let asked = client.call("GET", "/api/orders/7", "")?;
+    refused(&asked, 401, "fresh-nonce-required")?;
+    client.adopt(&asked)?;
+    ensure!(client.call("GET", "/api/orders/7", "")?.status == 200);
+    Ok(())
+}
+
+#[test]
 fn another_browser_and_a_revoked_session_start_over() -> Result<()> {
     let (_, daemon) = gate(PROTECT)?;
     let mut client = Client::open(daemon.address())?;

@@ -35,6 +35,8 @@ pub enum Effect {
         /// For how long.
         ttl: Duration,
     },
+    /// The end of a session was taken back.
+    SessionRestored(SessionId),
     /// Something to tell the operator.
     Report(Incident),
 }

@@ -285,6 +285,8 @@ pub(super) enum SessionVerb {
     Timeline(SessionArgs),
     /// End a session for good
     Revoke(SessionArgs),
+    /// Take the end of a session back, whether it was revoked or banned
+    Restore(SessionArgs),
     /// Seal session ids under a new key from here on; open sessions go on
     RotateKey,
 }

@@ -77,6 +77,10 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             Some("see `portcullis ban list`, or ask with `portcullis ban check ADDRESS`"),
         ),
         Code::AllowFixed | Code::NotAllowed | Code::AllowFull => (no, Some("see `portcullis allow list`")),
+        Code::SessionNotEnded => (
+            no,
+            Some("see `portcullis session list`: it takes back what was revoked or banned"),
+        ),
         Code::SessionUnknown => (
             no,
             Some("see `portcullis session list`; sessions idle for long are forgotten"),

@@ -18,6 +18,10 @@ pub(super) fn run(verb: &SessionVerb, client: &Client) -> Result<Answer, Failure
         SessionVerb::RotateKey => rotated(&client.rotate_key()?),
         SessionVerb::Timeline(args) => told(&client.timeline(&id(&args.id)?.to_string())?),
         SessionVerb::Revoke(args) => revoked(&client.revoke(&id(&args.id)?.to_string())?),
+        SessionVerb::Restore(args) => {
+            let restored = client.restore(&id(&args.id)?.to_string())?;
+            Ok(Answer::of(&restored)?.say(format!("restored {}", restored.session)))
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
     BanRequest, Flushed, Imported, Incident, IncidentList, KeyRotated, PREFIX, Problem, RuleList, RulesDiffer,
-    SessionEnded, SessionList, SessionTimeline, Status, StoreReport, Undone,
+    SessionEnded, SessionList, SessionRestored, SessionTimeline, Status, StoreReport, Undone,
 };
 
 /// A daemon that takes longer than this has stalled.
@@ -218,6 +218,14 @@ impl Client {
     /// Ends a session. `id` has no characters that need encoding.
     pub fn revoke(&self, id: &str) -> Result<SessionEnded, ClientError> {
         self.delete(&format!("/sessions/{id}"))
+    }
+
+    /// Takes the end of a session back. `id` has no characters that need encoding.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn restore(&self, id: &str) -> Result<SessionRestored, ClientError> {
+        self.post(&format!("/sessions/{id}/restore"), &())
     }
 
     /// Seals session ids under a new key.

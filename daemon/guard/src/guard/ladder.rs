@@ -94,10 +94,7 @@ impl Guard {
         let now = account.now;
         let mut shard = self.sessions.shard(session);
         let connections = match account.mode {
-            Mode::Enforce => {
-                let ended = shard.end(session, Some(ttl), thresholds.half_life, now);
-                ended.map(|record| record.connections())
-            }
+            Mode::Enforce => shard.end(session, Some(ttl), thresholds.half_life, now),
             Mode::Monitor => shard.get(session).map(|record| {
                 record.note_would_be_banned(now.mono.after(ttl));
                 record.score.clear();

@@ -239,12 +239,11 @@ impl Guard {
     /// Ends a session for good, with its connections. `None` if it is not in use.
     pub fn revoke(&self, id: SessionId, now: Now) -> Option<Vec<Effect>> {
         let thresholds = &self.policy.thresholds;
-        let record = self.sessions.shard(id).end(id, None, thresholds.half_life, now)?;
+        let connections = self.sessions.shard(id).end(id, None, thresholds.half_life, now)?;
         let ended = Effect::SessionEnded {
             session: id,
             ttl: self.policy.sessions.lifetime,
         };
-        let connections = record.connections();
         // The operator's word has no reference.
         let drop = Effect::DropFlows {
             connections,
@@ -252,6 +251,13 @@ impl Guard {
             reference: Reference(0),
         };
         Some(vec![ended, drop])
+    }
+
+    /// Takes the end of a session back, be it revoked or banned: it goes on as it was, without points. `None` if it was
+    /// not ended.
+    pub fn reinstate(&self, id: SessionId, now: Now) -> Option<Vec<Effect>> {
+        let is_back = self.sessions.shard(id).reinstate(id, now);
+        is_back.then(|| vec![Effect::SessionRestored(id)])
     }
 
     /// The incident of a reference, if it is still remembered.

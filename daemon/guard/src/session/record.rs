@@ -222,6 +222,12 @@ impl Record {
         self.calls = self.calls.saturating_add(1);
     }
 
+    /// The operator takes its end back: it starts without points, and its time without calls begins now.
+    pub fn reinstate(&mut self, now: Now) {
+        self.score.clear();
+        self.used = now.mono;
+    }
+
     /// The connections that it was last seen on.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionId> {

@@ -14,6 +14,7 @@ use super::shared::SharedTexts;
 use super::{KeptSession, SessionId, SessionStatus, SessionSummary};
 use crate::ledger::Ledger;
 use crate::refusal::Refusal;
+use crate::request::ConnectionId;
 use crate::time::{MonoMillis, Now, WallMillis};
 
 const SHARDS: usize = 64;
@@ -39,6 +40,8 @@ struct Ended {
     until: Option<MonoMillis>,
     summary: SessionSummary,
     ledger: Ledger,
+    /// Its state, in case the operator takes it back; `None` if it was ended before a restart.
+    record: Option<Box<Record>>,
 }
 
 impl SessionTable {
@@ -161,8 +164,15 @@ impl Shard {
         }
     }
 
-    /// Ends a session, for a time or for good, and returns its state. The session need not be in use.
-    pub fn end(&mut self, id: SessionId, ttl: Option<Duration>, half_life: Duration, now: Now) -> Option<Record> {
+    /// Ends a session, for a time or for good, and returns the connections it was last seen on. `None` if it is not in
+    /// use.
+    pub fn end(
+        &mut self,
+        id: SessionId,
+        ttl: Option<Duration>,
+        half_life: Duration,
+        now: Now,
+    ) -> Option<Vec<ConnectionId>> {
         let record = self.records.pop(id)?;
         let until = ttl.map(|ttl| now.mono.after(ttl));
         let status = ttl.map_or(SessionStatus::Revoked, SessionStatus::Banned);
@@ -172,8 +182,30 @@ impl Shard {
         };
         self.make_room_for_ended(now);
         let ledger = record.ledger.clone();
-        self.ended.insert(id, Ended { until, summary, ledger });
-        Some(record)
+        let connections = record.connections();
+        let ended = Ended {
+            until,
+            summary,
+            ledger,
+            record: Some(Box::new(record)),
+        };
+        self.ended.insert(id, ended);
+        Some(connections)
+    }
+
+    /// Takes the end of a session back: it goes on with all that is known of it, but its points. `false` if it was not
+    /// ended.
+    ///
+    /// One that was ended before a restart is treated like all sessions after one: its streams must be issued anew.
+    pub fn reinstate(&mut self, id: SessionId, now: Now) -> bool {
+        let Some(ended) = self.ended.remove(&id) else {
+            return false;
+        };
+        if let Some(mut record) = ended.record {
+            record.reinstate(now);
+            self.insert(*record, now);
+        }
+        true
     }
 
     /// A session that was ended, to be written down. `None` if it was not, or its time is over.
@@ -193,7 +225,13 @@ impl Shard {
         let summary = kept.summary(now);
         self.make_room_for_ended(now);
         let ledger = Ledger::default();
-        self.ended.insert(kept.id, Ended { until, summary, ledger });
+        let ended = Ended {
+            until,
+            summary,
+            ledger,
+            record: None,
+        };
+        self.ended.insert(kept.id, ended);
     }
 
     /// From here on only the horizon keeps the session out: its facts are gone, so it has to be opened anew.

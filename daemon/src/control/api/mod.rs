@@ -25,7 +25,8 @@ pub use network::{AddressError, parse_address, parse_network};
 pub use problem::{Code, Problem};
 pub use rules::{Rule, RuleList, RulesDiffer};
 pub use session::{
-    KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionState, SessionTimeline,
+    KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionState,
+    SessionTimeline,
 };
 pub use status::{BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Status, Tables};
 

@@ -72,6 +72,8 @@ pub enum Code {
     NotAllowed,
     /// No session of that name is remembered.
     SessionUnknown,
+    /// The session was not ended, or is not remembered.
+    SessionNotEnded,
     /// No refusal of that reference is remembered.
     ReferenceUnknown,
     /// The change is made, but the packet layer did not take it.

@@ -69,6 +69,13 @@ pub struct SessionEnded {
     pub connections_closed: usize,
 }
 
+/// `POST /v1/sessions/ID/restore`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRestored {
+    /// Which.
+    pub session: String,
+}
+
 /// `POST /v1/session-keys`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRotated {

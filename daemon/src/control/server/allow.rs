@@ -66,6 +66,7 @@ fn lifted(effect: &Effect) -> Option<IpNet> {
         | Effect::Disallow(_)
         | Effect::DropFlows { .. }
         | Effect::SessionEnded { .. }
+        | Effect::SessionRestored(_)
         | Effect::Report(_) => None,
     }
 }

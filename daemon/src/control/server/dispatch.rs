@@ -100,13 +100,14 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["sessions"] if get => sessions::list(gate),
         ["session-keys"] if post => sessions::rotate_key(gate, peer),
         ["sessions", id, "timeline"] if get => sessions::timeline(gate, id),
+        ["sessions", id, "restore"] if post => sessions::restore(gate, peer, id),
         ["sessions", id] if delete => sessions::revoke(gate, peer, id),
         ["incidents"] if get => incidents::recent(gate, question.parameter("limit").as_deref()),
         ["incidents", reference] if get => incidents::one(gate, reference),
         ["status" | "verify" | "bans" | "allow" | "sessions" | "session-keys" | "incidents" | "undo" | "audit"]
         | ["bans", "check" | "all" | "import"]
         | ["store", "check" | "compact"]
-        | ["sessions", _, "timeline"]
+        | ["sessions", _, "timeline" | "restore"]
         | ["rules"]
         | ["rules", "reload"]
         | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),

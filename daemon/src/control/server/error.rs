@@ -57,6 +57,8 @@ pub(super) enum ControlError {
     Store(#[from] StoreError),
     #[error("no session {0} is in use")]
     SessionUnknown(SessionId),
+    #[error("session {0} was not ended, or nobody remembers it")]
+    SessionNotEnded(SessionId),
     #[error("no refusal {0} is remembered")]
     ReferenceUnknown(Reference),
     #[error("the change is recorded and calls are judged by it, but {0}")]
@@ -118,6 +120,7 @@ impl ControlError {
             Self::TooLargeToUndo(_) => (Code::TooLargeToUndo, 409, "Too large to undo"),
             Self::Store(_) => (Code::StoreUnusable, 500, "The store does not answer"),
             Self::SessionUnknown(_) => (Code::SessionUnknown, 404, "Unknown session"),
+            Self::SessionNotEnded(_) => (Code::SessionNotEnded, 404, "Not an ended session"),
             Self::ReferenceUnknown(_) => (Code::ReferenceUnknown, 404, "Unknown reference"),
             Self::Change(ChangeError::Kernel(_)) => {
                 (Code::KernelRefused, 500, "The packet layer did not take the change")

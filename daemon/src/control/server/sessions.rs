@@ -9,7 +9,7 @@ use super::dispatch::Reply;
 use super::error::ControlError;
 use super::incidents::lines;
 use crate::control::api::{
-    KeyRotated, Session, SessionEnded, SessionEvent, SessionList, SessionState, SessionTimeline,
+    KeyRotated, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionState, SessionTimeline,
 };
 use crate::gate::Gate;
 use crate::store::Undo;
@@ -69,6 +69,20 @@ pub(super) fn revoke(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, Control
     })
 }
 
+/// `POST /v1/sessions/ID/restore`
+pub(super) fn restore(gate: &Gate, peer: Peer, id: &str) -> Result<Reply, ControlError> {
+    let id: SessionId = id.parse()?;
+    let now = gate.now();
+    let effects = gate
+        .guard()
+        .reinstate(id, now)
+        .ok_or(ControlError::SessionNotEnded(id))?;
+    gate.change(effects, peer.did("restore", &id, "", now.wall), Undo::Never)?;
+    Reply::ok(&SessionRestored {
+        session: id.to_string(),
+    })
+}
+
 /// `POST /v1/session-keys`
 pub(super) fn rotate_key(gate: &Gate, peer: Peer) -> Result<Reply, ControlError> {
     let rotated = gate.rotate_key().ok_or(ControlError::NotFound)??;
@@ -92,6 +106,7 @@ fn connections(effect: &Effect) -> usize {
         | Effect::Allow(_)
         | Effect::Disallow(_)
         | Effect::SessionEnded { .. }
+        | Effect::SessionRestored(_)
         | Effect::Report(_) => 0,
     }
 }

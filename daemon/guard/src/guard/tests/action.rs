@@ -184,6 +184,7 @@ fn bans_by_a_rule_grow_as_the_rule_says() {
             | Effect::Disallow(_)
             | Effect::DropFlows { .. }
             | Effect::SessionEnded { .. }
+            | Effect::SessionRestored(_)
             | Effect::Report(_) => None,
         })
     });
