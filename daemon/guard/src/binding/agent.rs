@@ -3,7 +3,7 @@
 use super::{hash, short_hash};
 
 /// Versions that are compared one by one. Browsers of today name four to six.
-const VERSIONS: usize = 8;
+const VERSIONS: usize = 7;
 
 /// What may stand before a version. Other numbers belong to the name of a device.
 const BEFORE_VERSION: [&[u8]; 5] = [b"/", b"rv:", b" OS ", b" OS X ", b"Android "];

@@ -14,7 +14,10 @@ use crate::bench::report::{Rounds, Row};
 const SESSION_BYTES: f64 = 512.0;
 /// What a flood may add: pages that the allocator had not touched before.
 const GROWTH_MEGABYTES: f64 = 1.0;
-const BATCH: u32 = 10_000;
+/// Requests that are made at once: few, since their memory stays with this process.
+const BATCH: u32 = 1000;
+/// Sessions that are opened in the same second.
+const A_SECOND: u32 = 10_000;
 
 pub(super) fn rows(effort: &Effort) -> Result<Vec<Row>> {
     let capacity = usize::try_from(effort.sessions)?;
@@ -27,11 +30,11 @@ pub(super) fn rows(effort: &Effort) -> Result<Vec<Row>> {
     let warm = guard(
         9,
         SessionLimits {
-            capacity: 100,
+            capacity: 4096,
             ..limits
         },
     )?;
-    calls(&warm, 0, 100)?;
+    calls(&warm, 0, BATCH)?;
     let empty = resident()?;
     let guard = guard(1, limits)?;
     let first = calls(&guard, 0, effort.sessions)?;
@@ -86,9 +89,9 @@ fn calls(guard: &Guard, from: u32, count: u32) -> Result<f64> {
     Ok(nanos / f64::from(count))
 }
 
-/// A second for each batch: whoever is pushed out takes those with him that were opened at the same time.
+/// Time goes on: whoever is pushed out takes those with him that were opened at the same time.
 fn later(number: u32) -> Now {
-    let ms = u64::from(number / BATCH) * 1000;
+    let ms = u64::from(number / A_SECOND) * 1000;
     Now {
         wall: WallMillis(now().wall.0 + ms),
         mono: MonoMillis(now().mono.0 + ms),
