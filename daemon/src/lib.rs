@@ -12,6 +12,7 @@ pub mod enforcer;
 pub mod gate;
 pub mod hold;
 pub mod listener;
+pub mod openapi;
 pub mod preflight;
 pub mod proxy;
 pub mod random;

@@ -310,8 +310,18 @@ pub(super) enum RulesVerb {
     Learn(RulesLearnArgs),
     /// Let rules of a file enforce that have been quiet while they watched
     Promote(RulesPromoteArgs),
+    /// Print the operations of an OpenAPI description (JSON) as TOML
+    #[command(name = "import-openapi")]
+    ImportOpenApi(OpenApiArgs),
     /// Have the running gate read its rules anew; wrong ones leave those in force as they are
     Reload,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OpenApiArgs {
+    /// The description
+    #[arg(value_name = "FILE.json")]
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

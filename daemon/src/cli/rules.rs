@@ -16,6 +16,7 @@ use super::learn;
 use super::page::Table;
 use crate::control::api::{RuleList, RulesDiffer};
 use crate::control::client::Client;
+use crate::openapi;
 use crate::rehearsal::{Rehearsal, Said};
 
 pub(super) fn run(verb: &RulesVerb, client: &Client) -> Result<Answer, Failure> {
@@ -28,6 +29,7 @@ pub(super) fn run(verb: &RulesVerb, client: &Client) -> Result<Answer, Failure> 
         }
         RulesVerb::Learn(args) => learn::learn(args),
         RulesVerb::Promote(args) => learn::promote(args, client),
+        RulesVerb::ImportOpenApi(args) => import(&args.file),
         RulesVerb::Reload => reload(client),
     }
 }
@@ -83,6 +85,22 @@ fn test(args: &RulesTestArgs) -> Result<Answer, Failure> {
         ExitStatus::Failure
     };
     Ok(answer.table(table).status(status))
+}
+
+/// Names and paths of a description, checked by nobody: what they say is written as comments or in quotes.
+fn import(path: &Path) -> Result<Answer, Failure> {
+    let text = openapi::operations(&read(path)?).map_err(|error| {
+        Failure::error("openapi-invalid", format!("{}: {error}", path.display()))
+            .hint("YAML is not read: convert it, by `yq -o json` for one")
+    })?;
+    let answer = Answer::of(&Operations { toml: &text })?;
+    Ok(text.lines().fold(answer, Answer::line))
+}
+
+/// Operations, for programs.
+#[derive(Serialize)]
+struct Operations<'a> {
+    toml: &'a str,
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -10,6 +10,8 @@ mod packet;
 #[cfg(feature = "bench")]
 mod report;
 #[cfg(feature = "bench")]
+mod rules;
+#[cfg(feature = "bench")]
 mod verify;
 
 use anyhow::Result;
@@ -37,6 +39,8 @@ enum Bench {
     Front,
     /// The cost of verifying a call: in the guard alone, and in the whole daemon.
     Verify,
+    /// The cost of rules: time a call, and memory.
+    Rules,
 }
 
 #[cfg(feature = "bench")]
@@ -45,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Bench::Packet => packet::measure(arguments.quick)?,
         Bench::Front => front::measure(arguments.quick)?,
         Bench::Verify => verify::measure(arguments.quick)?,
+        Bench::Rules => rules::measure(arguments.quick)?,
     };
     report.print(arguments.json)
 }

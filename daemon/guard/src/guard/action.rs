@@ -7,6 +7,7 @@ use super::consequence::Account;
 use crate::escalation::Growth;
 use crate::sequence::{Action, BanAction, BanTarget};
 use crate::session::SessionId;
+use crate::session::record::Record;
 use crate::tier::narrowest_around;
 use crate::verdict::{Consequence, Spared};
 
@@ -53,7 +54,7 @@ impl Guard {
         match ban.target {
             BanTarget::Flow => {
                 let record = self.sessions.shard(session);
-                let connections = record.peek(session).map(|record| record.connections());
+                let connections = record.peek(session).map(Record::connections);
                 drop(record);
                 account.drop_flows(connections.unwrap_or_default(), ban.ttl);
             }
