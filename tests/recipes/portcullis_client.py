@@ -116,8 +116,9 @@ class Client:
         return self.origin.hostname if port == default else f"{self.origin.hostname}:{port}"
 
     def send(self, method, target, body, headers):
-        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-        connection = kinds[self.origin.scheme](self.origin.hostname, self.origin.port, timeout=30)
+        is_tls = self.origin.scheme == "https"
+        connect = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+        connection = connect(self.origin.hostname, self.origin.port, timeout=30)
         try:
             headers = {**headers, "host": self.authority(), "user-agent": self.user_agent}
             connection.request(method, target, body or None, headers)
