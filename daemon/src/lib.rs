@@ -19,6 +19,7 @@ pub mod random;
 pub mod rehearsal;
 pub mod run;
 pub mod safety;
+pub mod service;
 pub mod span;
 pub mod start;
 pub mod state;

@@ -28,7 +28,7 @@ use crate::proxy::pool::Pools;
 use crate::proxy::upstream::look_after;
 use crate::state::KeyRing;
 use crate::store::Store;
-use crate::{admin, clock, listener, random, safety, start, telemetry};
+use crate::{admin, clock, listener, random, safety, service, start, telemetry};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -88,9 +88,14 @@ pub fn run(config: Config) -> Result<()> {
             tokio::spawn(report_drops(events, strikes));
             tokio::spawn(strike(Arc::clone(&gate), struck));
         }
+        if let Some(interval) = service::watchdog() {
+            tokio::spawn(service::feed_watchdog(Arc::clone(&gate), interval));
+        }
+        service::ready();
         wait_for_signal().await
     })?;
     tracing::info!("stopping");
+    service::stopping();
     let _ = stop.send(true);
     threads
         .into_iter()

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ pub(super) fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, S
 
 fn bind_aside(path: &Path, gid: Option<u32>) -> Result<UnixListener, SocketError> {
     let listener = UnixListener::bind(path).map_err(failed("make the socket", path))?;
-    chown(path, None, gid).map_err(failed("give the group to", path))?;
+    give(path, gid)?;
     fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(failed("set the mode of", path))?;
     Ok(listener)
 }
@@ -75,7 +75,16 @@ fn make_directory(socket: &Path, gid: Option<u32>) -> Result<(), SocketError> {
         .mode(DIRECTORY_MODE)
         .create(directory)
         .map_err(failed("make the directory", directory))?;
-    chown(directory, None, gid).map_err(failed("give the group to", directory))
+    give(directory, gid)
+}
+
+/// What is the group's already is left alone: a service without privileges may not give anything away.
+fn give(path: &Path, gid: Option<u32>) -> Result<(), SocketError> {
+    let owned = fs::metadata(path).map_err(failed("look at", path))?.gid();
+    match gid.filter(|gid| *gid != owned) {
+        Some(gid) => chown(path, None, Some(gid)).map_err(failed("give the group to", path)),
+        None => Ok(()),
+    }
 }
 
 fn refuse_if_taken(path: &Path) -> Result<(), SocketError> {
@@ -117,8 +126,6 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socket
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     fn mode(path: &Path) -> u32 {
