@@ -116,26 +116,28 @@ impl Conversation {
         })
     }
 
+    /// Each way in a box of its own: a connection in clear text has no room for a handshake, nor for HTTP/2.
     async fn converse(&mut self, socket: Socket, connection: &Arc<Connection>) -> io::Result<()> {
         let door = Arc::clone(&self.door);
         let patience = self.proxy.gate().config().http.header_timeout;
         match &door.tls {
             Some(tls) => {
-                let handshake = self.timer.timeout(patience, shake_hands(tls, socket, connection));
+                let handshake = Box::pin(shake_hands(tls, socket, connection));
+                let handshake = self.timer.timeout(patience, handshake);
                 let stream = handshake.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
                 let protocol = match stream.get_ref().1.alpn_protocol() {
                     Some(tls::HTTP2) => Protocol::Http2,
                     Some(_) | None => Protocol::Http1,
                 };
-                self.speak(protocol, stream, connection).await;
+                Box::pin(self.speak(protocol, stream, connection)).await;
             }
             None if door.http2 => {
                 let mut socket = socket;
                 let look = self.timer.timeout(patience, greeting::prior_knowledge(&mut socket));
                 let protocol = look.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
-                self.speak(protocol, socket, connection).await;
+                Box::pin(self.speak(protocol, socket, connection)).await;
             }
-            None => self.speak(Protocol::Http1, socket, connection).await,
+            None => Box::pin(self.speak(Protocol::Http1, socket, connection)).await,
         }
         Ok(())
     }
@@ -149,7 +151,7 @@ impl Conversation {
                 self.speak_http1(stream, connection).await;
                 self.tunnel(connection).await;
             }
-            Protocol::Http2 => self.speak_http2(stream, connection).await,
+            Protocol::Http2 => Box::pin(self.speak_http2(stream, connection)).await,
         }
     }
 
@@ -164,7 +166,8 @@ impl Conversation {
             .header_read_timeout(http.header_timeout)
             .max_buf_size(http.max_header_bytes);
         let proxy = Arc::clone(&self.proxy);
-        let service = service_fn(|request| Arc::clone(&proxy).answer(Arc::clone(connection), request));
+        // In a box, so that a connection that waits for its next request has no room for it.
+        let service = service_fn(|request| Box::pin(Arc::clone(&proxy).answer(Arc::clone(connection), request)));
         let conversation = builder.serve_connection(TokioIo::new(stream), service);
         let mut conversation = pin!(conversation.with_upgrades());
         let ending = tokio::select! {
