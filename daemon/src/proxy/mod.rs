@@ -7,6 +7,7 @@ mod cors;
 mod forward;
 mod held;
 mod intake;
+mod judge;
 mod lane;
 mod origin;
 mod own;
@@ -30,13 +31,9 @@ use hyper::Request as HttpRequest;
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use portcullis_guard::forwarded::TrustedProxies;
-use portcullis_guard::guard::{
-    Admission, Caller, Expected, Judgement, Passage, Permit, Preflight, Reading, Receipt, Refused,
-};
+use portcullis_guard::guard::{Caller, Permit, Reading, Receipt};
 use portcullis_guard::path::NormalPath;
-use portcullis_guard::policy::BodyMode;
 use portcullis_guard::reauth::{SessionWord, WordError};
-use portcullis_guard::refusal::Refusal;
 use portcullis_guard::request::{ClientAddress, Reference, Request};
 
 use self::body::{AnswerBody, CallBody};
@@ -45,7 +42,6 @@ use self::forward::Told;
 use self::intake::Head;
 use self::lane::Streamed;
 use self::origin::Origin;
-use self::passing::Passing;
 use self::pool::Pools;
 use self::upstream::{Failure, Upstream};
 use self::websocket::Splice;
@@ -215,81 +211,6 @@ impl Proxy {
         }
     }
 
-    /// Takes a request through the guard. The body of a signed call is read only when the head was found good.
-    async fn judge(&self, call: &Call<'_>, body: Incoming) -> Outcome {
-        let judgement = self.gate.guard().judge_head(&call.view(), clock::now());
-        let bound = match self.settle(call, judgement)? {
-            Admission::Forward(permit) => return Ok((permit, self.let_pass(call, body, None, false)?)),
-            Admission::Bound(bound) => bound,
-        };
-        let headers = &call.parts.headers;
-        // What rules judge must be known, so that the names in a form are read whatever the route says.
-        let passes = bound.body() != BodyMode::Verify && !intake::is_plain_form(headers);
-        if call.head.has_body && passes {
-            let mut permit = self.admit(call, bound, None).await?;
-            let expected = permit.take_expected();
-            let body = self.let_pass(call, body, expected, intake::is_multipart(headers))?;
-            return Ok((permit, body));
-        }
-        let bytes = if call.head.has_body {
-            let bytes = self.read_body(call, body).await?;
-            intake::check_form(headers, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
-            bytes
-        } else {
-            Bytes::new()
-        };
-        let body = call.head.has_body.then_some(&*bytes);
-        let permit = self.admit(call, bound, body).await?;
-        Ok((permit, Either::Left(Full::new(bytes))))
-    }
-
-    async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Answered> {
-        let patience = self.gate.config().http.body_timeout;
-        let read = body::read(body, self.body_limit(call), patience, &self.timer).await;
-        read.map_err(|refusal| Box::new(self.refuse(call, refusal)))
-    }
-
-    fn body_limit(&self, call: &Call<'_>) -> usize {
-        self.gate.guard().policy().route(&call.head.path).max_body
-    }
-
-    fn let_pass(
-        &self,
-        call: &Call<'_>,
-        body: Incoming,
-        expected: Option<Expected>,
-        form: bool,
-    ) -> Result<CallBody, Answered> {
-        if !call.head.has_body {
-            return Ok(Either::Left(Full::default()));
-        }
-        let passing = Passing::new(body, self.body_limit(call), expected, form);
-        passing
-            .map(Either::Right)
-            .map_err(|refusal| Box::new(self.refuse(call, refusal)))
-    }
-
-    /// Carries out what the guard wants, and turns a refusal into an answer unless the gate only watches.
-    fn settle<T: Waivable>(&self, call: &Call<'_>, judgement: Judgement<T>) -> Result<T, Answered> {
-        // A kernel that refuses is logged; the answer to this client is the same.
-        let _ = self.gate.perform(judgement.effects);
-        judgement.outcome.or_else(|mut refused| match refused.waived.take() {
-            Some(permit) => Ok(T::waived(permit)),
-            None => Err(Box::new(self.answer_refused(call, &refused))),
-        })
-    }
-
-    fn refuse(&self, call: &Call<'_>, refusal: Refusal) -> Response<Full<Bytes>> {
-        let judgement = self.gate.guard().refuse_for(&call.view(), refusal, clock::now());
-        let _ = self.gate.perform(judgement.effects);
-        let Err(refused) = judgement.outcome;
-        self.answer_refused(call, &refused)
-    }
-
-    fn answer_refused(&self, call: &Call<'_>, refused: &Refused) -> Response<Full<Bytes>> {
-        problem::answer(refused, call.head.has_body, clock::now().wall)
-    }
-
     async fn forward(&self, parts: Parts, way: Way<'_>, mut permit: Permit, body: CallBody) -> Response<AnswerBody> {
         let Way {
             head,
@@ -363,20 +284,6 @@ impl Proxy {
                 answer.map(Either::Left)
             }
         }
-    }
-
-    /// Answers for a body that turned out wrong while it passed. `None` if the gate only watches.
-    fn refuse_passing(
-        &self,
-        call: &Call<'_>,
-        caller: Option<&Caller>,
-        refusal: Refusal,
-    ) -> Option<Response<Full<Bytes>>> {
-        let guard = self.gate.guard();
-        let judgement = guard.refuse_passing(caller, &call.view(), refusal, clock::now());
-        let _ = self.gate.perform(judgement.effects);
-        let Err(refused) = judgement.outcome;
-        refused.waived.is_none().then(|| self.answer_refused(call, &refused))
     }
 
     /// Leaves the connections of both sides to their WebSocket.
@@ -483,40 +390,6 @@ fn without_fields(parts: &Parts) -> Parts {
     shown.method = parts.method.clone();
     shown.uri = parts.uri.clone();
     shown
-}
-
-/// What monitor mode makes of a refusal.
-trait Waivable {
-    fn waived(permit: Permit) -> Self;
-}
-
-/// What needs no permit is done all the same.
-impl Waivable for () {
-    fn waived(_: Permit) -> Self {}
-}
-
-impl Waivable for Preflight {
-    fn waived(_: Permit) -> Self {
-        Self::Leave
-    }
-}
-
-impl Waivable for Permit {
-    fn waived(permit: Permit) -> Self {
-        permit
-    }
-}
-
-impl Waivable for Passage {
-    fn waived(permit: Permit) -> Self {
-        Self::Forward(permit)
-    }
-}
-
-impl Waivable for Admission {
-    fn waived(permit: Permit) -> Self {
-        Self::Forward(permit)
-    }
 }
 
 impl Head {

@@ -1,0 +1,139 @@
+//! Asking the guard about a request and its body, and doing what it says.
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use portcullis_guard::guard::{Admission, Caller, Expected, Judgement, Passage, Permit, Preflight, Refused};
+use portcullis_guard::policy::BodyMode;
+use portcullis_guard::refusal::Refusal;
+
+use super::body::{self, CallBody};
+use super::passing::Passing;
+use super::{Answered, Call, Outcome, Proxy, intake, problem};
+use crate::clock;
+
+impl Proxy {
+    /// Takes a request through the guard. The body of a signed call is read only when the head was found good.
+    pub(super) async fn judge(&self, call: &Call<'_>, body: Incoming) -> Outcome {
+        let judgement = self.gate.guard().judge_head(&call.view(), clock::now());
+        let bound = match self.settle(call, judgement)? {
+            Admission::Forward(permit) => return Ok((permit, self.let_pass(call, body, None, false)?)),
+            Admission::Bound(bound) => bound,
+        };
+        let headers = &call.parts.headers;
+        // What rules judge must be known, so that the names in a form are read whatever the route says.
+        let passes = bound.body() != BodyMode::Verify && !intake::is_plain_form(headers);
+        if call.head.has_body && passes {
+            let mut permit = self.admit(call, bound, None).await?;
+            let expected = permit.take_expected();
+            let body = self.let_pass(call, body, expected, intake::is_multipart(headers))?;
+            return Ok((permit, body));
+        }
+        let bytes = if call.head.has_body {
+            let bytes = self.read_body(call, body).await?;
+            intake::check_form(headers, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
+            bytes
+        } else {
+            Bytes::new()
+        };
+        let body = call.head.has_body.then_some(&*bytes);
+        let permit = self.admit(call, bound, body).await?;
+        Ok((permit, Either::Left(Full::new(bytes))))
+    }
+
+    async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Answered> {
+        let patience = self.gate.config().http.body_timeout;
+        let read = body::read(body, self.body_limit(call), patience, &self.timer).await;
+        read.map_err(|refusal| Box::new(self.refuse(call, refusal)))
+    }
+
+    fn body_limit(&self, call: &Call<'_>) -> usize {
+        self.gate.guard().policy().route(&call.head.path).max_body
+    }
+
+    fn let_pass(
+        &self,
+        call: &Call<'_>,
+        body: Incoming,
+        expected: Option<Expected>,
+        form: bool,
+    ) -> Result<CallBody, Answered> {
+        if !call.head.has_body {
+            return Ok(Either::Left(Full::default()));
+        }
+        let passing = Passing::new(body, self.body_limit(call), expected, form);
+        passing
+            .map(Either::Right)
+            .map_err(|refusal| Box::new(self.refuse(call, refusal)))
+    }
+
+    /// Carries out what the guard wants, and turns a refusal into an answer unless the gate only watches.
+    pub(super) fn settle<T: Waivable>(&self, call: &Call<'_>, judgement: Judgement<T>) -> Result<T, Answered> {
+        // A kernel that refuses is logged; the answer to this client is the same.
+        let _ = self.gate.perform(judgement.effects);
+        judgement.outcome.or_else(|mut refused| match refused.waived.take() {
+            Some(permit) => Ok(T::waived(permit)),
+            None => Err(Box::new(self.answer_refused(call, &refused))),
+        })
+    }
+
+    pub(super) fn refuse(&self, call: &Call<'_>, refusal: Refusal) -> Response<Full<Bytes>> {
+        let judgement = self.gate.guard().refuse_for(&call.view(), refusal, clock::now());
+        let _ = self.gate.perform(judgement.effects);
+        let Err(refused) = judgement.outcome;
+        self.answer_refused(call, &refused)
+    }
+
+    pub(super) fn answer_refused(&self, call: &Call<'_>, refused: &Refused) -> Response<Full<Bytes>> {
+        problem::answer(refused, call.head.has_body, clock::now().wall)
+    }
+
+    /// Answers for a body that turned out wrong while it passed. `None` if the gate only watches.
+    pub(super) fn refuse_passing(
+        &self,
+        call: &Call<'_>,
+        caller: Option<&Caller>,
+        refusal: Refusal,
+    ) -> Option<Response<Full<Bytes>>> {
+        let guard = self.gate.guard();
+        let judgement = guard.refuse_passing(caller, &call.view(), refusal, clock::now());
+        let _ = self.gate.perform(judgement.effects);
+        let Err(refused) = judgement.outcome;
+        refused.waived.is_none().then(|| self.answer_refused(call, &refused))
+    }
+}
+
+/// What monitor mode makes of a refusal.
+pub(super) trait Waivable {
+    fn waived(permit: Permit) -> Self;
+}
+
+/// What needs no permit is done all the same.
+impl Waivable for () {
+    fn waived(_: Permit) -> Self {}
+}
+
+impl Waivable for Preflight {
+    fn waived(_: Permit) -> Self {
+        Self::Leave
+    }
+}
+
+impl Waivable for Permit {
+    fn waived(permit: Permit) -> Self {
+        permit
+    }
+}
+
+impl Waivable for Passage {
+    fn waived(permit: Permit) -> Self {
+        Self::Forward(permit)
+    }
+}
+
+impl Waivable for Admission {
+    fn waived(permit: Permit) -> Self {
+        Self::Forward(permit)
+    }
+}
