@@ -12,6 +12,8 @@ mod report;
 #[cfg(feature = "bench")]
 mod rules;
 #[cfg(feature = "bench")]
+mod verdict;
+#[cfg(feature = "bench")]
 mod verify;
 
 use anyhow::Result;
@@ -37,6 +39,8 @@ enum Bench {
     Packet,
     /// The HTTP front beside nginx, haproxy and caddy.
     Front,
+    /// Microseconds from an offence to the first dropped packet.
+    Verdict,
     /// The cost of verifying a call: in the guard alone, and in the whole daemon.
     Verify,
     /// The cost of rules: time a call, and memory.
@@ -48,6 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let report = match arguments.name {
         Bench::Packet => packet::measure(arguments.quick)?,
         Bench::Front => front::measure(arguments.quick)?,
+        Bench::Verdict => verdict::measure(arguments.quick)?,
         Bench::Verify => verify::measure(arguments.quick)?,
         Bench::Rules => rules::measure(arguments.quick)?,
     };
