@@ -1,24 +1,18 @@
 //! The ladder: what a session must do when its surroundings change, and what it is remembered by.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
 
 use super::agent::{Agent, AgentChange};
-use super::place::{Family, Place};
+use super::place::Place;
+use super::stays::{KNOWN, Stay, Stays, Tick, is_concentrated};
 use super::{Binding, Habits, field};
 use crate::policy::BindingPolicy;
 use crate::refusal::Refusal;
 use crate::time::MonoMillis;
 
-/// Networks that a session comes back to without being asked.
-const KNOWN: usize = 4;
-/// So many networks of one family at the same time are not one person: a phone has two, while it changes.
-const CONCENTRATED: usize = 3;
-/// Who is silent for this long in a network has left it. This and the following in tenths of a second.
-const STAY: u32 = 60 * 10;
 /// How often a new address beside a known one costs points: carriers hand them out for each connection.
 const NEARBY_COUNTED: u32 = 600 * 10;
 const HOUR: u32 = 3600 * 10;
@@ -34,21 +28,6 @@ const EVIDENCE_BRANDS: u8 = 5;
 const EVIDENCE_DEVICE: u8 = 5;
 /// Another TLS stack under the same User-Agent: a program that borrows a browser's name, or a network that opens TLS.
 const EVIDENCE_TLS: u8 = 5;
-
-/// Tenths of a second of the monotonic clock, counted from one: in 32 bits, 13 years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Tick(NonZeroU32);
-
-impl Tick {
-    fn at(now: MonoMillis) -> Self {
-        let tenths = u32::try_from(now.0 / 100).unwrap_or(u32::MAX);
-        Self(NonZeroU32::MIN.saturating_add(tenths))
-    }
-
-    fn since(self, earlier: Self) -> u32 {
-        self.0.get().saturating_sub(earlier.0.get())
-    }
-}
 
 /// What the ladder goes by for one request.
 #[derive(Clone, Copy, Debug)]
@@ -107,37 +86,6 @@ impl Objection {
             Self::Unsteady => Refusal::AddressUnsteady,
             Self::Concentrated => Refusal::Concentrated,
         }
-    }
-}
-
-/// A stay in a network.
-#[derive(Clone, Copy, Debug)]
-struct Stay {
-    /// The place that was seen last in it.
-    place: Place,
-    since: Tick,
-    until: Tick,
-}
-
-/// The stays that are remembered; most sessions have one.
-#[derive(Clone, Debug)]
-struct Stays {
-    first: Option<Stay>,
-    others: Option<Box<[Option<Stay>; KNOWN - 1]>>,
-}
-
-impl Stays {
-    fn of([first, others @ ..]: [Option<Stay>; KNOWN]) -> Self {
-        let are_any = others.iter().any(Option::is_some);
-        Self {
-            first,
-            others: are_any.then(|| Box::new(others)),
-        }
-    }
-
-    fn all(&self) -> [Option<Stay>; KNOWN] {
-        let [second, third, fourth] = self.others.as_deref().copied().unwrap_or_default();
-        [self.first, second, third, fourth]
     }
 }
 
@@ -422,38 +370,6 @@ impl Step {
             Self::OtherFamily => EVIDENCE_OTHER_FAMILY,
         }
     }
-}
-
-impl Stay {
-    fn begin(place: Place, at: Tick) -> Self {
-        Self {
-            place,
-            since: at,
-            until: at,
-        }
-    }
-
-    fn go_on(&mut self, place: Place, at: Tick) {
-        if at.since(self.until) > STAY {
-            self.since = at;
-        }
-        (self.place, self.until) = (place, at);
-    }
-}
-
-/// Whether there was a moment within the last minute in which several networks of this family were in use. One after the
-/// other is a journey; back and forth between three is several people with one key.
-fn is_concentrated(stays: &[Option<Stay>; KNOWN], family: Family) -> bool {
-    let of_family = || stays.iter().flatten().filter(|stay| stay.place.family() == family);
-    let now = of_family().map(|stay| stay.until).max();
-    let current = || of_family().filter(|stay| now.is_some_and(|now| now.since(stay.until) <= STAY));
-    current().any(|beginning| {
-        let moment = beginning.since;
-        current()
-            .filter(|stay| stay.since <= moment && moment < stay.until)
-            .count()
-            >= CONCENTRATED
-    })
 }
 
 impl Habits {

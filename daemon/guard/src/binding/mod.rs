@@ -18,6 +18,7 @@
 mod agent;
 pub mod ladder;
 mod place;
+mod stays;
 
 use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
