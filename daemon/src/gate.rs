@@ -1,5 +1,7 @@
 //! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
 
+mod keys;
+
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use portcullis_guard::effect::{Effect, KernelBan};
 use portcullis_guard::guard::Guard;
 use portcullis_guard::incident::Incident;
 use portcullis_guard::request::ClientAddress;
-use portcullis_guard::time::{MonoMillis, Now, WallMillis};
+use portcullis_guard::time::{Now, WallMillis};
 
 use crate::clock;
 use crate::config::Config;
@@ -18,9 +20,9 @@ use crate::enforcer::{Enforcer, EnforcerError, Flow, Intended, Origin, Reconcile
 use crate::hold::Waiting;
 use crate::listener::connections::{Connections, Doom};
 use crate::random;
-use crate::state::{KeyRing, Rotated, StateError};
 use crate::store::{Change, Deed, Item, Store, Undo};
 use crate::throttle::{Leave, Throttle};
+use keys::Keys;
 
 /// The kernel refused what the guard decided. The intention stands, the enforcement does not.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +51,6 @@ pub enum ExemptError {
     Kernel(#[from] KernelError),
 }
 
-/// How long after a failure a new key is tried for again.
-const KEY_RETRY: Duration = Duration::from_secs(600);
-
 /// Refusals that are written to the log, a second.
 const REFUSALS_TOLD: u32 = 50;
 
@@ -76,13 +75,6 @@ pub struct Enforcement {
     pub at: WallMillis,
     /// What; [`Reconciled::ratio`] is the part that was enforced.
     pub found: Reconciled,
-}
-
-/// The keys of the session ids on disk.
-struct Keys {
-    ring: KeyRing,
-    /// After a failure, so that a full disk does not fill the log as well.
-    not_before: MonoMillis,
 }
 
 impl Gate {
@@ -122,48 +114,6 @@ impl Gate {
     pub fn keep_store(&self) {
         if let Some(store) = &self.store {
             store.write(&self.guard);
-        }
-    }
-
-    /// Gives it the keys of the session ids, to replace them when they are old or the operator says so.
-    #[must_use]
-    pub fn with_keys(self, ring: KeyRing) -> Self {
-        let not_before = MonoMillis(0);
-        Self {
-            keys: Some(Mutex::new(Keys { ring, not_before })),
-            ..self
-        }
-    }
-
-    /// Seals session ids under a new key from here on. `None` without keys on disk.
-    pub fn rotate_key(&self) -> Option<Result<Rotated, StateError>> {
-        let mut keys = self.keys.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        let lifetime = self.guard.policy().sessions.lifetime;
-        let rotated = keys.ring.rotate(lifetime, clock::now().wall);
-        if rotated.is_ok() {
-            self.guard.set_master_keys(keys.ring.master_keys());
-        }
-        Some(rotated)
-    }
-
-    /// Does so if the key is old.
-    pub fn rotate_old_key(&self) {
-        let Some(keys) = &self.keys else { return };
-        let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let (limits, now) = (self.guard.policy().sessions, clock::now());
-        if now.mono < keys.not_before {
-            return;
-        }
-        match keys.ring.rotate_if_due(limits.key_rotation, limits.lifetime, now.wall) {
-            Ok(None) => {}
-            Ok(Some(rotated)) => {
-                self.guard.set_master_keys(keys.ring.master_keys());
-                tracing::info!(key = %format_args!("{:08x}", rotated.number), "session ids are sealed under a new key");
-            }
-            Err(error) => {
-                keys.not_before = now.mono.after(KEY_RETRY);
-                tracing::error!(%error, "the old key of the session ids stays in use");
-            }
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::ops::AddAssign;
 
-use portcullis_common::{Counter, Reason};
+use aya::util::nr_cpus;
+use portcullis_common::{Counter, Reason, maps};
+
+use super::EnforcerError;
+use super::table::{Source, Table};
 
 /// Packets and bytes, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,5 +64,36 @@ impl AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
         self.packets += other.packets;
         self.bytes += other.bytes;
+    }
+}
+
+/// The counters of the outcomes.
+pub(super) struct CounterTable {
+    table: Table<u32, Counter>,
+    /// Asked once: the answer is in `/sys`, which the sandbox hides later.
+    possible_cpus: usize,
+}
+
+impl CounterTable {
+    pub(super) fn open(program: &Source<'_>) -> Result<Self, EnforcerError> {
+        let possible_cpus = nr_cpus().map_err(|(path, error)| EnforcerError::Load {
+            reason: format!("failed to read {path}: {error}"),
+        })?;
+        Ok(Self {
+            table: Table::open(program, maps::COUNTERS)?,
+            possible_cpus,
+        })
+    }
+
+    pub(super) fn sums(&self) -> Result<Counters, EnforcerError> {
+        let mut sums = Counters::default();
+        let mut per_cpu = vec![Counter::default(); self.possible_cpus];
+        for index in 0..Reason::COUNTERS {
+            self.table.get_per_cpu(index, &mut per_cpu)?;
+            for counter in &per_cpu {
+                sums.add(index, counter);
+            }
+        }
+        Ok(sums)
     }
 }

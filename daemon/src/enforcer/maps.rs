@@ -2,12 +2,11 @@
 
 use std::io;
 
-use aya::util::nr_cpus;
 use ipnet::IpNet;
-use portcullis_common::{Address, BanEntry, Counter, FlowKey, Geometry, Origin, PrefixKey, Reason, Slot, maps};
+use portcullis_common::{Address, BanEntry, FlowKey, Geometry, Origin, PrefixKey, Slot, maps};
 
 use super::{
-    Capacities, Counters, EnforcerError, KernelBan, Target, clock, filter,
+    Capacities, EnforcerError, KernelBan, Target, clock, filter,
     filter::Filter,
     hits::{self, HitCells},
     hosts::{Hosts, Memory, Place},
@@ -408,37 +407,6 @@ impl From<BanEntry> for Entry {
             expires_boot_ns: entry.expires_boot_ns,
             origin: entry.origin,
         }
-    }
-}
-
-/// The counters of the outcomes.
-pub(super) struct CounterTable {
-    table: Table<u32, Counter>,
-    /// Asked once: the answer is in `/sys`, which the sandbox hides later.
-    possible_cpus: usize,
-}
-
-impl CounterTable {
-    pub(super) fn open(program: &Source<'_>) -> Result<Self, EnforcerError> {
-        let possible_cpus = nr_cpus().map_err(|(path, error)| EnforcerError::Load {
-            reason: format!("failed to read {path}: {error}"),
-        })?;
-        Ok(Self {
-            table: Table::open(program, maps::COUNTERS)?,
-            possible_cpus,
-        })
-    }
-
-    pub(super) fn sums(&self) -> Result<Counters, EnforcerError> {
-        let mut sums = Counters::default();
-        let mut per_cpu = vec![Counter::default(); self.possible_cpus];
-        for index in 0..Reason::COUNTERS {
-            self.table.get_per_cpu(index, &mut per_cpu)?;
-            for counter in &per_cpu {
-                sums.add(index, counter);
-            }
-        }
-        Ok(sums)
     }
 }
 

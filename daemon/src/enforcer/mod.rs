@@ -45,11 +45,7 @@ use ipnet::IpNet;
 pub use portcullis_common::{Origin, Reason};
 
 use self::{
-    attachment::Attachment,
-    maps::{CounterTable, Maps},
-    netlink::Change,
-    pins::Pins,
-    settings::Settings,
+    attachment::Attachment, counters::CounterTable, maps::Maps, netlink::Change, pins::Pins, settings::Settings,
     target::Key,
 };
 pub use self::{

@@ -10,10 +10,11 @@ use portcullis_common::{Geometry, maps as names};
 use super::{
     AttachOptions, Capacities, Enforcer, EnforcerError, Growth, InterfaceChanges, Tables, attach,
     attachment::Attachment,
+    counters::CounterTable,
     debug_log,
     events::Events,
     geometry, legacy,
-    maps::{CounterTable, Maps},
+    maps::Maps,
     pins::{self, Earlier, Layout, MAPS, Pins},
     probe,
     settings::Settings,
