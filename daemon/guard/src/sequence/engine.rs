@@ -198,6 +198,14 @@ fn wait_for(findings: &[Finding], call: &Call, moment: Moment) -> Option<Held> {
     until.map(|until| Held { until, for_answer })
 }
 
+/// A violation that has no room to be counted is not let pass.
+fn refuse_uncounted(violation: &mut Violation) {
+    if violation.action.lets_pass() {
+        violation.action = Action::Deny;
+        violation.explanation.push_str("; the session has no room to count it");
+    }
+}
+
 impl Holders<'_> {
     /// Makes violations of findings. One answers a call: others that would refuse it as well do not count.
     fn tell(&mut self, call: &Call, findings: Vec<Finding>, moment: Moment, told: &mut Told) {
@@ -223,9 +231,14 @@ impl Holders<'_> {
         if finding.is_nobodys_fault {
             violation.score = 0.0;
         }
-        // Lack of room is not counted: there is no room for that.
-        if finding.kind != ViolationKind::Overflow {
-            self.escalate(call, rule, &mut violation, moment.now);
+        match finding.kind {
+            // Lack of room is not counted: there is no room for that. What is not remembered might have been the start
+            // of what a later step refuses.
+            ViolationKind::Overflow if rule.escalate.is_empty() => {}
+            ViolationKind::Overflow => refuse_uncounted(&mut violation),
+            ViolationKind::Sequence | ViolationKind::Quota(_) => {
+                self.escalate(call, rule, &mut violation, moment.now);
+            }
         }
         violation
     }
@@ -246,10 +259,7 @@ impl Holders<'_> {
             };
             if facts.count(id, limit, now).is_err() {
                 // It might have been the one too many.
-                if violation.action.lets_pass() {
-                    violation.action = Action::Deny;
-                    violation.explanation.push_str("; the session has no room to count it");
-                }
+                refuse_uncounted(violation);
                 continue;
             }
             if facts
@@ -277,15 +287,17 @@ impl Holders<'_> {
             return found;
         }
         for holder in 0..=plan.scopes.len() {
-            let seats = || plan.marked(*to_mark).filter(|(_, mark)| mark.seat.holder == holder);
-            let units: usize = seats()
-                .map(|(_, mark)| self.growth(call, mark.seat, &mark.kind, now))
-                .sum();
-            if units == 0 {
-                continue;
-            }
-            let opened = self.open(holder, call.rules.generation, now);
-            if opened.and_then(|facts| facts.make_room(units, now)).is_ok() {
+            let marks = *to_mark;
+            let seats = || plan.marked(marks).filter(|(_, mark)| mark.seat.holder == holder);
+            // Making room forgets what is over, and that may be what was to grow: so it is measured again.
+            let fits = (0..2).all(|_| {
+                let units: usize = seats()
+                    .map(|(_, mark)| self.growth(call, mark.seat, &mark.kind, now))
+                    .sum();
+                let mut make_room = || self.open(holder, call.rules.generation, now)?.make_room(units, now);
+                units == 0 || make_room().is_ok()
+            });
+            if fits {
                 continue;
             }
             let mut without = 0;

@@ -51,7 +51,7 @@ pub(super) struct Reference {
     pub(super) rules: Vec<RuleSpec>,
     pub(super) events: Vec<Event>,
     /// Violations that were told: rule, session, and time.
-    hits: Vec<(String, usize, u8, u64)>,
+    pub(super) hits: Vec<(String, usize, u8, u64)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
