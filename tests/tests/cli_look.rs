@@ -248,6 +248,8 @@ fn help() {
           undo     Take the last change of bans or exemptions back
           audit    Tell what operators did, the last first
           store    Look after the file that outlives the daemon
+          rules    Look at rules, try them, and put them in force
+          reload   Have the running gate read its rules anew
           why      Explain a refusal, or list the last ones
           sign     Sign a request and print it as a curl command
           help     Print this message or the help of the given subcommand(s)
