@@ -19,6 +19,9 @@ use crate::{
     rate,
 };
 
+/// So many prefixes that are over, one inside the other, may lie around a banned address before they are swept.
+const MOST_NESTED: u32 = 8;
+
 /// What a first look at a packet tells.
 pub(crate) enum Glance {
     /// It passes.
@@ -215,7 +218,7 @@ fn banned(network: &Network, address: &Address, v4: Option<u32>, suspect: &Suspe
         return Some(host(address, Reason::BannedPrefix, slot, hashes.wide));
     }
     if in_prefixes(address, v4, hashes, word)
-        && let Some(entry) = prefix(address).filter(|entry| scratch.is_before(entry.expires_boot_ns))
+        && let Some(entry) = prefix(address, scratch)
     {
         return Some(hit(address, Reason::BannedPrefix, entry));
     }
@@ -240,9 +243,19 @@ fn spare(network: &Network, v4: Option<u32>, hit: Hit, settings: &SharedSettings
     }
 }
 
+/// The longest banned prefix around the address that holds. A trie answers with the longest that it has: one that is
+/// over, and not yet swept, must not hide a shorter one.
 #[inline(always)]
-fn prefix(source: &Address) -> Option<&BanEntry> {
-    PREFIXES.get(&trie_key(source))
+fn prefix<'a>(source: &Address, scratch: &Scratch) -> Option<&'a BanEntry> {
+    let mut key = trie_key(source);
+    for _ in 0..MOST_NESTED {
+        let entry = PREFIXES.get(&key)?;
+        if scratch.is_before(entry.expires_boot_ns) {
+            return Some(entry);
+        }
+        key = Key::new(entry.prefix_bits.checked_sub(1)?, *source);
+    }
+    None
 }
 
 #[inline(always)]

@@ -595,3 +595,21 @@ fn bans_may_be_written_from_several_threads() {
     assert_eq!(enforcer.list().unwrap().bans.len(), 1024);
     assert!(drops(&enforcer, &Packet::tcp("10.0.3.255", 1, US_V4, 2).build()));
 }
+
+#[test]
+fn a_prefix_that_is_over_hides_no_wider_one() {
+    let enforcer = enforcer();
+    for (wide, narrow, source, us) in [
+        ("198.51.0.0/16", ["198.51.100.0/24", "198.51.100.0/28"], V4, US_V4),
+        ("2001:db8::/32", ["2001:db8:bad::/48", "2001:db8:b00::/40"], V6, US_V6),
+    ] {
+        let frame = Packet::tcp(source, 1, us, 443).build();
+        ban(&enforcer, prefix(wide));
+        for over in narrow {
+            enforcer.ban(prefix(over), ALREADY_OVER, Origin::Operator).unwrap();
+        }
+        assert!(enforcer.test_run(&frame, 1).unwrap().dropped, "{source}");
+        enforcer.unban(prefix(wide)).unwrap();
+        assert!(!enforcer.test_run(&frame, 1).unwrap().dropped, "{source}");
+    }
+}
