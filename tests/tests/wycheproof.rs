@@ -24,21 +24,12 @@ fn hmac_sha256() -> Result<()> {
             let key = MacKey::new(&SigningKey(key));
             let is_right = test.result == TestResult::Valid;
             if group.tag_size == 256 {
-                ensure!(
-                    key.matches(&test.msg, &test.tag) == is_right,
-                    "{}: {}",
-                    test.tc_id,
-                    test.comment
-                );
+                expect(test.tc_id, &test.comment, key.matches(&test.msg, &test.tag) == is_right)?;
                 whole += 1;
             } else {
                 ensure!(!key.matches(&test.msg, &test.tag), "{}: cut off", test.tc_id);
-                ensure!(
-                    key.tag(&test.msg).starts_with(&test.tag) == is_right,
-                    "{}: {}",
-                    test.tc_id,
-                    test.comment
-                );
+                let begins = key.tag(&test.msg).starts_with(&test.tag);
+                expect(test.tc_id, &test.comment, begins == is_right)?;
                 cut += 1;
             }
         }
@@ -57,12 +48,7 @@ fn ecdsa_p256_sha256() -> Result<()> {
         let key = PublicKey::read(Algorithm::EcdsaP256Sha256, &group.key.key);
         for test in &group.tests {
             let passes = key.as_ref().is_some_and(|key| key.matches(&test.msg, &test.sig));
-            ensure!(
-                passes == (test.result == TestResult::Valid),
-                "{}: {}",
-                test.tc_id,
-                test.comment
-            );
+            expect(test.tc_id, &test.comment, passes == (test.result == TestResult::Valid))?;
             count += 1;
         }
     }
@@ -79,12 +65,7 @@ fn ed25519() -> Result<()> {
         let key = PublicKey::read(Algorithm::Ed25519, &group.key.pk);
         for test in &group.tests {
             let passes = key.as_ref().is_some_and(|key| key.matches(&test.msg, &test.sig));
-            ensure!(
-                passes == (test.result == TestResult::Valid),
-                "{}: {}",
-                test.tc_id,
-                test.comment
-            );
+            expect(test.tc_id, &test.comment, passes == (test.result == TestResult::Valid))?;
             count += 1;
         }
     }
@@ -124,6 +105,11 @@ fn ecdh_p256() -> Result<()> {
         good += 1;
     }
     ensure!(good >= 100 && bad >= 10, "only {good} and {bad} vectors");
+    Ok(())
+}
+
+fn expect(id: usize, comment: &str, is_so: bool) -> Result<()> {
+    ensure!(is_so, "{id}: {comment}");
     Ok(())
 }
 

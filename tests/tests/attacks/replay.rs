@@ -1,5 +1,6 @@
 //! Having one call done twice.
 
+use std::net::SocketAddr;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -7,6 +8,14 @@ use portcullis_tests::client::{Client, send};
 use portcullis_tests::daemon::{Daemon, Wanted};
 
 use super::{Call, PROTECT, Session, gate};
+
+fn sixteen_times(address: SocketAddr, request: &[u8]) {
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| send(address, request));
+        }
+    });
+}
 
 /// Copies over many connections at the same moment, on several workers.
 #[test]
@@ -16,11 +25,7 @@ fn copies_at_the_same_moment() -> Result<()> {
     let mut client = Client::open(address)?;
     for round in 1..=5 {
         let request = client.request("POST", "/api/transfer", "{}")?;
-        thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| send(address, &request));
-            }
-        });
+        sixteen_times(address, &request);
         ensure!(
             backend.requests() == round,
             "{} passed in {round} rounds",
@@ -37,11 +42,7 @@ fn copies_of_the_very_first_call() -> Result<()> {
     let address = daemon.address();
     for round in 1..=5 {
         let request = Session::open(address)?.sign(&Call::default())?;
-        thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| send(address, &request));
-            }
-        });
+        sixteen_times(address, &request);
         ensure!(
             backend.requests() == round,
             "{} passed in {round} rounds",

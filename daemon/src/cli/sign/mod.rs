@@ -71,20 +71,9 @@ fn session_target(args: &SignArgs, call: &Call) -> Result<Target, Failure> {
 }
 
 fn signed(call: &Call, opened: &Opened) -> Result<HeaderMap, Failure> {
-    let signer = Signer {
-        session_id: &opened.session_id,
-        key: &opened.key,
-        created: opened.server_time,
-        nonce: &first_nonce()?,
-    };
-    let message = Message {
-        method: &call.method,
-        authority: &call.authority,
-        path: &call.target.path,
-        query: call.target.query.as_deref(),
-        headers: &call.headers,
-    };
-    sign(&signer, message, call.body.bytes())
+    let nonce = first_nonce()?;
+    let signer = signer(opened, &nonce);
+    sign(&signer, message(call), call.body.bytes())
         .map_err(|refusal| Failure::failed("cannot-sign", format!("the call cannot be signed: {}", refusal.cause())))
 }
 
@@ -94,25 +83,33 @@ fn ticketed(mut call: Call, opened: &Opened) -> Result<(Call, HeaderMap), Failur
         let message = format!("{} takes no ticket", call.method);
         return Err(Failure::error("cannot-sign", message).hint("tickets are for GET, and for POST"));
     }
-    let signer = Signer {
+    let nonce = first_nonce()?;
+    let signer = signer(opened, &nonce);
+    let life = opened.max_age.min(ticket::LONGEST_LIFE.unsigned_abs());
+    let value = sign_ticket(&signer, &message(&call), call.body.bytes(), life)
+        .map_err(|refusal| Failure::failed("cannot-sign", format!("no ticket: {}", refusal.cause())))?;
+    call.target = call.target.with_parameter(ticket::PARAMETER, &value);
+    let headers = call.headers.clone();
+    Ok((call, headers))
+}
+
+fn signer<'a>(opened: &'a Opened, nonce: &'a str) -> Signer<'a> {
+    Signer {
         session_id: &opened.session_id,
         key: &opened.key,
         created: opened.server_time,
-        nonce: &first_nonce()?,
-    };
-    let message = Message {
+        nonce,
+    }
+}
+
+fn message(call: &Call) -> Message<'_> {
+    Message {
         method: &call.method,
         authority: &call.authority,
         path: &call.target.path,
         query: call.target.query.as_deref(),
         headers: &call.headers,
-    };
-    let life = opened.max_age.min(ticket::LONGEST_LIFE.unsigned_abs());
-    let value = sign_ticket(&signer, &message, call.body.bytes(), life)
-        .map_err(|refusal| Failure::failed("cannot-sign", format!("no ticket: {}", refusal.cause())))?;
-    call.target = call.target.with_parameter(ticket::PARAMETER, &value);
-    let headers = call.headers.clone();
-    Ok((call, headers))
+    }
 }
 
 /// A stream of its own for each run, so that its counter begins at 0.
