@@ -159,7 +159,8 @@ impl Gate {
         self.started
     }
 
-    /// Carries effects out in their order; all of them, even if the kernel refuses one.
+    /// Carries effects out; all of them, even if the kernel refuses one. Bans come first, the others in their order; the
+    /// disk follows, and neither it nor the log is waited for before the kernel has them.
     ///
     /// # Errors
     /// The first [`KernelError`]. It is logged here too.
@@ -178,8 +179,10 @@ impl Gate {
     /// # Errors
     /// The first [`KernelError`]. It is logged here too.
     pub fn enforce(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
+        let is_ban = |effect: &Effect| matches!(effect, Effect::Ban(_));
+        let (bans, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_ban);
         let mut outcome = Ok(());
-        for effect in effects {
+        for effect in bans.into_iter().chain(others) {
             if let Err(error) = self.perform_one(effect) {
                 tracing::error!(%error, "kernel enforcement failed");
                 outcome = outcome.and(Err(error));
@@ -256,8 +259,9 @@ impl Gate {
 
     fn ban(&self, ban: KernelBan) -> Result<(), KernelError> {
         let KernelBan { network, ttl, origin } = ban;
+        let outcome = self.in_kernel(|kernel| kernel.ban(Target::Prefix(network), ttl, kernel_origin(origin)));
         tracing::warn!(%network, ttl = ttl.as_secs(), %origin, "ban");
-        self.in_kernel(|kernel| kernel.ban(Target::Prefix(network), ttl, kernel_origin(origin)))
+        outcome
     }
 
     /// Compares the kernel with the intention, repairs it, and says so (invariant I5). `None` without a packet layer.
@@ -408,4 +412,34 @@ fn tell(incident: &Incident, left_out: u64) {
         left_out,
         "refused"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_guard::guard::Secrets;
+    use portcullis_guard::policy::Policy;
+    use portcullis_guard::session::token::{MasterKey, MasterKeys};
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    /// Nobody writes to this store: whoever waits for it waits for a minute.
+    #[test]
+    fn a_verdict_does_not_wait_for_the_disk() {
+        let home = tempfile::tempdir().unwrap();
+        let secrets = Secrets {
+            master: MasterKeys::new(MasterKey::new(1, &Zeroizing::new([7; 32])), Vec::new()),
+            run: Zeroizing::new([9; 32]),
+        };
+        let config = Config::parse("[http]\nupstream = \"http://127.0.0.1:1\"\n", "test.toml").unwrap();
+        let guard = Guard::new(Policy::default(), secrets, 10);
+        let gate = Gate::new(guard, None, config).with_store(Store::open(home.path()).unwrap());
+        let ban = KernelBan {
+            network: "192.0.2.1/32".parse().unwrap(),
+            ttl: Duration::from_secs(60),
+            origin: portcullis_guard::blacklist::Origin::Score,
+        };
+        gate.perform(vec![Effect::Ban(ban)]).unwrap();
+        assert_eq!(gate.store().unwrap().health().waiting, 1, "it is written behind it");
+    }
 }
