@@ -1,6 +1,7 @@
 //! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
 
 mod keys;
+pub mod trial;
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -11,18 +12,20 @@ use portcullis_guard::blacklist::{AllowRefused, Allowed, Ban};
 use portcullis_guard::effect::{Effect, KernelBan};
 use portcullis_guard::guard::Guard;
 use portcullis_guard::incident::Incident;
+use portcullis_guard::policy::Mode;
 use portcullis_guard::request::ClientAddress;
 use portcullis_guard::time::{Now, WallMillis};
 
 use crate::clock;
 use crate::config::Config;
-use crate::enforcer::{Enforcer, EnforcerError, Flow, Intended, Origin, Reconciled, Target};
+use crate::enforcer::{self, Enforcer, EnforcerError, Flow, Intended, Origin, Reconciled, Target};
 use crate::hold::Waiting;
 use crate::listener::connections::{Connections, Doom};
 use crate::random;
 use crate::store::{Change, Deed, Item, Store, Undo};
 use crate::throttle::{Leave, Throttle};
 use keys::Keys;
+use trial::Trials;
 
 /// The kernel refused what the guard decided. The intention stands, the enforcement does not.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,7 @@ pub struct Gate {
     keys: Option<Mutex<Keys>>,
     enforcement: Mutex<Option<Enforcement>>,
     store: Option<Store>,
+    trials: Trials,
 }
 
 /// What a comparison of the kernel with the intention found.
@@ -92,6 +96,7 @@ impl Gate {
             keys: None,
             enforcement: Mutex::new(None),
             store: None,
+            trials: Trials::default(),
         }
     }
 
@@ -385,6 +390,14 @@ fn network_of(target: Target) -> Option<IpNet> {
         Target::Host(address) => Some(address.into()),
         Target::Prefix(network) => Some(network),
         Target::Flow(_) => None,
+    }
+}
+
+/// The mode as the packet layer calls it.
+pub(crate) fn kernel_mode(mode: Mode) -> enforcer::Mode {
+    match mode {
+        Mode::Monitor => enforcer::Mode::Monitor,
+        Mode::Enforce => enforcer::Mode::Enforce,
     }
 }
 

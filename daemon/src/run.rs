@@ -13,14 +13,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_guard::blacklist::Allowed;
 use portcullis_guard::guard::{Guard, Secrets};
-use portcullis_guard::policy::Mode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{self, Config};
 use crate::control;
-use crate::enforcer::{self, AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, SynFlood};
-use crate::gate::Gate;
+use crate::enforcer::{AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, SynFlood};
+use crate::gate::{self, Gate, kernel_mode};
 use crate::listener::timer::CoarseTimer;
 use crate::listener::{Door, Entrance, Listening};
 use crate::proxy::Proxy;
@@ -79,6 +78,7 @@ pub fn run(config: Config) -> Result<()> {
         tokio::spawn(keep_house(Arc::clone(&gate)));
         follow_interfaces(&gate);
         tokio::spawn(reconcile(Arc::clone(&gate)));
+        tokio::spawn(gate::trial::watch(Arc::clone(&gate)));
         tokio::spawn(renew_certificates(doors));
         let timer = CoarseTimer::new();
         tokio::spawn(timer.clone().run());
@@ -249,13 +249,6 @@ fn syn_flood(config: &Config) -> Option<SynFlood> {
         limit: Rate { per_second, burst },
         ports,
     })
-}
-
-fn kernel_mode(mode: Mode) -> enforcer::Mode {
-    match mode {
-        Mode::Monitor => enforcer::Mode::Monitor,
-        Mode::Enforce => enforcer::Mode::Enforce,
-    }
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

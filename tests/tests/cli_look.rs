@@ -250,6 +250,8 @@ fn help() {
           store    Look after the file that outlives the daemon
           rules    Look at rules, try them, and put them in force
           reload   Have the running gate read its rules anew
+          mode     Tell whether verdicts have consequences, or change it until the next start
+          confirm  Let a change stand that was made with --confirm
           why      Explain a refusal, or list the last ones
           sign     Sign a request and print it as a curl command
           help     Print this message or the help of the given subcommand(s)

@@ -74,7 +74,11 @@ pub(super) enum Command {
     #[command(subcommand)]
     Rules(RulesVerb),
     /// Have the running gate read its rules anew
-    Reload,
+    Reload(TrialArgs),
+    /// Tell whether verdicts have consequences, or change it until the next start
+    Mode(ModeArgs),
+    /// Let a change stand that was made with --confirm
+    Confirm(ConfirmArgs),
     /// Explain a refusal, or list the last ones
     Why(WhyArgs),
     /// Sign a request and print it as a curl command
@@ -314,7 +318,33 @@ pub(super) enum RulesVerb {
     #[command(name = "import-openapi")]
     ImportOpenApi(OpenApiArgs),
     /// Have the running gate read its rules anew; wrong ones leave those in force as they are
-    Reload,
+    Reload(TrialArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrialArgs {
+    /// Take the change back after this time, unless `portcullis confirm` comes before: 60s, 5m
+    #[arg(long, value_name = "DURATION")]
+    pub(super) confirm: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ModeArgs {
+    /// What is wanted; without it, it is told what holds
+    #[arg(value_name = "monitor|enforce")]
+    pub(super) mode: Option<String>,
+    /// The share of the sessions on which verdicts have consequences, with `enforce`: 10%
+    #[arg(long, value_name = "PERCENT", requires = "mode")]
+    pub(super) share: Option<String>,
+    #[command(flatten)]
+    pub(super) trial: TrialArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfirmArgs {
+    /// Take it back at once, instead
+    #[arg(long)]
+    pub(super) take_back: bool,
 }
 
 #[derive(Debug, Args)]
@@ -345,6 +375,9 @@ pub(super) struct RulesPromoteArgs {
     /// Promote without asking the running gate what it saw
     #[arg(long)]
     pub(super) force: bool,
+    /// Have the gate read its rules anew, and take that back after this time, unless `portcullis confirm` comes before
+    #[arg(long, value_name = "DURATION")]
+    pub(super) confirm: Option<String>,
     /// The file with the rules
     #[arg(value_name = "FILE.toml")]
     pub(super) file: PathBuf,

@@ -10,8 +10,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::answer::Answer;
-use super::args::{RulesLearnArgs, RulesPromoteArgs};
+use super::args::{RulesLearnArgs, RulesPromoteArgs, TrialArgs};
 use super::failure::Failure;
+use super::mode;
+use crate::control::api::ReloadRequest;
 use crate::control::client::Client;
 use crate::span;
 
@@ -104,6 +106,10 @@ struct Promoted {
 }
 
 pub(super) fn promote(args: &RulesPromoteArgs, client: &Client) -> Result<Answer, Failure> {
+    let trial = TrialArgs {
+        confirm: args.confirm.clone(),
+    };
+    let confirm_seconds = mode::seconds(&trial)?;
     if !args.force {
         check_quiet(args, client)?;
     }
@@ -120,9 +126,12 @@ pub(super) fn promote(args: &RulesPromoteArgs, client: &Client) -> Result<Answer
         rules: args.rules.clone(),
     };
     let told = format!("{} rules enforce in {}", args.rules.len(), args.file.display());
-    Ok(Answer::of(&promoted)?
-        .say(told)
-        .say("`portcullis reload` puts them in force"))
+    let answer = Answer::of(&promoted)?.say(told);
+    if confirm_seconds.is_none() {
+        return Ok(answer.say("`portcullis reload --confirm 60s` puts them in force, for a minute to begin with"));
+    }
+    client.reload_rules(&ReloadRequest { confirm_seconds })?;
+    Ok(mode::on_trial(answer.say("the rules are in force"), &trial))
 }
 
 /// A rule that would have refused somebody lately is not ready; neither is one that nobody watched for long enough.

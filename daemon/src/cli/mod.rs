@@ -16,6 +16,7 @@ mod detach;
 mod exit;
 mod failure;
 mod learn;
+mod mode;
 mod page;
 mod printer;
 mod reach;
@@ -77,7 +78,9 @@ fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
         Command::Audit(args) => audit::list(args, &client),
         Command::Store(verb) => store::run(verb, &client),
         Command::Rules(verb) => rules::run(verb, &client),
-        Command::Reload => rules::reload(&client),
+        Command::Reload(args) => rules::reload(args, &client),
+        Command::Mode(args) => mode::run(args, &client),
+        Command::Confirm(args) => mode::confirm(args, &client),
         Command::Why(args) => why::run(args, &client),
         Command::Sign(args) => sign::run(args),
     }

@@ -98,6 +98,11 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             no,
             Some("is the state directory full, or read-only? the old key stays in use"),
         ),
+        Code::OnTrial => (
+            no,
+            Some("`portcullis confirm` lets it stand, `portcullis confirm --take-back` ends it"),
+        ),
+        Code::NothingOnTrial => (no, Some("`portcullis mode` tells what is in force")),
         Code::RulesInvalid => (usage, Some("`portcullis rules check` tells it in full")),
         Code::WouldLockOut => (no, Some("if you mean it, add --force")),
         Code::ListEmpty => (

@@ -8,13 +8,13 @@ use portcullis_guard::sequence::Rules;
 use serde::Serialize;
 
 use super::answer::Answer;
-use super::args::{RulesTestArgs, RulesVerb};
+use super::args::{RulesTestArgs, RulesVerb, TrialArgs};
 use super::check::load;
 use super::exit::ExitStatus;
 use super::failure::Failure;
-use super::learn;
 use super::page::Table;
-use crate::control::api::{RuleList, RulesDiffer};
+use super::{learn, mode};
+use crate::control::api::{ReloadRequest, RuleList, RulesDiffer};
 use crate::control::client::Client;
 use crate::openapi;
 use crate::rehearsal::{Rehearsal, Said};
@@ -30,15 +30,17 @@ pub(super) fn run(verb: &RulesVerb, client: &Client) -> Result<Answer, Failure> 
         RulesVerb::Learn(args) => learn::learn(args),
         RulesVerb::Promote(args) => learn::promote(args, client),
         RulesVerb::ImportOpenApi(args) => import(&args.file),
-        RulesVerb::Reload => reload(client),
+        RulesVerb::Reload(args) => reload(args, client),
     }
 }
 
 /// Has the daemon read its rules anew.
-pub(super) fn reload(client: &Client) -> Result<Answer, Failure> {
-    let differ = client.reload_rules()?;
-    let answer = Answer::of(&differ)?;
-    Ok(told(answer, &differ).say("the rules are in force; conditions that stay the same keep what they know"))
+pub(super) fn reload(args: &TrialArgs, client: &Client) -> Result<Answer, Failure> {
+    let confirm_seconds = mode::seconds(args)?;
+    let differ = client.reload_rules(&ReloadRequest { confirm_seconds })?;
+    let answer = told(Answer::of(&differ)?, &differ);
+    let answer = answer.say("the rules are in force; conditions that stay the same keep what they know");
+    Ok(mode::on_trial(answer, args))
 }
 
 /// What is checked, for programs.

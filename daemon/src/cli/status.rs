@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::args::StatusArgs;
 use super::exit::ExitStatus;
 use super::failure::Failure;
+use super::mode;
 use super::page::Table;
 use crate::control::api::{BanCount, PacketLayer, Status};
 use crate::control::client::Client;
@@ -37,8 +38,12 @@ fn verified(status: &Status) -> Result<Answer, Failure> {
 
 fn shown(status: &Status) -> Result<Answer, Failure> {
     let refused: u64 = status.calls.refused.values().sum();
+    let mode = status.enforcement.as_ref().map_or_else(
+        || status.mode.to_string(),
+        |state| mode::named(state.mode, state.share_percent),
+    );
     let mut answer = Answer::of(status)?
-        .field("mode", &status.mode)
+        .field("mode", &mode)
         .field("version", &&status.version)
         .field(
             "started",
@@ -54,6 +59,9 @@ fn shown(status: &Status) -> Result<Answer, Failure> {
         );
     for warning in status.packet_layer.iter().flat_map(|layer| &layer.warnings) {
         answer = answer.say(format!("warning: {warning}"));
+    }
+    if let Some(state) = &status.enforcement {
+        answer = mode::warned(answer, state);
     }
     if let Some(warning) = drift(status.bans) {
         answer = answer.say(warning);

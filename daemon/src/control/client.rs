@@ -18,8 +18,9 @@ use tokio::net::UnixStream;
 
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
-    BanRequest, Flushed, Imported, Incident, IncidentList, KeyRotated, PREFIX, Problem, RuleList, RulesDiffer,
-    SessionEnded, SessionList, SessionRestored, SessionTimeline, Status, StoreReport, Undone,
+    BanRequest, ConfirmRequest, Ended, Flushed, Imported, Incident, IncidentList, KeyRotated, ModeRequest, ModeState,
+    PREFIX, Problem, ReloadRequest, RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored, SessionTimeline,
+    Status, StoreReport, Undone,
 };
 
 /// A daemon that takes longer than this has stalled.
@@ -198,8 +199,23 @@ impl Client {
     }
 
     /// Has the gate read its rules anew.
-    pub fn reload_rules(&self) -> Result<RulesDiffer, ClientError> {
-        self.post("/rules/reload", &())
+    pub fn reload_rules(&self, request: &ReloadRequest) -> Result<RulesDiffer, ClientError> {
+        self.post("/rules/reload", request)
+    }
+
+    /// Whether verdicts have consequences.
+    pub fn mode(&self) -> Result<ModeState, ClientError> {
+        self.get("/mode")
+    }
+
+    /// Changes that.
+    pub fn set_mode(&self, request: &ModeRequest) -> Result<ModeState, ClientError> {
+        self.post("/mode", request)
+    }
+
+    /// Ends the trial of a change.
+    pub fn confirm(&self, request: &ConfirmRequest) -> Result<Ended, ClientError> {
+        self.post("/confirm", request)
     }
 
     /// The sessions that the gate remembers.

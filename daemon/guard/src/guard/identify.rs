@@ -4,7 +4,7 @@ use super::Guard;
 use super::consequence::Fault;
 use super::permit::Identity;
 use crate::binding::{Binding, Surroundings};
-use crate::policy::BodyMode;
+use crate::policy::{BodyMode, Mode};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::SessionId;
@@ -213,7 +213,11 @@ impl Guard {
         now: Now,
     ) -> Result<Identity, Box<Fault>> {
         let signed = self.prove(claim, matches, record, now)?;
-        if let Some(until) = record.would_be_banned().filter(|until| *until > now.mono) {
+        let is_watched = || self.mode_for(Some(claim.session), request.client) == Mode::Monitor;
+        if let Some(until) = record
+            .would_be_banned()
+            .filter(|until| *until > now.mono && is_watched())
+        {
             return Err(Fault::by(Refusal::SessionBanned(until.since(now.mono)), claim.session));
         }
         let identity = self.bind(&signed, claim, request, record, now)?;

@@ -294,6 +294,12 @@ impl Guard {
         self.enforcement.mode()
     }
 
+    /// Changes for which share of the sessions verdicts have consequences. What a session or an address would have been
+    /// banned for while it was watched does not become a ban.
+    pub fn set_enforcement(&self, mode: Mode, share: Share) {
+        self.enforcement.set(mode, share);
+    }
+
     /// For which share of the sessions verdicts have consequences.
     #[must_use]
     pub fn enforced_share(&self) -> Share {

@@ -7,6 +7,7 @@ mod allow;
 mod ban;
 mod import;
 mod incident;
+mod mode;
 mod moment;
 mod network;
 mod problem;
@@ -20,10 +21,11 @@ pub use ban::{
 };
 pub use import::{Audit, Deed, Flushed, Imported, LeftOut, StoreReport, Undone};
 pub use incident::{Incident, IncidentList};
+pub use mode::{ConfirmRequest, Ended, ModeRequest, ModeState, TakenBack, Trial};
 pub use moment::Moment;
 pub use network::{AddressError, parse_address, parse_network};
 pub use problem::{Code, Problem};
-pub use rules::{Rule, RuleList, RulesDiffer};
+pub use rules::{ReloadRequest, Rule, RuleList, RulesDiffer};
 pub use session::{
     KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionState,
     SessionTimeline,

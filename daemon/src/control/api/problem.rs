@@ -50,6 +50,10 @@ pub enum Code {
     BansFull,
     /// The ban covers the operator's own address.
     WouldLockOut,
+    /// Another change waits to be confirmed.
+    OnTrial,
+    /// No change waits to be confirmed.
+    NothingOnTrial,
     /// The rules are wrong; those in force stay.
     RulesInvalid,
     /// The list has no entry to ban.

@@ -22,6 +22,15 @@ pub struct RuleList {
     pub rules: Vec<Rule>,
 }
 
+/// `POST /v1/rules/reload`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadRequest {
+    /// Within which time it must be confirmed.
+    #[serde(default)]
+    pub confirm_seconds: Option<u64>,
+}
+
 /// How rules differ from others: names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RulesDiffer {

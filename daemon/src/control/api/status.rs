@@ -5,13 +5,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use super::{ModeState, Moment};
 
 /// `GET /v1/status`, and `POST /v1/verify`, which compares the kernel with the intention first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Whether verdicts have consequences.
     pub mode: Mode,
+    /// For whom, and what waits to be confirmed.
+    #[serde(default)]
+    pub enforcement: Option<ModeState>,
     /// Of the daemon.
     pub version: String,
     /// When it started.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::audit::Peer;
 use super::error::ControlError;
-use super::{allow, bans, changes, check, import, incidents, rules, sessions, status};
+use super::{allow, bans, changes, check, import, incidents, mode, rules, sessions, status};
 use crate::control::api::PREFIX;
 use crate::gate::Gate;
 
@@ -50,6 +50,14 @@ impl Question {
     /// The JSON of the body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ControlError> {
         serde_json::from_slice(&self.body).map_err(|error| ControlError::BodyInvalid(error.to_string()))
+    }
+
+    /// The JSON of a body that may be empty or `null`.
+    pub(super) fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, ControlError> {
+        match self.body.is_empty() {
+            true => Ok(T::default()),
+            false => Ok(self.json::<Option<T>>()?.unwrap_or_default()),
+        }
     }
 
     /// A parameter of the query.
@@ -96,7 +104,10 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["allow"] if post => allow::add(gate, peer, &question.json()?),
         ["allow"] if delete => allow::delete(gate, peer, &question.needed("network")?),
         ["rules"] if get => rules::list(gate),
-        ["rules", "reload"] if post => rules::reload(gate, peer),
+        ["rules", "reload"] if post => rules::reload(gate, peer, question),
+        ["mode"] if get => mode::show(gate),
+        ["mode"] if post => mode::change(gate, peer, question),
+        ["confirm"] if post => mode::confirm(gate, peer, question),
         ["sessions"] if get => sessions::list(gate),
         ["session-keys"] if post => sessions::rotate_key(gate, peer),
         ["sessions", id, "timeline"] if get => sessions::timeline(gate, id),
@@ -108,7 +119,7 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         | ["bans", "check" | "all" | "import"]
         | ["store", "check" | "compact"]
         | ["sessions", _, "timeline" | "restore"]
-        | ["rules"]
+        | ["rules" | "mode" | "confirm"]
         | ["rules", "reload"]
         | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
         _ => Err(ControlError::NotFound),

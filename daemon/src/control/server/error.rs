@@ -11,6 +11,7 @@ use portcullis_guard::session::{SessionId, SessionIdError};
 use crate::config::ConfigErrors;
 use crate::control::api::{AddressError, Code, Problem};
 use crate::gate::ChangeError;
+use crate::gate::trial::OnTrial;
 use crate::state::StateError;
 use crate::store::StoreError;
 
@@ -67,6 +68,10 @@ pub(super) enum ControlError {
     KernelSilent(#[from] crate::enforcer::EnforcerError),
     #[error("{}", first_line(.0))]
     Keys(#[from] StateError),
+    #[error(transparent)]
+    OnTrial(#[from] OnTrial),
+    #[error("no change waits to be confirmed")]
+    NothingOnTrial,
     #[error("the rules in force stay: {0}")]
     Config(ConfigErrors),
     #[error("internal error: {0}")]
@@ -131,6 +136,8 @@ impl ControlError {
                 (Code::KeysFixed, 409, "The keys are not the daemon's to change")
             }
             Self::Keys(_) => (Code::KeysNotStored, 500, "The new key could not be stored"),
+            Self::OnTrial(_) => (Code::OnTrial, 409, "Another change is on trial"),
+            Self::NothingOnTrial => (Code::NothingOnTrial, 404, "Nothing to confirm"),
             Self::Config(_) => (Code::RulesInvalid, 422, "The rules are wrong"),
             Self::Internal(_) => (Code::Internal, 500, "Internal error"),
         }

@@ -12,6 +12,7 @@ mod error;
 mod formats;
 mod import;
 mod incidents;
+mod mode;
 mod rules;
 mod sessions;
 mod status;

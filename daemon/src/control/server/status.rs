@@ -27,6 +27,7 @@ pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
     let uptime = Duration::from_millis(now.wall.0.saturating_sub(gate.started().0));
     Reply::ok(&Status {
         mode: mode(gate),
+        enforcement: Some(super::mode::state(gate)),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: gate.started().into(),
         uptime_seconds: uptime.as_secs(),
