@@ -23,6 +23,7 @@ mod passage;
 mod permit;
 #[cfg(test)]
 mod tests;
+mod trap;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -49,7 +50,7 @@ use crate::incident::Incidents;
 use crate::policy::{Enforcement, Mode, Policy};
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Request};
-use crate::sequence::{BindingKey, Rules, SharedFacts, Violation};
+use crate::sequence::{BindingKey, Rules, SharedFacts};
 use crate::session::calls::Timelines;
 use crate::session::mint;
 use crate::session::nonce::StreamIssuer;
@@ -147,7 +148,8 @@ impl Guard {
             shared_facts: SharedFacts::new(
                 policy.sessions.source_capacity,
                 BindingKey::new(derive(&secrets.run, b"holders")),
-            ),
+            )
+            .with_facts(policy.sessions.shared_facts),
             sessions: SessionTable::new(policy.sessions.capacity),
             sources: SourceTable::new(policy.sessions.source_capacity),
             mints: Sketch::new(derive(&secrets.run, b"mints"), mint::HALF_LIFE),
@@ -182,30 +184,30 @@ impl Guard {
             return self.refuse(request, fault, now);
         }
         if !self.is_protected(request.path) {
-            return match self.trap(request) {
-                Some(violation) => self.refuse(request, Fault::of_trap(violation), now),
-                None => Judgement::clean(Admission::Forward(Permit::unsigned())),
-            };
+            return self.judge_stranger(request, None, now);
         }
         if let Err(refusal) = self.check_page(request) {
-            let fault = self.trap(request).map(Fault::of_trap);
-            return self.refuse(request, fault.unwrap_or_else(|| Fault::of(refusal)), now);
+            return self.judge_stranger(request, Some(Fault::of(refusal)), now);
         }
         match self.identify(request, now) {
             // A session that steps into a trap answers for it itself, when the rules are asked.
             Ok(bound) => Judgement::clean(Admission::Bound(bound)),
-            Err(fault) => {
-                let trapped = self.trap(request).map(Fault::of_trap);
-                self.refuse(request, trapped.unwrap_or(fault), now)
-            }
+            Err(fault) => self.judge_stranger(request, Some(fault), now),
         }
     }
 
-    /// The trap that somebody steps into who has no session, or none that proves itself.
-    fn trap(&self, request: &Request<'_>) -> Option<Violation> {
-        let (client, mode) = (request.client.ip(), self.mode_for(None, request.client));
-        let trapped = self.rules().trapped(request.operation, request.path, client, mode);
-        trapped.filter(Violation::refuses)
+    /// Judges a call of somebody who has no session, or none that proves itself: a trap counts for more than another
+    /// fault, and is one also where nothing is protected.
+    fn judge_stranger(&self, request: &Request<'_>, fault: Option<Box<Fault>>, now: Now) -> Judgement<Admission> {
+        let (trapped, seen) = self.trap(request, now);
+        let judgement = match trapped.or(fault) {
+            Some(fault) => self.refuse(request, fault, now),
+            None => Judgement::clean(Admission::Forward(Permit::unsigned())),
+        };
+        Judgement {
+            outcome: judgement.outcome,
+            effects: seen.into_iter().chain(judgement.effects).collect(),
+        }
     }
 
     /// Refuses a request for something that the shell found: a framing error, a body that is too large, an upstream

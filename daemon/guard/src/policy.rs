@@ -16,7 +16,7 @@ use crate::cors::CorsPolicy;
 use crate::escalation::Growth;
 use crate::path::{NormalPath, PathPattern};
 use crate::reauth::LoginRoutes;
-use crate::sequence::Rules;
+use crate::sequence::{MOST_FACTS, Rules};
 use crate::session::mint::WorkPolicy;
 use crate::suspects::Suspects;
 use crate::tier::TierLimits;
@@ -53,6 +53,8 @@ pub struct SessionLimits {
     pub capacity: usize,
     /// Sources (addresses) in memory.
     pub source_capacity: usize,
+    /// Facts that rules may keep of one address, network, browser or user.
+    pub shared_facts: usize,
     /// How long session ids are sealed under the same key.
     pub key_rotation: Duration,
 }
@@ -194,6 +196,7 @@ impl Default for SessionLimits {
             idle: Duration::from_secs(2 * 3600),
             capacity: 100_000,
             source_capacity: 100_000,
+            shared_facts: MOST_FACTS,
             key_rotation: Duration::from_secs(30 * 86_400),
         }
     }

@@ -102,6 +102,39 @@ fn calls(gate: &Gate, out: &mut Exposition) {
         out.sample("refusals_total", &[("cause", cause)], count);
     }
     out.one("sessions_active", "gauge", "Sessions in memory.", guard.session_count());
+    let facts = guard.shared_facts();
+    let gauges = [
+        (
+            "rule_holders",
+            "Addresses, networks, browsers and users that rules keep facts of.",
+            facts.holders,
+        ),
+        ("rule_holders_capacity", "How many of these fit.", facts.capacity),
+        (
+            "rule_facts_given",
+            "Facts beyond the room that each of them has, out of the pool.",
+            facts.given,
+        ),
+        ("rule_facts_pool", "How many there are in the pool.", facts.pool),
+    ];
+    for (name, help, value) in gauges {
+        out.one(name, "gauge", help, value);
+    }
+    let counters = [
+        (
+            "rule_holders_forgotten_total",
+            "Holders forgotten before their time for lack of room.",
+            facts.forgotten,
+        ),
+        (
+            "rule_uncounted_total",
+            "Calls refused as there was no room to count them.",
+            facts.refused,
+        ),
+    ];
+    for (name, help, value) in counters {
+        out.one(name, "counter", help, value);
+    }
     out.one(
         "connections_open",
         "gauge",

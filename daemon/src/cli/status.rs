@@ -60,6 +60,13 @@ fn shown(status: &Status) -> Result<Answer, Failure> {
     for warning in status.packet_layer.iter().flat_map(|layer| &layer.warnings) {
         answer = answer.say(format!("warning: {warning}"));
     }
+    let refused_for_room = status.shared_facts.refused;
+    if refused_for_room > 0 {
+        answer = answer.say(format!(
+            "warning: rules had no room to count {refused_for_room} calls, and refused them: `session.shared_facts` and \
+             `session.source_capacity` say how much there is"
+        ));
+    }
     if let Some(state) = &status.enforcement {
         answer = mode::warned(answer, state);
     }

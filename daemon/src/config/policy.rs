@@ -90,6 +90,7 @@ fn read_session(section: &Section<'_>) -> (SessionLimits, Freshness) {
         idle: section.read("idle", limits.idle, duration("1m"..="90d")),
         capacity: section.read("capacity", limits.capacity, integer(1..=100_000_000)),
         source_capacity: section.read("source_capacity", limits.source_capacity, integer(1..=100_000_000)),
+        shared_facts: section.read("shared_facts", limits.shared_facts, integer(256..=1_000_000)),
         key_rotation: section.read("key_rotation", limits.key_rotation, duration("1h"..="730d")),
     };
     let freshness = Freshness {

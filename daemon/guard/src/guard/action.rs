@@ -14,7 +14,9 @@ use crate::verdict::{Consequence, Spared};
 impl Guard {
     /// Carries an action out, or notes that it would have been. The refusal itself is somebody else's business.
     pub(super) fn carry_out(&self, account: &mut Account<'_, '_>, action: Action, why: Arguments<'_>) {
-        let Some(session) = account.session else { return };
+        let Some(session) = account.session else {
+            return self.carry_out_on_address(account, action, why);
+        };
         match action {
             Action::Log | Action::Score | Action::Delay | Action::Deny => {}
             Action::Reauth => self.suspend(account, session, why),
@@ -44,7 +46,13 @@ impl Guard {
         account.take(why, Consequence::Challenged);
     }
 
-    fn ban_by_action(&self, account: &mut Account<'_, '_>, session: SessionId, ban: BanAction, why: Arguments<'_>) {
+    pub(super) fn ban_by_action(
+        &self,
+        account: &mut Account<'_, '_>,
+        session: SessionId,
+        ban: BanAction,
+        why: Arguments<'_>,
+    ) {
         let growth = Growth {
             factor: ban.grow,
             longest: ban.max_ttl,
@@ -65,16 +73,16 @@ impl Guard {
                     self.ban_session(account, session, why, ttl);
                 }
             }
-            BanTarget::Ip => self.ban_address(account, session, ban, &growth, why),
-            BanTarget::Prefix => self.ban_prefix(account, session, ban, &growth, why),
+            BanTarget::Ip => self.ban_address(account, Some(session), ban, &growth, why),
+            BanTarget::Prefix => self.ban_prefix(account, Some(session), ban, &growth, why),
         }
     }
 
     /// Spared, an address loses the session instead: the step before.
-    fn ban_address(
+    pub(super) fn ban_address(
         &self,
         account: &mut Account<'_, '_>,
-        session: SessionId,
+        session: Option<SessionId>,
         ban: BanAction,
         growth: &Growth,
         why: Arguments<'_>,
@@ -82,19 +90,18 @@ impl Guard {
         let source = account.request.client.source();
         let guard = self.policy.thresholds.nat_guard;
         let now = account.now.mono;
-        if self.sources.has_clean_neighbour(source, Some(session), guard, now) {
+        if self.sources.has_clean_neighbour(source, session, guard, now) {
             account.spare(why, source.network(), Spared::Neighbours);
-            let target = BanTarget::Session;
-            return self.ban_by_action(account, session, BanAction { target, ..ban }, why);
+            return self.step_back(account, ban, why);
         }
         self.ban_source(account, why, ban.ttl, growth);
     }
 
     /// A prefix is banned when enough addresses in it misbehaved; until then, the address.
-    fn ban_prefix(
+    pub(super) fn ban_prefix(
         &self,
         account: &mut Account<'_, '_>,
-        session: SessionId,
+        session: Option<SessionId>,
         ban: BanAction,
         growth: &Growth,
         why: Arguments<'_>,
@@ -106,7 +113,7 @@ impl Guard {
         let network = narrowest_around(source);
         let offenders = self.tiers.offenders(source, half_life, now);
         let is_crowd = limits.sources > 0 && offenders >= usize::from(limits.sources);
-        if is_crowd && !self.has_clean_caller(network, Some(session), now) {
+        if is_crowd && !self.has_clean_caller(network, session, now) {
             self.ban_network(account, network, why, ban.ttl, growth);
             return;
         }
@@ -115,7 +122,6 @@ impl Guard {
             false => Spared::Refused(format!("only {offenders} addresses in it misbehaved")),
         };
         account.spare(why, network, spared);
-        let target = BanTarget::Ip;
-        self.ban_by_action(account, session, BanAction { target, ..ban }, why);
+        self.ban_address(account, session, ban, growth, why);
     }
 }

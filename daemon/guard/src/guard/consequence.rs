@@ -95,6 +95,7 @@ impl Fault {
     pub(super) fn of_trap(violation: Violation) -> Box<Self> {
         let refusal = violation.kind.refusal();
         Box::new(Self {
+            action: violation.action,
             violation: Some(violation),
             ..*Self::of(refusal)
         })
@@ -251,7 +252,7 @@ fn refusal_of(action: Action) -> Option<Refusal> {
 
 /// A request that another site makes a visitor's browser send, like a picture: it says so (W3C Fetch Metadata), and no
 /// page can add a signature to it. Visitors must not pay for the pages they look at.
-fn is_from_a_foreign_page(headers: &HeaderMap) -> bool {
+pub(super) fn is_from_a_foreign_page(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     matches!(site, Some(b"cross-site" | b"same-site")) && !headers.contains_key(SIGNATURE_INPUT)
 }
@@ -319,9 +320,17 @@ impl Guard {
     }
 
     /// A rule that lets the call pass was broken: it costs points if the rule says so, and is remembered.
-    pub(super) fn observe(&self, request: &Request<'_>, session: SessionId, seen: &Violation, now: Now) -> Vec<Effect> {
+    /// Without a session, the address answers for it.
+    pub(super) fn observe(
+        &self,
+        request: &Request<'_>,
+        session: Option<SessionId>,
+        seen: &Violation,
+        now: Now,
+    ) -> Vec<Effect> {
         // A gate that only watches tells what an enforced rule would have led to.
         let costs = seen.armed && seen.action != Action::Log;
+        let is_visitor = is_from_a_foreign_page(request.headers);
         let why = match (seen.armed, seen.enforced) {
             (true, true) => seen.action.to_string(),
             (true, false) => format!("the gate only watches ({})", seen.action),
@@ -330,17 +339,21 @@ impl Guard {
         let mut account = Account {
             request,
             refusal: seen.kind.refusal(),
-            session: Some(session),
+            session,
             violation: Some(seen),
             charge: Charge {
                 signal: Signal::Rule,
-                session: if costs { seen.score } else { 0.0 },
-                address: 0.0,
+                session: if costs && session.is_some() { seen.score } else { 0.0 },
+                address: if costs && session.is_none() && !is_visitor {
+                    seen.score
+                } else {
+                    0.0
+                },
             },
             effects: Vec::new(),
             consequences: Vec::new(),
             notes: format!("{}; {why}", seen.explanation),
-            mode: self.mode_for(Some(session), request.client),
+            mode: self.mode_for(session, request.client),
             now,
         };
         self.charge_session(&mut account);

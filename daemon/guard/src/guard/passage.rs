@@ -11,7 +11,7 @@ use super::{Guard, Judgement};
 use crate::effect::Effect;
 use crate::refusal::Refusal;
 use crate::request::Request;
-use crate::sequence::{CallParts, Held, Moment, Outcome, Resolved, Rules, Verdict, Violation, Watch, Who};
+use crate::sequence::{CallParts, Held, Moment, Outcome, Resolved, Rules, SharedUsage, Verdict, Violation, Watch, Who};
 use crate::session::SessionId;
 use crate::time::{MonoMillis, Now};
 
@@ -212,7 +212,9 @@ impl Guard {
     }
 
     fn observe_all(&self, request: &Request<'_>, session: SessionId, observed: &[Violation], now: Now) -> Vec<Effect> {
-        let effects = observed.iter().map(|seen| self.observe(request, session, seen, now));
+        let effects = observed
+            .iter()
+            .map(|seen| self.observe(request, Some(session), seen, now));
         effects.flatten().collect()
     }
 
@@ -240,6 +242,12 @@ impl Guard {
         if let Some(record) = self.sessions.shard(reading.session).get(reading.session) {
             record.facts().see(&reading.watch, &shown, &self.shared_facts, now.mono);
         }
+    }
+
+    /// How full the facts are that rules keep of everybody but sessions.
+    #[must_use]
+    pub fn shared_facts(&self) -> SharedUsage {
+        self.shared_facts.usage()
     }
 
     /// The rules in force.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Call;
-use super::action::Action;
+use super::action::{Action, Escalation};
 use super::answer::Watch;
-use super::facts::{FactId, Facts};
+use super::facts::{FactId, Facts, SlotId};
 use super::holders::Holders;
 use super::judge::Finding;
 use super::plan::{MarkKind, RecordKind, Rule, SESSION, Seat};
@@ -202,7 +202,44 @@ fn wait_for(findings: &[Finding], call: &Call, moment: Moment) -> Option<Held> {
 fn refuse_uncounted(violation: &mut Violation) {
     if violation.action.lets_pass() {
         violation.action = Action::Deny;
-        violation.explanation.push_str("; the session has no room to count it");
+        violation.explanation.push_str("; there is no room to count it");
+    }
+}
+
+/// Counts a violation, and names what so many lead to. The step with the most hits wins; what it counted starts again.
+/// Without facts there is no room to count it.
+pub(super) fn step_up(
+    facts: Option<&mut Facts>,
+    (slot, step): (SlotId, Escalation),
+    violation: &mut Violation,
+    now: MonoMillis,
+) {
+    let id = FactId {
+        slot,
+        binding: Binding::NONE,
+    };
+    let limit = Limit {
+        count: step.hits,
+        per: Some(step.per),
+    };
+    let counted = facts.and_then(|facts| facts.count(id, limit, now).is_ok().then_some(facts));
+    let Some(facts) = counted else {
+        // It might have been the one too many.
+        return refuse_uncounted(violation);
+    };
+    if facts
+        .counted(id)
+        .is_some_and(|window| window.check(limit, now).is_err())
+    {
+        facts.forget(id);
+        violation.action = step.action;
+        let times = format!(
+            "; {} times within {}: {}",
+            step.hits,
+            super::explain::human(step.per),
+            step.action
+        );
+        violation.explanation.push_str(&times);
     }
 }
 
@@ -243,39 +280,11 @@ impl Holders<'_> {
         violation
     }
 
-    /// The step with the most hits wins; what it counted starts again. Violations are counted in the session.
+    /// Violations are counted in the session.
     fn escalate(&mut self, call: &Call, rule: &Rule, violation: &mut Violation, now: MonoMillis) {
-        for &(slot, step) in &rule.escalate {
-            let id = FactId {
-                slot,
-                binding: Binding::NONE,
-            };
-            let limit = Limit {
-                count: step.hits,
-                per: Some(step.per),
-            };
-            let Ok(facts) = self.open(SESSION, call.rules.generation, now) else {
-                continue;
-            };
-            if facts.count(id, limit, now).is_err() {
-                // It might have been the one too many.
-                refuse_uncounted(violation);
-                continue;
-            }
-            if facts
-                .counted(id)
-                .is_some_and(|window| window.check(limit, now).is_err())
-            {
-                facts.forget(id);
-                violation.action = step.action;
-                let times = format!(
-                    "; {} times within {}: {}",
-                    step.hits,
-                    super::explain::human(step.per),
-                    step.action
-                );
-                violation.explanation.push_str(&times);
-            }
+        for &step in &rule.escalate {
+            let facts = self.open(SESSION, call.rules.generation, now).ok();
+            step_up(facts, step, violation, now);
         }
     }
 
@@ -299,6 +308,9 @@ impl Holders<'_> {
             });
             if fits {
                 continue;
+            }
+            if let Some(shared) = self.shared.as_mut().filter(|_| holder != SESSION) {
+                shared.note_refused(self.keys.get(holder - 1).copied());
             }
             let mut without = 0;
             for (bit, mark) in seats() {

@@ -116,6 +116,8 @@ pub struct Facts {
     entries: Vec<Entry>,
     latest: MonoMillis,
     used: u32,
+    /// Room beyond [`Self::CAPACITY`].
+    extra: u32,
     forgotten: u32,
     /// Which rules they are for.
     pub(super) generation: u32,
@@ -126,7 +128,8 @@ pub struct Facts {
 pub(super) struct Full;
 
 impl Facts {
-    /// How many facts fit, at [`UNIT`](Self::UNIT) bytes each; a fact with a long list takes the room of several.
+    /// How many facts fit, at [`UNIT`](Self::UNIT) bytes each; a fact with a long list takes the room of several. Those of
+    /// an address or a user may be given more.
     pub const CAPACITY: usize = 256;
     /// Bytes of one fact, at most.
     pub const UNIT: usize = 64;
@@ -160,10 +163,37 @@ impl Facts {
         self.entries.capacity() * size_of::<Entry>() + beside
     }
 
-    /// How much of the room is used, of [`CAPACITY`](Self::CAPACITY).
+    /// How much of the room is used, of [`CAPACITY`](Self::CAPACITY) and what was given beyond.
     #[must_use]
     pub fn used(&self) -> usize {
         self.used as usize
+    }
+
+    fn room(&self) -> usize {
+        Self::CAPACITY + self.extra as usize
+    }
+
+    /// Room that was given beyond [`CAPACITY`](Self::CAPACITY).
+    pub(super) fn extra(&self) -> u32 {
+        self.extra
+    }
+
+    /// Gives it so much room beyond [`CAPACITY`](Self::CAPACITY).
+    pub(super) fn give(&mut self, extra: u32) {
+        self.extra = extra;
+    }
+
+    /// The room that it lacks so that `slack` units are free, after what is over was forgotten; 0: none.
+    pub(super) fn lacks(&mut self, slack: usize, now: MonoMillis) -> usize {
+        if self.used() + slack > self.room() {
+            self.forget_over(now);
+        }
+        (self.used() + slack).saturating_sub(self.room())
+    }
+
+    fn forget_over(&mut self, now: MonoMillis) {
+        self.entries.retain(|entry| !entry.fact.is_over(now));
+        self.measure();
     }
 
     /// Time for one holder never runs backwards, even if clock readings of two workers arrive out of order.
@@ -253,12 +283,11 @@ impl Facts {
 
     /// Makes room for so many units that are needed by facts that forbid.
     pub(super) fn make_room(&mut self, units: usize, now: MonoMillis) -> Result<(), Full> {
-        if self.used() + units <= Self::CAPACITY {
+        if self.used() + units <= self.room() {
             return Ok(());
         }
-        self.entries.retain(|entry| !entry.fact.is_over(now));
-        self.measure();
-        while self.used() + units > Self::CAPACITY {
+        self.forget_over(now);
+        while self.used() + units > self.room() {
             let allowing = self.entries.iter().filter_map(|entry| match entry.fact.polarity() {
                 Polarity::Allows(until) => Some((until, entry.id)),
                 Polarity::Forbids => None,

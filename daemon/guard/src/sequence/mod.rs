@@ -31,6 +31,7 @@ mod status;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod trap;
 mod value;
 mod values;
 mod violation;
@@ -46,18 +47,19 @@ pub use answer::{Shown, Watch};
 pub use engine::{Admission, Held, Moment, Outcome, Reservation, Verdict};
 pub use facts::Facts;
 pub use plan::RuleId;
-pub use scope::{Scope, SharedFacts, Who};
+pub use scope::{MOST_FACTS, Scope, SharedFacts, SharedUsage, Who};
 pub use spec::{
     DistinctSpec, ExceptSpec, ForbidSpec, GapSpec, MaxSpec, NeedSpec, OnUnreadable, OnceSpec, OperationSpec, OrderSpec,
     Place, RequireSpec, RuleError, RuleSpec, RulesSpec, ShownBySpec, ShownSpec, Step, Unlisted,
 };
 pub use suggest::closest;
+pub use trap::Trapped;
 pub use value::BindingKey;
 pub use violation::{Violation, ViolationKind};
 
 use crate::path::NormalPath;
 use crate::policy::Mode;
-use plan::{Compiled, Condition, Plan};
+use plan::{Compiled, Plan};
 use router::{Found, OperationIndex};
 use value::{Binder, Binding, BodyValues, Parts, Unbound};
 
@@ -237,33 +239,6 @@ impl Rules {
             armed: own == Mode::Enforce,
             explanation: "the call is no operation that the rules name".into(),
         })
-    }
-
-    /// The trap that somebody without a session stepped into.
-    #[must_use]
-    pub fn trapped(
-        &self,
-        method: &Method,
-        path: &NormalPath,
-        client: std::net::IpAddr,
-        mode: Mode,
-    ) -> Option<Violation> {
-        let rules = self.0.as_ref()?;
-        let found = rules.router.find(method, path)?;
-        let (Found::Exactly(operation) | Found::Nearly(operation)) = found;
-        let plan = rules.plans.get(usize::from(operation.0))?;
-        let trap = plan.checks.iter().find(|check| {
-            let except = rules.rules[check.rule].except.as_ref();
-            let is_excepted = except.is_some_and(|except| except.networks.iter().any(|known| known.contains(&client)));
-            matches!(check.condition, Condition::Trap) && !is_excepted
-        })?;
-        let explanation = format!("{} is a trap: nobody of ours makes this call", plan.name);
-        Some(Violation::of(
-            &rules.rules[trap.rule],
-            mode,
-            ViolationKind::Sequence,
-            explanation,
-        ))
     }
 }
 

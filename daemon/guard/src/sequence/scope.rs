@@ -3,6 +3,9 @@
 //! Sessions keep their facts themselves. Everybody else's are here, bounded: who has only facts that allow makes room for
 //! others, who has facts that forbid does not. When the table is full of those, somebody new cannot be counted, and the
 //! rules that would count him refuse the call.
+//!
+//! An address can have thousands of people behind it. Whoever has used up the room that everybody has is given more, out
+//! of a pool that all share; when the pool is empty, everybody still has the first room.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -56,6 +59,14 @@ pub struct Who<'a> {
 pub(super) struct HolderKey(u64, u64);
 
 impl HolderKey {
+    /// Of an address, as far as violations are counted by it.
+    fn of_source(client: ClientAddress, key: &BindingKey) -> Self {
+        let mut hasher = SipHasher13::new_with_key(key.bytes());
+        part(&mut hasher, 1, client.source().to_string().as_bytes());
+        let hash = hasher.finish128();
+        Self(hash.h1, hash.h2)
+    }
+
     pub(super) fn of(scopes: &[Scope], who: &Who<'_>, key: &BindingKey) -> Self {
         let mut hasher = SipHasher13::new_with_key(key.bytes());
         for scope in scopes {
@@ -89,6 +100,13 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// How many of those that can go make room at once: a full shard is not looked through for each.
 const AT_ONCE: usize = 64;
 
+/// How many facts a holder may have at the most, unless told.
+pub const MOST_FACTS: usize = 8192;
+/// Facts in the pool for each holder that fits.
+const POOL_EACH: usize = 64;
+/// Free room below which a holder is given more.
+const SLACK: usize = 64;
+
 /// The facts of everybody but sessions.
 pub struct SharedFacts {
     shards: Vec<Mutex<Shard>>,
@@ -99,9 +117,31 @@ pub struct SharedFacts {
 struct Shard {
     holders: HashMap<HolderKey, Facts, BuildHasherDefault<AlreadyHashed>>,
     capacity: usize,
+    /// Room beyond the first one: of one holder, in the pool, and given out of it.
+    most_extra: usize,
+    pool: usize,
+    given: usize,
     swept: Option<MonoMillis>,
+    pool_swept: Option<MonoMillis>,
     forgotten: u64,
     refused: u64,
+}
+
+/// How full the facts of everybody but sessions are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedUsage {
+    /// How many have facts.
+    pub holders: usize,
+    /// How many fit.
+    pub capacity: usize,
+    /// Room that was given beyond what everybody has, in facts.
+    pub given: usize,
+    /// How much there is to give.
+    pub pool: usize,
+    /// How many were forgotten before their time for lack of room; their calls may be refused.
+    pub forgotten: u64,
+    /// How often there was no room for something that had to be counted.
+    pub refused: u64,
 }
 
 impl SharedFacts {
@@ -109,46 +149,47 @@ impl SharedFacts {
     #[must_use]
     pub fn new(capacity: usize, key: BindingKey) -> Self {
         let shards = if capacity < SHARDS * 64 { 1 } else { SHARDS };
+        let capacity = (capacity / shards).max(1);
         let shard = || {
             Mutex::new(Shard {
-                capacity: (capacity / shards).max(1),
+                capacity,
                 ..Shard::default()
             })
         };
-        Self {
-            shards: (0..shards).map(|_| shard()).collect(),
-            key,
+        let shards = (0..shards).map(|_| shard()).collect();
+        Self { shards, key }.with_facts(MOST_FACTS)
+    }
+
+    /// The same, where a holder may have so many facts; at least [`Facts::CAPACITY`].
+    #[must_use]
+    pub fn with_facts(mut self, most: usize) -> Self {
+        let most_extra = most.saturating_sub(Facts::CAPACITY);
+        for shard in &mut self.shards {
+            let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
+            shard.most_extra = most_extra;
+            shard.pool = (shard.capacity * POOL_EACH).max(most_extra);
         }
+        self
     }
 
-    /// How many have facts.
+    /// How full it is.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.each(|shard| shard.holders.len()).sum()
+    pub fn usage(&self) -> SharedUsage {
+        self.shards.iter().fold(SharedUsage::default(), |sum, shard| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            SharedUsage {
+                holders: sum.holders + shard.holders.len(),
+                capacity: sum.capacity + shard.capacity,
+                given: sum.given + shard.given,
+                pool: sum.pool + shard.pool,
+                forgotten: sum.forgotten + shard.forgotten,
+                refused: sum.refused + shard.refused,
+            }
+        })
     }
 
-    /// Whether nobody has.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many were forgotten before their time for lack of room; their calls may be refused.
-    #[must_use]
-    pub fn forgotten(&self) -> u64 {
-        self.each(|shard| shard.forgotten).sum()
-    }
-
-    /// How often there was no room for somebody who had to be counted.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.each(|shard| shard.refused).sum()
-    }
-
-    fn each<T>(&self, look: impl Fn(&Shard) -> T) -> impl Iterator<Item = T> {
-        self.shards
-            .iter()
-            .map(move |shard| look(&shard.lock().unwrap_or_else(PoisonError::into_inner)))
+    pub(super) fn key_of_source(&self, client: ClientAddress) -> HolderKey {
+        HolderKey::of_source(client, &self.key)
     }
 
     pub(super) fn key_of(&self, scopes: &[Scope], who: &Who<'_>) -> HolderKey {
@@ -205,11 +246,55 @@ impl Locked<'_> {
         if !shard.holders.contains_key(&key) {
             shard.make_room(now)?;
         }
-        Ok(shard.holders.entry(key).or_default())
+        shard.open(key, now)
+    }
+
+    /// Counts that somebody had no room for what had to be counted.
+    pub(super) fn note_refused(&mut self, key: Option<HolderKey>) {
+        if let Some(shard) = key.and_then(|key| self.shard_mut(key)) {
+            shard.refused += 1;
+        }
     }
 }
 
 impl Shard {
+    /// The facts of a holder, with some free room as far as there is any.
+    fn open(&mut self, key: HolderKey, now: MonoMillis) -> Result<&mut Facts, Full> {
+        let facts = self.holders.entry(key).or_default();
+        let (lack, had) = (facts.lacks(SLACK, now), facts.extra() as usize);
+        if lack > 0 && had < self.most_extra {
+            // As much again as it has, so that it is seldom asked for.
+            let wanted = lack.max(Facts::CAPACITY + had).min(self.most_extra - had);
+            if self.pool.saturating_sub(self.given) < wanted {
+                self.reclaim(now);
+            }
+            let more = wanted.min(self.pool.saturating_sub(self.given));
+            self.given += more;
+            let facts = self.holders.get_mut(&key).ok_or(Full)?;
+            // Both are limited by the configuration to what fits.
+            facts.give(u32::try_from(had + more).unwrap_or(u32::MAX));
+        }
+        self.holders.get_mut(&key).ok_or(Full)
+    }
+
+    /// Takes back what holders were given and do not need.
+    fn reclaim(&mut self, now: MonoMillis) {
+        if self.pool_swept.is_some_and(|swept| now.since(swept) < SWEEP) {
+            return;
+        }
+        self.pool_swept = Some(now);
+        for facts in self.holders.values_mut().filter(|facts| facts.extra() > 0) {
+            facts.give(0);
+            let needed = facts.lacks(0, now);
+            facts.give(u32::try_from(needed).unwrap_or(u32::MAX));
+        }
+        self.add_up();
+    }
+
+    fn add_up(&mut self) {
+        self.given = self.holders.values().map(|facts| facts.extra() as usize).sum();
+    }
+
     fn make_room(&mut self, now: MonoMillis) -> Result<(), Full> {
         if self.holders.len() < self.capacity {
             return Ok(());
@@ -225,6 +310,7 @@ impl Shard {
                 self.forgotten += going.len() as u64;
                 going.iter().for_each(|key| _ = self.holders.remove(key));
             }
+            self.add_up();
         }
         if self.holders.len() < self.capacity {
             return Ok(());
@@ -290,9 +376,10 @@ mod tests {
             count(&table, number, 1000).unwrap();
         }
         assert_eq!(count(&table, 9, 1000), Err(Full));
-        assert_eq!((table.len(), table.refused(), table.forgotten()), (4, 1, 0));
+        let usage = table.usage();
+        assert_eq!((usage.holders, usage.refused, usage.forgotten), (4, 1, 0));
         assert_eq!(count(&table, 9, 61_000), Ok(()));
-        assert_eq!(table.len(), 1, "they end by themselves");
+        assert_eq!(table.usage().holders, 1, "they end by themselves");
     }
 
     #[test]
@@ -304,8 +391,41 @@ mod tests {
             facts.allow(ID, MonoMillis(u64::MAX), MonoMillis(0));
         }
         assert_eq!(count(&table, 9, 0), Ok(()));
-        assert!(table.len() <= 4);
-        assert!(table.forgotten() > 0);
+        assert!(table.usage().holders <= 4);
+        assert!(table.usage().forgotten > 0);
+    }
+
+    /// Counts calls with so many different values.
+    fn count_values(table: &SharedFacts, number: u64, values: u64, now: u64) -> u64 {
+        let counted = |value| {
+            let id = FactId {
+                slot: SlotId(value),
+                ..ID
+            };
+            let mut locked = table.lock(&[key(number)]);
+            let facts = locked.open(key(number), MonoMillis(now)).unwrap();
+            facts.count(id, LIMIT, MonoMillis(now)).is_ok()
+        };
+        (0..values).filter(|value| counted(*value)).count() as u64
+    }
+
+    #[test]
+    fn many_people_behind_one_address_have_room() {
+        let table = table(100).with_facts(2000);
+        assert_eq!(count_values(&table, 1, 3000, 0), 2000, "and no more");
+        assert_eq!(table.usage().given, 2000 - Facts::CAPACITY);
+        assert_eq!(count_values(&table, 2, 256, 0), 256, "everybody has that");
+    }
+
+    #[test]
+    fn the_pool_is_bounded_and_comes_back() {
+        let table = table(4).with_facts(1000);
+        let pool = table.usage().pool;
+        assert_eq!(pool, 1000 - Facts::CAPACITY);
+        let counted: u64 = (0..4).map(|number| count_values(&table, number, 1000, 0)).sum();
+        assert_eq!(counted, 4 * Facts::CAPACITY as u64 + pool as u64);
+        assert_eq!(table.usage().given, pool);
+        assert_eq!(count_values(&table, 3, 1000, 61_000), 1000, "the others' are over");
     }
 
     #[test]

@@ -30,7 +30,9 @@ pub use session::{
     KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionState,
     SessionTimeline,
 };
-pub use status::{BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Status, Tables};
+pub use status::{
+    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, SharedFacts, Status, Tables,
+};
 
 /// What every path of this version begins with.
 pub const PREFIX: &str = "/v1";

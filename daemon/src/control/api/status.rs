@@ -31,6 +31,26 @@ pub struct Status {
     pub sessions: usize,
     /// Calls.
     pub calls: CallCount,
+    /// What rules keep of addresses, networks, browsers and users.
+    #[serde(default)]
+    pub shared_facts: SharedFacts,
+}
+
+/// How full the facts are that rules keep of everybody but sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedFacts {
+    /// How many have facts.
+    pub holders: usize,
+    /// How many fit.
+    pub capacity: usize,
+    /// Facts for which some were given room beyond what everybody has.
+    pub given: usize,
+    /// How many of these there are to give.
+    pub pool: usize,
+    /// How many were forgotten before their time for lack of room.
+    pub forgotten: u64,
+    /// How often there was no room for something that had to be counted; each refused a call.
+    pub refused: u64,
 }
 
 /// Whether verdicts have consequences.

@@ -9,7 +9,7 @@ use portcullis_guard::policy;
 use super::dispatch::Reply;
 use super::error::ControlError;
 use crate::control::api::{
-    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Status, Tables,
+    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, SharedFacts, Status, Tables,
 };
 use crate::enforcer::{Enforcer, EnforcerError, Target};
 use crate::gate::{self, Gate};
@@ -43,7 +43,20 @@ pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
                 .map(|(cause, count)| (cause.to_owned(), count))
                 .collect(),
         },
+        shared_facts: shared_facts(gate),
     })
+}
+
+fn shared_facts(gate: &Gate) -> SharedFacts {
+    let usage = gate.guard().shared_facts();
+    SharedFacts {
+        holders: usage.holders,
+        capacity: usage.capacity,
+        given: usage.given,
+        pool: usage.pool,
+        forgotten: usage.forgotten,
+        refused: usage.refused,
+    }
 }
 
 /// Monitor or enforce, as it travels.
