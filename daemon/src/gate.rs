@@ -1,10 +1,11 @@
 //! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
 
 mod keys;
+mod renew;
 pub mod trial;
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -20,8 +21,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::enforcer::{self, Enforcer, EnforcerError, Flow, Intended, Origin, Reconciled, Target};
 use crate::hold::Waiting;
+use crate::latest::Latest;
 use crate::listener::connections::{Connections, Doom};
 use crate::random;
+use crate::reload::Reload;
 use crate::store::{Change, Deed, Item, Store, Undo};
 use crate::throttle::{Leave, Throttle};
 use keys::Keys;
@@ -59,12 +62,13 @@ const REFUSALS_TOLD: u32 = 50;
 
 /// Everything that workers and the control socket share.
 pub struct Gate {
-    guard: Guard,
+    guard: Latest<Guard>,
     enforcer: Option<Enforcer>,
     connections: Connections,
     waiting: Waiting,
     refusals_told: Throttle,
-    config: Config,
+    config: Latest<Config>,
+    reload: OnceLock<Reload>,
     started: WallMillis,
     keys: Option<Mutex<Keys>>,
     enforcement: Mutex<Option<Enforcement>>,
@@ -86,12 +90,13 @@ impl Gate {
     #[must_use]
     pub fn new(guard: Guard, enforcer: Option<Enforcer>, config: Config) -> Self {
         Self {
-            guard,
+            guard: Latest::new(guard),
             enforcer,
             connections: Connections::default(),
             waiting: Waiting::default(),
             refusals_told: Throttle::new(REFUSALS_TOLD),
-            config,
+            config: Latest::new(config),
+            reload: OnceLock::new(),
             started: clock::now().wall,
             keys: None,
             enforcement: Mutex::new(None),
@@ -118,7 +123,7 @@ impl Gate {
     /// Writes to the store what changes, until it is closed. For a thread of its own.
     pub fn keep_store(&self) {
         if let Some(store) = &self.store {
-            store.write(&self.guard);
+            store.write(&self.guard());
         }
     }
 
@@ -128,10 +133,10 @@ impl Gate {
         clock::now()
     }
 
-    /// Who decides.
+    /// Who decides, by the policy of this moment.
     #[must_use]
-    pub fn guard(&self) -> &Guard {
-        &self.guard
+    pub fn guard(&self) -> Arc<Guard> {
+        self.guard.get()
     }
 
     /// The packet layer; `None` when it is off.
@@ -152,10 +157,10 @@ impl Gate {
         &self.waiting
     }
 
-    /// What the operator configured.
+    /// What the operator configured, as far as it is in force.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Arc<Config> {
+        self.config.get()
     }
 
     /// When the daemon started.
@@ -247,7 +252,7 @@ impl Gate {
             }
             Effect::SessionEnded { session, ttl } => {
                 tracing::warn!(%session, ttl = ttl.as_secs(), "session ended");
-                let ttl = self.guard.policy().thresholds.flow_ban;
+                let ttl = self.guard().policy().thresholds.flow_ban;
                 self.connections.doom_session(session, Doom { ttl });
                 Ok(())
             }
@@ -273,10 +278,10 @@ impl Gate {
     pub fn reconcile(&self) -> Option<Result<Enforcement, EnforcerError>> {
         let kernel = self.enforcer.as_ref()?;
         let now = clock::now();
-        let bans: Vec<_> = self.guard.bans(now).iter().map(|ban| intended(ban, now)).collect();
+        let bans: Vec<_> = self.guard().bans(now).iter().map(|ban| intended(ban, now)).collect();
         let current = |target| {
             let now = clock::now();
-            let ban = self.guard.ban_of(network_of(target)?, now)?;
+            let ban = self.guard().ban_of(network_of(target)?, now)?;
             Some(intended(&ban, now))
         };
         let outcome = kernel.reconcile(&bans, &current);
@@ -311,12 +316,14 @@ impl Gate {
     /// none is limited and never banned: else anybody could have anybody banned.
     pub fn strike(&self, address: IpAddr) {
         let client = ClientAddress::new(address);
-        let Some(ttl) = self.config.packet.rate_ban else { return };
+        let Some(ttl) = self.config().packet.rate_ban else {
+            return;
+        };
         if !self.connections.any_from(client.source()) {
             tracing::debug!(%address, "over the rate limits, without a connection: limited only");
             return;
         }
-        let effects = self.guard.ban_flood(client, ttl, random::reference(), clock::now());
+        let effects = self.guard().ban_flood(client, ttl, random::reference(), clock::now());
         // What the kernel refuses is logged, and reconciled.
         let _ = self.perform(effects);
     }
@@ -328,10 +335,10 @@ impl Gate {
     pub fn exempt(&self, entries: Vec<Allowed>) -> Result<(), ExemptError> {
         let now = clock::now();
         for entry in entries {
-            self.perform(self.guard.allow(entry, now)?)?;
+            self.perform(self.guard().allow(entry, now)?)?;
         }
         let all = self
-            .guard
+            .guard()
             .allowed()
             .into_iter()
             .map(|entry| Effect::Allow(entry.network));

@@ -11,23 +11,23 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use portcullis_guard::blacklist::Allowed;
 use portcullis_guard::guard::{Guard, Secrets};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::control;
-use crate::enforcer::{AttachOptions, Capacities, Enforcer, Events, Rate, RateLimits, SynFlood};
-use crate::gate::{self, Gate, kernel_mode};
+use crate::enforcer::{Enforcer, Events};
+use crate::gate::{self, Gate};
+use crate::latest::Latest;
 use crate::listener::timer::CoarseTimer;
 use crate::listener::{Door, Entrance, Listening};
 use crate::proxy::Proxy;
 use crate::proxy::pool::Pools;
-use crate::proxy::upstream::look_after;
+use crate::reload::{Caretaker, Reload};
 use crate::state::KeyRing;
 use crate::store::Store;
-use crate::{admin, clock, listener, random, safety, service, start, telemetry};
+use crate::{admin, clock, listener, packets, random, safety, service, start, telemetry};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -65,10 +65,15 @@ pub fn run(config: Config) -> Result<()> {
     let gate = Arc::new(open_gate(config)?);
     let keeper = start_keeper(&gate)?;
     let (stop, stopped) = watch::channel(false);
-    let threads: Vec<_> = sockets
-        .into_iter()
-        .map(|sockets| start_worker(sockets, Arc::clone(&gate), Arc::clone(&pools), stopped.clone()))
-        .collect::<Result<_>>()?;
+    let mut proxies = Vec::new();
+    let mut threads = Vec::new();
+    for post in sockets {
+        let timer = CoarseTimer::new();
+        let proxy = Proxy::new(Arc::clone(&gate), Arc::clone(&pools), timer.clone());
+        let proxy = Arc::new(Latest::new(proxy));
+        proxies.push(Arc::clone(&proxy));
+        threads.push(start_worker(post, proxy, timer, stopped.clone())?);
+    }
     tracing::info!(workers, mode = ?gate.guard().mode(), "ready");
     control_runtime.block_on(async {
         if let Some(listener) = admin_listener {
@@ -79,10 +84,11 @@ pub fn run(config: Config) -> Result<()> {
         follow_interfaces(&gate);
         tokio::spawn(reconcile(Arc::clone(&gate)));
         tokio::spawn(gate::trial::watch(Arc::clone(&gate)));
-        tokio::spawn(renew_certificates(doors));
+        tokio::spawn(renew_certificates(doors.clone()));
         let timer = CoarseTimer::new();
         tokio::spawn(timer.clone().run());
-        tokio::spawn(look_after(pools, timer));
+        gate.with_reload(Reload::new(doors, proxies, Caretaker::start(pools, timer)));
+        tokio::spawn(reload_on_hangup(Arc::clone(&gate)));
         if let Some(events) = gate.kernel().and_then(Enforcer::take_events) {
             let (strikes, struck) = mpsc::channel(STRIKES_WAITING);
             tokio::spawn(report_drops(events, strikes));
@@ -133,7 +139,7 @@ fn worker_count(config: &Config) -> usize {
 }
 
 /// What one worker listens at.
-type Post = Vec<(Arc<Door>, Listening)>;
+type Post = Vec<(Arc<Latest<Door>>, Listening)>;
 
 /// The sockets of each worker: one for each door.
 fn share_out(entrances: Vec<Entrance>, workers: usize) -> Result<Vec<Post>> {
@@ -142,7 +148,7 @@ fn share_out(entrances: Vec<Entrance>, workers: usize) -> Result<Vec<Post>> {
         if let Some(socket) = sockets.first() {
             let place = socket.place().context("failed to read the address of a listener")?;
             // With port 0 this is the only place where the port is told.
-            tracing::info!(address = %place, tls = door.tls.is_some(), "listening");
+            tracing::info!(address = %place, tls = door.get().tls.is_some(), "listening");
         }
         posts
             .iter_mut()
@@ -166,14 +172,12 @@ fn open_gate(config: Config) -> Result<Gate> {
     );
     // A damaged store keeps the daemon from starting, before it touches what the kernel enforces.
     let store = Store::open(&config.state.directory).context("failed to open the store")?;
-    let enforcer = attach(&config)?;
+    let enforcer = packets::attach(&config)?;
     let gate = Gate::new(guard, enforcer, config).with_keys(ring);
     let kept = start::kept_by_kernel(&gate)?;
     // Before the first packet of a client can be judged.
-    let proxies = gate.config().http.trusted_proxies.iter();
-    let proxies = proxies.map(|network| Allowed::fixed(*network, "configuration: http.trusted_proxies"));
-    let never_ban = safety::never_ban().into_iter().chain(proxies).collect();
-    start::restore(&gate, &store, never_ban).context("failed to restore what the store kept")?;
+    start::restore(&gate, &store, safety::never_ban_of(&gate.config()))
+        .context("failed to restore what the store kept")?;
     let gate = gate.with_store(store);
     start::adopt(&gate, kept)?;
     Ok(gate)
@@ -189,91 +193,27 @@ pub fn detach(config: &Config) -> Result<()> {
     Enforcer::detach_pinned(pins).with_context(|| format!("failed to detach what is pinned at {}", pins.display()))
 }
 
-fn attach(config: &Config) -> Result<Option<Enforcer>> {
-    let packet = &config.packet;
-    if packet.interfaces.is_empty() {
-        tracing::warn!("packet.interfaces is empty: bans are enforced in HTTP only");
-        return Ok(None);
-    }
-    let options = AttachOptions {
-        interfaces: packet.interfaces.clone(),
-        attach_mode: packet.attach,
-        mode: kernel_mode(config.mode),
-        exempt_ports: packet.exempt_ports.clone(),
-        debug: packet.debug,
-        pins: packet.pins.clone(),
-        rate_limits: rate_limits(packet),
-        syn_flood: syn_flood(config),
-        drop_malformed: packet.drop_malformed,
-        monitored: packet.monitor.clone(),
-        capacities: Capacities {
-            hosts: packet.max_bans,
-            hosts_limit: packet.max_bans_limit,
-            prefixes: packet.max_bans_limit.max(packet.max_bans),
-            ..Capacities::default()
-        },
-        ..AttachOptions::default()
-    };
-    let enforcer = Enforcer::attach(&options).context("failed to attach the packet layer")?;
-    for interface in enforcer.interfaces() {
-        tracing::info!(interface = interface.name, mode = %interface.attach_mode, "attached");
-    }
-    Ok(Some(enforcer))
-}
-
-/// A source may send a second's worth at once.
-fn rate_limits(packet: &config::Packet) -> Option<RateLimits> {
-    let rate = |per_second: Option<u64>| {
-        per_second.map(|per_second| Rate {
-            per_second,
-            burst: per_second,
-        })
-    };
-    let limits = RateLimits {
-        packets: rate(packet.packets_per_second),
-        bytes: rate(packet.bytes_per_second),
-        syns: rate(packet.syns_per_second),
-        strikes: packet.rate_strikes,
-    };
-    (limits.packets.is_some() || limits.bytes.is_some() || limits.syns.is_some()).then_some(limits)
-}
-
-/// Guards the ports that the daemon itself listens on.
-fn syn_flood(config: &Config) -> Option<SynFlood> {
-    let per_second = config.packet.syn_flood_per_second?;
-    let mut ports = config.http.ports();
-    ports.sort_unstable();
-    ports.dedup();
-    let burst = per_second;
-    Some(SynFlood {
-        limit: Rate { per_second, burst },
-        ports,
-    })
-}
-
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn start_worker(
     post: Post,
-    gate: Arc<Gate>,
-    pools: Arc<Pools>,
+    proxy: Arc<Latest<Proxy>>,
+    timer: CoarseTimer,
     stopped: watch::Receiver<bool>,
 ) -> Result<thread::JoinHandle<()>> {
     let runtime = runtime().context("failed to start a worker")?;
-    let body = move || runtime.block_on(work(post, gate, pools, stopped));
+    let body = move || runtime.block_on(work(post, proxy, timer, stopped));
     thread::Builder::new()
         .name("worker".into())
         .spawn(body)
         .context("failed to start a worker")
 }
 
-async fn work(post: Post, gate: Arc<Gate>, pools: Arc<Pools>, stopped: watch::Receiver<bool>) {
-    let timer = CoarseTimer::new();
+async fn work(post: Post, proxy: Arc<Latest<Proxy>>, timer: CoarseTimer, stopped: watch::Receiver<bool>) {
     tokio::spawn(timer.clone().run());
     let mut listeners = tokio::task::JoinSet::new();
-    let proxy = Arc::new(Proxy::new(Arc::clone(&gate), pools, timer.clone()));
     for (door, socket) in post {
         listeners.spawn(listener::serve(
             door,
@@ -284,6 +224,7 @@ async fn work(post: Post, gate: Arc<Gate>, pools: Arc<Pools>, stopped: watch::Re
         ));
     }
     while listeners.join_next().await.is_some() {}
+    let gate = Arc::clone(proxy.get().gate());
     drain(&gate).await;
 }
 
@@ -381,25 +322,34 @@ async fn reconcile(gate: Arc<Gate>) {
     }
 }
 
-/// Takes over certificates that were renewed: soon after their files changed, or at once on SIGHUP.
-async fn renew_certificates(doors: Vec<Arc<Door>>) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return tracing::error!("SIGHUP cannot be listened for: certificates are not renewed");
-    };
+/// Takes over certificates that were renewed, soon after their files changed.
+async fn renew_certificates(doors: Vec<Arc<Latest<Door>>>) {
     let mut interval = tokio::time::interval(RENEWALS);
     loop {
-        let is_asked = tokio::select! {
-            _ = interval.tick() => false,
-            _ = hangup.recv() => true,
-        };
-        for tls in doors.iter().filter_map(|door| door.tls.as_ref()) {
-            let refreshed = tls.refresh(is_asked);
+        interval.tick().await;
+        for door in doors.iter().map(|door| door.get()) {
+            let Some(tls) = &door.tls else { continue };
+            let refreshed = tls.refresh(false);
             for path in refreshed.taken {
                 tracing::info!(file = %path.display(), "a new certificate is in use");
             }
             for error in refreshed.refused {
                 tracing::error!(%error, hint = error.hint(), "the certificate in use stays");
             }
+        }
+    }
+}
+
+/// Reads the configuration anew on SIGHUP. What is wrong with it is told in the log.
+async fn reload_on_hangup(gate: Arc<Gate>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return tracing::error!("SIGHUP cannot be listened for: `portcullis reload` does the same");
+    };
+    while hangup.recv().await.is_some() {
+        let gate = Arc::clone(&gate);
+        let reload = move || gate.reload(None, "SIGHUP");
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(reload).await {
+            tracing::error!(%error, "the running configuration stays");
         }
     }
 }

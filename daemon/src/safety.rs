@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use nix::ifaddrs::getifaddrs;
 use portcullis_guard::blacklist::Allowed;
 
+use crate::config::Config;
+
 /// The networks that this machine needs, with the reason for each.
 #[must_use]
 pub fn never_ban() -> Vec<Allowed> {
@@ -22,6 +24,22 @@ pub fn never_ban() -> Vec<Allowed> {
     );
     entries.extend(ssh_peer().map(|address| Allowed::fixed(address.into(), "the SSH peer that started the daemon")));
     entries
+}
+
+/// The same with those that a configuration names.
+#[must_use]
+pub fn never_ban_of(config: &Config) -> Vec<Allowed> {
+    let named = |networks: &[IpNet], key: &str| -> Vec<Allowed> {
+        let reason = format!("configuration: {key}");
+        networks
+            .iter()
+            .map(|&network| Allowed::fixed(network, &reason))
+            .collect()
+    };
+    let own = never_ban().into_iter();
+    own.chain(named(&config.policy.never_ban, "never_ban"))
+        .chain(named(&config.http.trusted_proxies, "http.trusted_proxies"))
+        .collect()
 }
 
 fn own_addresses() -> impl Iterator<Item = IpAddr> {

@@ -1,5 +1,6 @@
 //! What the start takes over from earlier runs: what the store kept, and what the kernel kept beyond it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,7 +20,7 @@ const TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Gives the guard the sessions and never-ban entries that were kept, and both guard and kernel the bans.
 struct Keeper<'a> {
-    guard: &'a Guard,
+    guard: Arc<Guard>,
     kernel: Option<&'a Enforcer>,
     restorer: Restorer,
     bans: usize,

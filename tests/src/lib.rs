@@ -8,6 +8,7 @@ pub mod client;
 pub mod daemon;
 pub mod dissect;
 pub mod frames;
+pub mod load;
 pub mod netns;
 pub mod simulation;
 pub mod tls;

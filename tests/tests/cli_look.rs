@@ -249,7 +249,7 @@ fn help() {
           audit    Tell what operators did, the last first
           store    Look after the file that outlives the daemon
           rules    Look at rules, try them, and put them in force
-          reload   Have the running gate read its rules anew
+          reload   Have the running gate read its whole configuration anew
           mode     Tell whether verdicts have consequences, or change it until the next start
           confirm  Let a change stand that was made with --confirm
           why      Explain a refusal, or list the last ones

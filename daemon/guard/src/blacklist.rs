@@ -3,6 +3,7 @@
 //! The kernel maps mirror this set; they are never the source of truth. Every ban ends (invariant I4).
 
 mod claims;
+mod fixed;
 mod keep;
 pub mod list;
 mod order;
@@ -23,6 +24,7 @@ use crate::request::Reference;
 use crate::time::{MonoMillis, Now, WallMillis};
 use claims::{Claim, Claims, Note};
 pub use claims::{Kind, Tally};
+pub use fixed::Fixed;
 pub use keep::{KeptClaim, Restorer};
 pub use order::{AllowRefused, BanOrder, BanRefused, Holder};
 

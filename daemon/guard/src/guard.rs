@@ -27,8 +27,9 @@ mod trap;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -96,9 +97,15 @@ pub struct Secrets {
     pub run: Zeroizing<[u8; 32]>,
 }
 
-/// All state and all decisions. Shared by the workers; locks are short and per shard.
+/// All decisions, by one policy. What it knows is shared with the guards of [other policies](Guard::under): a request is
+/// judged by one policy from its head to its answer, whatever is put in force meanwhile.
 pub struct Guard {
     policy: Policy,
+    state: Arc<State>,
+}
+
+/// What the guard knows, whatever the policy. Shared by the workers; locks are short and per shard.
+pub struct State {
     master: RwLock<MasterKeys>,
     epoch: Epoch,
     issuer: StreamIssuer,
@@ -137,7 +144,7 @@ impl Guard {
             // The configuration is limited to what fits.
             let _ = blacklist.allow(Allowed::fixed(network, "configuration: never_ban"));
         }
-        Self {
+        let state = State {
             epoch: Epoch(derive(&secrets.run, b"epoch")),
             issuer: StreamIssuer::new(
                 &Zeroizing::new(derive(&secrets.run, b"streams")),
@@ -168,8 +175,40 @@ impl Guard {
             }),
             admitted: AtomicU64::new(0),
             master: RwLock::new(secrets.master),
+        };
+        Self {
             policy,
+            state: Arc::new(state),
         }
+    }
+
+    /// A guard by another policy that knows the same. Its rules hold for all of them from here on, and its mode if it is
+    /// another one than that of this policy: else the operator has the last word. The sizes of the tables stay as they are.
+    #[must_use]
+    pub fn under(&self, policy: Policy) -> Self {
+        self.issuer.set_max_age(policy.freshness.max_age);
+        if !self.has_mode_of(&policy) {
+            self.enforcement.set(policy.mode, policy.enforced);
+        }
+        self.set_rules(policy.rules.clone());
+        Self {
+            policy,
+            state: Arc::clone(&self.state),
+        }
+    }
+
+    /// The mode that will hold [under](Self::under) another policy.
+    #[must_use]
+    pub fn mode_under(&self, policy: &Policy) -> Mode {
+        if self.has_mode_of(policy) {
+            self.mode()
+        } else {
+            Enforcement::new(policy.mode, policy.enforced).mode()
+        }
+    }
+
+    fn has_mode_of(&self, policy: &Policy) -> bool {
+        (self.policy.mode, self.policy.enforced) == (policy.mode, policy.enforced)
     }
 
     /// What it decides by.
@@ -289,6 +328,14 @@ impl Guard {
 
     fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deref for Guard {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) enum Command {
     /// Look at rules, try them, and put them in force
     #[command(subcommand)]
     Rules(RulesVerb),
-    /// Have the running gate read its rules anew
+    /// Have the running gate read its whole configuration anew
     Reload(TrialArgs),
     /// Tell whether verdicts have consequences, or change it until the next start
     Mode(ModeArgs),

@@ -20,6 +20,7 @@ mod mode;
 mod page;
 mod printer;
 mod reach;
+mod reload;
 mod rules;
 mod run;
 mod session;
@@ -78,7 +79,7 @@ fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
         Command::Audit(args) => audit::list(args, &client),
         Command::Store(verb) => store::run(verb, &client),
         Command::Rules(verb) => rules::run(verb, &client),
-        Command::Reload(args) => rules::reload(args, &client),
+        Command::Reload(args) => reload::run(args, &client),
         Command::Mode(args) => mode::run(args, &client),
         Command::Confirm(args) => mode::confirm(args, &client),
         Command::Why(args) => why::run(args, &client),

@@ -103,6 +103,7 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             Some("`portcullis confirm` lets it stand, `portcullis confirm --take-back` ends it"),
         ),
         Code::NothingOnTrial => (no, Some("`portcullis mode` tells what is in force")),
+        Code::ConfigInvalid => (usage, Some("`portcullis check` tells it in full")),
         Code::RulesInvalid => (usage, Some("`portcullis rules check` tells it in full")),
         Code::WouldLockOut => (no, Some("if you mean it, add --force")),
         Code::ListEmpty => (

@@ -35,7 +35,7 @@ pub(super) fn run(verb: &RulesVerb, client: &Client) -> Result<Answer, Failure> 
 }
 
 /// Has the daemon read its rules anew.
-pub(super) fn reload(args: &TrialArgs, client: &Client) -> Result<Answer, Failure> {
+fn reload(args: &TrialArgs, client: &Client) -> Result<Answer, Failure> {
     let confirm_seconds = mode::seconds(args)?;
     let differ = client.reload_rules(&ReloadRequest { confirm_seconds })?;
     let answer = told(Answer::of(&differ)?, &differ);
@@ -119,7 +119,8 @@ fn differing(differ: &RulesDiffer) -> Result<Answer, Failure> {
     Ok(told(Answer::of(differ)?, differ).status(status))
 }
 
-fn told(answer: Answer, differ: &RulesDiffer) -> Answer {
+/// Adds what changes of rules.
+pub(super) fn told(answer: Answer, differ: &RulesDiffer) -> Answer {
     let lines = [("+", &differ.added), ("~", &differ.changed), ("-", &differ.removed)];
     let lines = lines
         .iter()

@@ -63,6 +63,12 @@ pub struct Http {
 }
 
 impl Http {
+    /// All listeners: those of `http.listen` first.
+    pub fn all_listeners(&self) -> impl Iterator<Item = Listener> {
+        let plain = self.listen.iter().map(|&address| Listener::plain(address));
+        plain.chain(self.listeners.iter().cloned())
+    }
+
     /// The ports of all listeners.
     #[must_use]
     pub fn ports(&self) -> Vec<u16> {

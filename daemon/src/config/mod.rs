@@ -5,6 +5,7 @@
 //! or wrong by itself. `docs/configuration.md` documents every key.
 
 mod cors;
+mod difference;
 mod error;
 mod files;
 mod http;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use portcullis_guard::policy::{Mode, Policy};
 use toml::de::DeTable;
 
+pub use difference::{Change, Written};
 pub use error::{ConfigError, ConfigErrors};
 pub use http::{Http, Scheme};
 pub use listener::{CertificateFiles, Listener, Place, Tls, TlsVersion};
@@ -44,6 +46,8 @@ use section::{Section, Sink};
 pub struct Config {
     /// Where it was read from.
     pub file: Option<PathBuf>,
+    /// What it says, if it was read from there, to be compared with what it says next time.
+    pub written: Written,
     /// Watch or enforce; also in [`Policy::mode`].
     pub mode: Mode,
     /// `[http]`: where requests come from and go to.
@@ -70,7 +74,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
         let directory = path.parent().unwrap_or(Path::new("."));
-        let mut config = Self::read(&text, &path.display().to_string(), &RuleFiles::of(&text, directory))?;
+        let files = RuleFiles::of(&text, directory);
+        let mut config = Self::read(&text, &path.display().to_string(), &files)?;
+        config.written = Written::of(&text, &files);
         config.file = Some(path.to_owned());
         Ok(config)
     }
@@ -177,6 +183,7 @@ fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDoc
     let policy = policy::read(root, mode, http.as_ref(), rules);
     Some(Config {
         file: None,
+        written: Written::default(),
         mode,
         http: http?,
         packet,

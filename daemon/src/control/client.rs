@@ -19,8 +19,8 @@ use tokio::net::UnixStream;
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
     BanRequest, ConfirmRequest, Ended, Flushed, Imported, Incident, IncidentList, KeyRotated, ModeRequest, ModeState,
-    PREFIX, Problem, ReloadRequest, RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored, SessionTimeline,
-    Status, StoreReport, Undone,
+    PREFIX, Problem, ReloadRequest, Reloaded, RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored,
+    SessionTimeline, Status, StoreReport, Undone,
 };
 
 /// A daemon that takes longer than this has stalled.
@@ -216,6 +216,11 @@ impl Client {
     /// Ends the trial of a change.
     pub fn confirm(&self, request: &ConfirmRequest) -> Result<Ended, ClientError> {
         self.post("/confirm", request)
+    }
+
+    /// Has the gate read its whole configuration anew.
+    pub fn reload(&self, request: &ReloadRequest) -> Result<Reloaded, ClientError> {
+        self.post("/reload", request)
     }
 
     /// The sessions that the gate remembers.

@@ -271,6 +271,12 @@ impl Enforcer {
         self.syn_cookies
     }
 
+    /// Puts the settings of `options` in force for the running program, all at once. What only a start can change of them,
+    /// like interfaces and sizes, stays.
+    pub fn configure(&self, options: &AttachOptions) -> Result<(), EnforcerError> {
+        self.tables().settings.configure(options)
+    }
+
     /// Replaces the exempt ports.
     pub fn set_exempt_ports(&self, ports: &[u16]) -> Result<(), EnforcerError> {
         self.tables().settings.set_exempt_ports(ports)

@@ -23,28 +23,20 @@ impl Settings {
         options: &AttachOptions,
         geometry: &Geometry,
     ) -> Result<Self, EnforcerError> {
-        let map = Table::<u32, Record>::open(program, maps::SETTINGS)?;
-        let interval = options.event_interval.as_nanos();
-        let limits = options.rate_limits.unwrap_or_default();
-        let record = Record {
-            abi_version: ABI_VERSION,
-            geometry: *geometry,
-            event_interval_ns: u32::try_from(interval).unwrap_or(u32::MAX),
-            mode: mode_number(options.mode),
-            limits: limits_of(&limits),
-            strikes: limits.strikes.map_or(0, u64::from),
-            syn_flood: options.syn_flood.as_ref().map_or(Ok(FloodRecord::default()), flood)?,
-            malformed: if options.drop_malformed {
-                MALFORMED_DROP
-            } else {
-                MALFORMED_PASS
-            },
-            monitored_origins: options.monitored.iter().fold(0, |bits, origin| bits | bit(*origin)),
-            ..Record::INITIAL
+        let settings = Self {
+            map: Table::<u32, Record>::open(program, maps::SETTINGS)?,
+            record: record(options, geometry)?,
         };
-        let mut settings = Self { map, record };
-        settings.set_exempt_ports(&options.exempt_ports)?;
+        settings.write()?;
         Ok(settings)
+    }
+
+    /// Gives the running program the settings of `options`; the size of the tables stays.
+    pub(super) fn configure(&mut self, options: &AttachOptions) -> Result<(), EnforcerError> {
+        let record = record(options, &self.record.geometry)?;
+        self.map.set(&0, &record)?;
+        self.record = record;
+        Ok(())
     }
 
     /// The size of the tables.
@@ -93,19 +85,47 @@ impl Settings {
     }
 
     pub(super) fn set_exempt_ports(&mut self, ports: &[u16]) -> Result<(), EnforcerError> {
-        if ports.len() > MAX_EXEMPT_PORTS {
-            return Err(EnforcerError::TooManyExemptPorts { given: ports.len() });
-        }
-        self.record.exempt_ports = [0; MAX_EXEMPT_PORTS];
-        for (slot, port) in self.record.exempt_ports.iter_mut().zip(ports) {
-            *slot = port.to_be();
-        }
+        self.record.exempt_ports = exempt(ports)?;
         self.write()
     }
 
     fn write(&self) -> Result<(), EnforcerError> {
         self.map.set(&0, &self.record)
     }
+}
+
+fn record(options: &AttachOptions, geometry: &Geometry) -> Result<Record, EnforcerError> {
+    let interval = options.event_interval.as_nanos();
+    let limits = options.rate_limits.unwrap_or_default();
+    Ok(Record {
+        abi_version: ABI_VERSION,
+        geometry: *geometry,
+        event_interval_ns: u32::try_from(interval).unwrap_or(u32::MAX),
+        mode: mode_number(options.mode),
+        limits: limits_of(&limits),
+        strikes: limits.strikes.map_or(0, u64::from),
+        syn_flood: options.syn_flood.as_ref().map_or(Ok(FloodRecord::default()), flood)?,
+        malformed: if options.drop_malformed {
+            MALFORMED_DROP
+        } else {
+            MALFORMED_PASS
+        },
+        monitored_origins: options.monitored.iter().fold(0, |bits, origin| bits | bit(*origin)),
+        exempt_ports: exempt(&options.exempt_ports)?,
+        ..Record::INITIAL
+    })
+}
+
+fn exempt(ports: &[u16]) -> Result<[u16; MAX_EXEMPT_PORTS], EnforcerError> {
+    let given = ports.len();
+    if given > MAX_EXEMPT_PORTS {
+        return Err(EnforcerError::TooManyExemptPorts { given });
+    }
+    let mut exempt = [0; MAX_EXEMPT_PORTS];
+    for (slot, port) in exempt.iter_mut().zip(ports) {
+        *slot = port.to_be();
+    }
+    Ok(exempt)
 }
 
 const fn bit(origin: Origin) -> u32 {

@@ -33,10 +33,10 @@ impl Gate {
     /// Seals session ids under a new key from here on. `None` without keys on disk.
     pub fn rotate_key(&self) -> Option<Result<Rotated, StateError>> {
         let mut keys = self.keys.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        let lifetime = self.guard.policy().sessions.lifetime;
+        let lifetime = self.guard().policy().sessions.lifetime;
         let rotated = keys.ring.rotate(lifetime, clock::now().wall);
         if rotated.is_ok() {
-            self.guard.set_master_keys(keys.ring.master_keys());
+            self.guard().set_master_keys(keys.ring.master_keys());
         }
         Some(rotated)
     }
@@ -45,14 +45,14 @@ impl Gate {
     pub fn rotate_old_key(&self) {
         let Some(keys) = &self.keys else { return };
         let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let (limits, now) = (self.guard.policy().sessions, clock::now());
+        let (limits, now) = (self.guard().policy().sessions, clock::now());
         if now.mono < keys.not_before {
             return;
         }
         match keys.ring.rotate_if_due(limits.key_rotation, limits.lifetime, now.wall) {
             Ok(None) => {}
             Ok(Some(rotated)) => {
-                self.guard.set_master_keys(keys.ring.master_keys());
+                self.guard().set_master_keys(keys.ring.master_keys());
                 tracing::info!(key = %format_args!("{:08x}", rotated.number), "session ids are sealed under a new key");
             }
             Err(error) => {

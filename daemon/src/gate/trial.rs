@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 
 use super::{Gate, KernelError, kernel_mode};
 use crate::clock;
+use crate::config::Config;
+use crate::reload::ReloadError;
 use crate::store::{Deed, Undo};
 
 /// What the gate did before a change.
@@ -23,6 +25,26 @@ pub enum Before {
     Rules(Rules),
     /// Verdicts had consequences so.
     Enforcement(Mode, Share),
+    /// It went by this configuration, with these rules and consequences.
+    Configuration {
+        /// What was in force.
+        config: Arc<Config>,
+        /// Its rules may have been reloaded by themselves.
+        rules: Rules,
+        /// The operator may have had the last word on it.
+        enforcement: (Mode, Share),
+    },
+}
+
+/// Why a change is not taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeBackError {
+    /// The packet layer goes on as before.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The configuration of before cannot be put in force.
+    #[error("the configuration on trial stays: {0}")]
+    Configuration(#[from] ReloadError),
 }
 
 /// A change that waits to be confirmed.
@@ -108,8 +130,8 @@ impl Gate {
     /// # Errors
     /// [`KernelError`]: calls are judged so, and the packet layer goes on as before.
     pub fn set_mode(&self, mode: Mode, share: Share) -> Result<(), KernelError> {
-        self.guard.set_enforcement(mode, share);
-        self.in_kernel(|kernel| kernel.set_mode(kernel_mode(self.guard.mode())))
+        self.guard().set_enforcement(mode, share);
+        self.in_kernel(|kernel| kernel.set_mode(kernel_mode(self.guard().mode())))
     }
 
     /// Makes a change: for good, or for `span` unless it is confirmed.
@@ -152,8 +174,8 @@ impl Gate {
     /// Takes the change on trial back at once. `None`: there is none.
     ///
     /// # Errors
-    /// [`KernelError`]: the packet layer goes on as before.
-    pub fn take_back(&self) -> Option<Result<Trial, KernelError>> {
+    /// [`TakeBackError`].
+    pub fn take_back(&self) -> Option<Result<Trial, TakeBackError>> {
         let mut state = self.trials.state();
         let trial = state.trial.take()?;
         self.trials.changed.notify_one();
@@ -161,18 +183,27 @@ impl Gate {
     }
 
     /// Nobody changes anything else meanwhile: the state is locked.
-    fn restore(&self, state: &mut State, trial: &Trial) -> Result<(), KernelError> {
+    fn restore(&self, state: &mut State, trial: &Trial) -> Result<(), TakeBackError> {
         state.taken_back = Some(TakenBack {
             what: trial.what.clone(),
             at: clock::now().wall,
-            is_in_files: matches!(trial.before, Before::Rules(_)),
+            is_in_files: matches!(trial.before, Before::Rules(_) | Before::Configuration { .. }),
         });
         match &trial.before {
             Before::Rules(rules) => {
-                self.guard.set_rules(rules.clone());
+                self.guard().set_rules(rules.clone());
                 Ok(())
             }
-            Before::Enforcement(mode, share) => self.set_mode(*mode, *share),
+            Before::Enforcement(mode, share) => Ok(self.set_mode(*mode, *share)?),
+            Before::Configuration {
+                config,
+                rules,
+                enforcement: (mode, share),
+            } => {
+                self.put_back(config.as_ref().clone())?;
+                self.guard().set_rules(rules.clone());
+                Ok(self.set_mode(*mode, *share)?)
+            }
         }
     }
 
@@ -191,7 +222,7 @@ impl Gate {
             "a change is taken back: nobody confirmed it"
         );
         if let Err(error) = outcome {
-            tracing::error!(%error, "kernel enforcement failed");
+            tracing::error!(%error, "a change could not be taken back");
         }
         let deed = Deed {
             at: now.wall,

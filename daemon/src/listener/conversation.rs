@@ -24,6 +24,7 @@ use super::timer::CoarseTimer;
 use super::tls::{self, Terminator};
 use crate::enforcer::Flow;
 use crate::gate::Gate;
+use crate::latest::Latest;
 use crate::proxy::Proxy;
 
 /// How long a doomed connection may take to get its last answer out.
@@ -36,7 +37,7 @@ const SEND_BUFFER: usize = 64 << 10;
 /// One client connection and what it needs.
 pub(super) struct Conversation {
     pub(super) door: Arc<Door>,
-    pub(super) proxy: Arc<Proxy>,
+    pub(super) proxy: Arc<Latest<Proxy>>,
     pub(super) timer: CoarseTimer,
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -44,7 +45,7 @@ pub(super) struct Conversation {
 impl Conversation {
     /// Holds it until its end. The caller has counted it as arrived.
     pub(super) async fn hold(self, transport: Transport, remote: Option<SocketAddr>) {
-        let gate = Arc::clone(self.proxy.gate());
+        let gate = Arc::clone(self.proxy.get().gate());
         if let Err(error) = self.receive(&gate, transport, remote).await {
             tracing::debug!(%error, remote = ?remote, "a connection ended before its first request");
         }
@@ -52,16 +53,18 @@ impl Conversation {
     }
 
     async fn receive(mut self, gate: &Gate, mut transport: Transport, remote: Option<SocketAddr>) -> io::Result<()> {
-        let patience = gate.config().http.header_timeout;
+        let patience = self.proxy.get().http().header_timeout;
         let mut ahead = BytesMut::new();
         let arrival = self
             .timer
             .timeout(patience, self.identify(&mut transport, remote, &mut ahead));
         let peer = arrival.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
-        let limit = gate.config().http.max_connections_per_source;
+        let (limit, patience) = {
+            let proxy = self.proxy.get();
+            (proxy.http().max_connections_per_source, proxy.http().body_timeout)
+        };
         let connection = gate.connections().open(peer, limit);
         let connection = connection.map_err(|_| io::Error::other("too many connections from this source"))?;
-        let patience = gate.config().http.body_timeout;
         let socket = Socket::new(transport, ahead, Arc::clone(&connection), self.timer.clone(), patience);
         let outcome = self.converse(socket, &connection).await;
         gate.connections().close(&connection);
@@ -93,10 +96,10 @@ impl Conversation {
         let peer = Peer {
             address: ClientAddress::new(address),
             flow,
-            is_proxy: remote.is_none() || self.proxy.trusts(ClientAddress::new(address)),
+            is_proxy: remote.is_none() || self.proxy.get().trusts(ClientAddress::new(address)),
             scheme: self.door.scheme,
         };
-        if !self.door.proxy_protocol {
+        if !self.door.settings.proxy_protocol {
             // Of a proxy's connection nobody else's packets are dropped.
             let flow = peer.flow.filter(|_| !peer.is_proxy);
             return Ok(Peer { flow, ..peer });
@@ -111,7 +114,7 @@ impl Conversation {
         Ok(Peer {
             address,
             flow: None,
-            is_proxy: client.is_none() || self.proxy.trusts(address),
+            is_proxy: client.is_none() || self.proxy.get().trusts(address),
             ..peer
         })
     }
@@ -119,7 +122,7 @@ impl Conversation {
     /// Each way in a box of its own: a connection in clear text has no room for a handshake, nor for HTTP/2.
     async fn converse(&mut self, socket: Socket, connection: &Arc<Connection>) -> io::Result<()> {
         let door = Arc::clone(&self.door);
-        let patience = self.proxy.gate().config().http.header_timeout;
+        let patience = self.proxy.get().http().header_timeout;
         match &door.tls {
             Some(tls) => {
                 let handshake = Box::pin(shake_hands(tls, socket, connection));
@@ -131,7 +134,7 @@ impl Conversation {
                 };
                 Box::pin(self.speak(protocol, stream, connection)).await;
             }
-            None if door.http2 => {
+            None if door.settings.http2 => {
                 let mut socket = socket;
                 let look = self.timer.timeout(patience, greeting::prior_knowledge(&mut socket));
                 let protocol = look.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
@@ -159,15 +162,17 @@ impl Conversation {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let http = &self.proxy.gate().config().http;
         let mut builder = http1::Builder::new();
-        builder
-            .timer(self.timer.clone())
-            .header_read_timeout(http.header_timeout)
-            .max_buf_size(http.max_header_bytes);
+        {
+            let current = self.proxy.get();
+            builder
+                .timer(self.timer.clone())
+                .header_read_timeout(current.http().header_timeout)
+                .max_buf_size(current.http().max_header_bytes);
+        }
         let proxy = Arc::clone(&self.proxy);
         // In a box, so that a connection that waits for its next request has no room for it.
-        let service = service_fn(|request| Box::pin(Arc::clone(&proxy).answer(Arc::clone(connection), request)));
+        let service = service_fn(|request| Box::pin(proxy.get().answer(Arc::clone(connection), request)));
         let conversation = builder.serve_connection(TokioIo::new(stream), service);
         let mut conversation = pin!(conversation.with_upgrades());
         let ending = tokio::select! {
@@ -187,7 +192,8 @@ impl Conversation {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let http = &self.proxy.gate().config().http;
+        let current = self.proxy.get();
+        let http = current.http();
         let (idle, stuck) = (http.header_timeout, http.body_timeout);
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -197,10 +203,12 @@ impl Conversation {
             .max_pending_accept_reset_streams(RESETS)
             .max_local_error_reset_streams(RESETS)
             .max_send_buf_size(SEND_BUFFER);
+        // It is not kept for as long as the connection lives.
+        drop(current);
         let proxy = Arc::clone(&self.proxy);
         let service = {
             let connection = Arc::clone(connection);
-            service_fn(move |request| Arc::clone(&proxy).answer(Arc::clone(&connection), request))
+            service_fn(move |request| proxy.get().answer(Arc::clone(&connection), request))
         };
         let mut conversation = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ending = tokio::select! {

@@ -23,7 +23,7 @@ use self::place::Accepting;
 use self::timer::CoarseTimer;
 use self::tls::Terminator;
 use crate::config::{Http, Listener, Scheme};
-use crate::gate::Gate;
+use crate::latest::Latest;
 use crate::proxy::Proxy;
 
 pub use self::place::Listening;
@@ -34,17 +34,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A place where clients come in, and what is spoken there.
 pub struct Door {
     /// TLS, if it ends here.
-    pub tls: Option<Terminator>,
+    pub tls: Option<Arc<Terminator>>,
     /// How clients reach it.
     scheme: Scheme,
-    http2: bool,
-    proxy_protocol: bool,
+    settings: Listener,
 }
 
 /// A door with its sockets, one for each worker.
 pub struct Entrance {
-    /// The door.
-    pub door: Arc<Door>,
+    /// The door; connections that come get its latest version.
+    pub door: Arc<Latest<Door>>,
     /// Its sockets.
     pub sockets: Vec<Listening>,
 }
@@ -54,36 +53,51 @@ pub struct Entrance {
 /// # Errors
 /// The first that cannot be opened.
 pub fn open(http: &Http, workers: usize) -> Result<Vec<Entrance>> {
-    let plain = http.listen.iter().map(|&address| Listener::plain(address));
-    let all = plain.chain(http.listeners.iter().cloned());
-    all.map(|listener| Entrance::open(&listener, http.public_scheme, workers))
-        .collect()
+    let open = |listener: Listener| {
+        Ok(Entrance {
+            door: Arc::new(Latest::new(Door::open(&listener, http.public_scheme, None)?)),
+            sockets: place::bind(&listener, workers)?,
+        })
+    };
+    http.all_listeners().map(open).collect()
 }
 
-impl Entrance {
-    fn open(listener: &Listener, public: Scheme, workers: usize) -> Result<Self> {
-        let tls = listener.tls.as_ref().map(|tls| Terminator::open(tls, listener.http2));
-        let tls = tls
-            .transpose()
-            .with_context(|| format!("failed to set up TLS for {}", listener.place))?;
-        let door = Door {
-            tls,
-            scheme: listener.scheme(public),
-            http2: listener.http2,
-            proxy_protocol: listener.proxy_protocol,
+impl Door {
+    fn open(listener: &Listener, public: Scheme, before: Option<&Self>) -> Result<Self> {
+        // Clients resume the sessions of a TLS that stays as it is.
+        let kept =
+            before.filter(|before| before.settings.tls == listener.tls && before.settings.http2 == listener.http2);
+        let tls = match (&listener.tls, kept.and_then(|before| before.tls.clone())) {
+            (Some(_), Some(kept)) => Some(kept),
+            (Some(tls), None) => {
+                let opened = Terminator::open(tls, listener.http2);
+                Some(Arc::new(opened.with_context(|| {
+                    format!("failed to set up TLS for {}", listener.place)
+                })?))
+            }
+            (None, _) => None,
         };
         Ok(Self {
-            door: Arc::new(door),
-            sockets: place::bind(listener, workers)?,
+            tls,
+            scheme: listener.scheme(public),
+            settings: listener.clone(),
         })
+    }
+
+    /// This door as another configuration wants it.
+    ///
+    /// # Errors
+    /// If its TLS cannot be set up.
+    pub fn renewed(&self, listener: &Listener, public: Scheme) -> Result<Self> {
+        Self::open(listener, public, Some(self))
     }
 }
 
 /// Serves connections of one socket until `stop` changes, then lets the open ones finish.
 pub async fn serve(
-    door: Arc<Door>,
+    door: Arc<Latest<Door>>,
     listening: Listening,
-    proxy: Arc<Proxy>,
+    proxy: Arc<Latest<Proxy>>,
     timer: CoarseTimer,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -103,20 +117,20 @@ pub async fn serve(
 /// Accepts one connection.
 async fn let_in(
     listener: &Accepting,
-    door: &Arc<Door>,
-    proxy: &Arc<Proxy>,
+    door: &Latest<Door>,
+    proxy: &Arc<Latest<Proxy>>,
     timer: &CoarseTimer,
     stop: &watch::Receiver<bool>,
 ) {
-    let gate: &Gate = proxy.gate();
     match listener.accept().await {
         Ok((transport, remote)) => {
-            let limit = gate.config().http.max_connections;
+            let current = proxy.get();
+            let (gate, limit) = (current.gate(), current.http().max_connections);
             if gate.connections().arrive(limit).is_err() {
                 return tracing::debug!(limit, "too many connections");
             }
             let conversation = Conversation {
-                door: Arc::clone(door),
+                door: door.get(),
                 proxy: Arc::clone(proxy),
                 timer: timer.clone(),
                 stop: stop.clone(),

@@ -57,7 +57,7 @@ impl Proxy {
     /// Answers a preflight for a path that is ours. `None` if this is none, or the gate only watches.
     pub(super) fn answer_preflight(&self, call: &Call<'_>) -> Option<Response<Full<Bytes>>> {
         let (parts, path) = (call.parts, &call.head.path);
-        let guard = self.gate.guard();
+        let guard = &self.guard;
         if !is_preflight(&parts.method, &parts.headers) || !(own::path(path).is_some() || guard.is_protected(path)) {
             return None;
         }

@@ -12,7 +12,7 @@ use crate::clock;
 impl Proxy {
     /// Asks the guard about a bound call. `body` is what was read of it, if it was.
     pub(super) async fn admit(&self, call: &Call<'_>, bound: Bound, body: Option<&[u8]>) -> Result<Permit, Answered> {
-        let judgement = self.gate.guard().admit(bound, &call.view(), body, clock::now());
+        let judgement = self.guard.admit(bound, &call.view(), body, clock::now());
         match self.settle(call, judgement)? {
             Passage::Forward(permit) => Ok(permit),
             Passage::Hold(hold) => self.hold(call, hold, body).await,
@@ -21,7 +21,7 @@ impl Proxy {
 
     /// Waits until the rules let the call pass or refuse it. Without room to wait it is judged as if its time were up.
     async fn hold(&self, call: &Call<'_>, mut hold: Hold, body: Option<&[u8]>) -> Result<Permit, Answered> {
-        let guard = self.gate.guard();
+        let guard = &self.guard;
         let Some(place) = self.gate.waiting().enter(hold.session()) else {
             let judgement = guard.resume(hold.without_patience(), &call.view(), body, clock::now());
             return match self.settle(call, judgement)? {

@@ -16,7 +16,7 @@ use crate::clock;
 impl Proxy {
     /// Takes a request through the guard. The body of a signed call is read only when the head was found good.
     pub(super) async fn judge(&self, call: &Call<'_>, body: Incoming) -> Outcome {
-        let judgement = self.gate.guard().judge_head(&call.view(), clock::now());
+        let judgement = self.guard.judge_head(&call.view(), clock::now());
         let bound = match self.settle(call, judgement)? {
             Admission::Forward(permit) => return Ok((permit, self.let_pass(call, body, None, false)?)),
             Admission::Bound(bound) => bound,
@@ -43,13 +43,13 @@ impl Proxy {
     }
 
     async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Answered> {
-        let patience = self.gate.config().http.body_timeout;
+        let patience = self.http().body_timeout;
         let read = body::read(body, self.body_limit(call), patience, &self.timer).await;
         read.map_err(|refusal| Box::new(self.refuse(call, refusal)))
     }
 
     fn body_limit(&self, call: &Call<'_>) -> usize {
-        self.gate.guard().policy().route(&call.head.path).max_body
+        self.guard.policy().route(&call.head.path).max_body
     }
 
     fn let_pass(
@@ -79,7 +79,7 @@ impl Proxy {
     }
 
     pub(super) fn refuse(&self, call: &Call<'_>, refusal: Refusal) -> Response<Full<Bytes>> {
-        let judgement = self.gate.guard().refuse_for(&call.view(), refusal, clock::now());
+        let judgement = self.guard.refuse_for(&call.view(), refusal, clock::now());
         let _ = self.gate.perform(judgement.effects);
         let Err(refused) = judgement.outcome;
         self.answer_refused(call, &refused)
@@ -96,7 +96,7 @@ impl Proxy {
         caller: Option<&Caller>,
         refusal: Refusal,
     ) -> Option<Response<Full<Bytes>>> {
-        let guard = self.gate.guard();
+        let guard = &self.guard;
         let judgement = guard.refuse_passing(caller, &call.view(), refusal, clock::now());
         let _ = self.gate.perform(judgement.effects);
         let Err(refused) = judgement.outcome;

@@ -11,14 +11,13 @@ use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::rt::{Read, Write};
-use portcullis_guard::guard::Reading;
+use portcullis_guard::guard::{Guard, Reading};
 use portcullis_guard::refusal::Refusal;
 
 use super::body::CallBody;
 use super::passing::Progress;
 use super::pool::Counted;
 use crate::clock;
-use crate::gate::Gate;
 use crate::listener::activity::Underway;
 use crate::listener::timer::{CoarseSleep, CoarseTimer};
 
@@ -222,7 +221,7 @@ pub struct Streamed {
 
 /// Reads what passes for the ids that it shows.
 struct Reader {
-    gate: Arc<Gate>,
+    guard: Arc<Guard>,
     reading: Reading,
 }
 
@@ -259,9 +258,9 @@ impl Streamed {
     }
 
     /// Shows the guard what passes, before the client gets it.
-    pub(super) fn read_by(mut self, gate: &Arc<Gate>, reading: Option<Reading>) -> Self {
+    pub(super) fn read_by(mut self, guard: &Arc<Guard>, reading: Option<Reading>) -> Self {
         self.reader = reading.map(|reading| Reader {
-            gate: Arc::clone(gate),
+            guard: Arc::clone(guard),
             reading,
         });
         self
@@ -319,7 +318,7 @@ impl Body for Streamed {
         if let (Some(reader), Some(Ok(frame))) = (&mut self.reader, &frame)
             && let Some(bytes) = frame.data_ref()
         {
-            reader.gate.guard().read(&mut reader.reading, bytes, clock::now());
+            reader.guard.read(&mut reader.reading, bytes, clock::now());
             if reader.reading.is_over() {
                 self.reader = None;
             }

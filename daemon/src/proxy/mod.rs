@@ -31,7 +31,7 @@ use hyper::Request as HttpRequest;
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use portcullis_guard::forwarded::TrustedProxies;
-use portcullis_guard::guard::{Caller, Permit, Reading, Receipt};
+use portcullis_guard::guard::{Caller, Guard, Permit, Reading, Receipt};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::reauth::{SessionWord, WordError};
 use portcullis_guard::request::{ClientAddress, Reference, Request};
@@ -45,7 +45,7 @@ use self::origin::Origin;
 use self::pool::Pools;
 use self::upstream::{Failure, Upstream};
 use self::websocket::Splice;
-use crate::config::Scheme;
+use crate::config::{Config, Http, Scheme};
 use crate::gate::Gate;
 use crate::listener::activity::Underway;
 use crate::listener::connections::Connection;
@@ -58,9 +58,11 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Mistakes of the application that are written to the log, a second.
 static WORDS_TOLD: Throttle = Throttle::new(1);
 
-/// The proxy of one worker.
+/// The proxy of one worker, by one version of the configuration: a request ends by the one that it began by.
 pub struct Proxy {
     gate: Arc<Gate>,
+    guard: Arc<Guard>,
+    config: Arc<Config>,
     upstream: Upstream,
     timer: CoarseTimer,
     proxies: TrustedProxies,
@@ -106,8 +108,21 @@ impl Proxy {
     /// A proxy with an empty connection pool.
     #[must_use]
     pub fn new(gate: Arc<Gate>, pools: Arc<Pools>, timer: CoarseTimer) -> Self {
-        let http = &gate.config().http;
-        let upstream = Upstream::new(pools, http, timer.clone());
+        let config = gate.config();
+        let upstream = Upstream::new(pools, &config.http, timer.clone());
+        Self::with(gate, config, upstream, timer)
+    }
+
+    /// A proxy by the configuration of this moment. It goes on with the connections to servers that stay.
+    #[must_use]
+    pub fn renewed(&self, pools: Arc<Pools>) -> Self {
+        let config = self.gate.config();
+        let upstream = self.upstream.renewed(pools, &config.http);
+        Self::with(Arc::clone(&self.gate), config, upstream, self.timer.clone())
+    }
+
+    fn with(gate: Arc<Gate>, config: Arc<Config>, upstream: Upstream, timer: CoarseTimer) -> Self {
+        let http = &config.http;
         let proxies = TrustedProxies::new(http.trusted_proxies.clone(), http.client_address.clone());
         let told = Told {
             session: http.session_fields,
@@ -119,8 +134,16 @@ impl Proxy {
             timer,
             proxies,
             told,
+            guard: gate.guard(),
+            config,
             gate,
         }
+    }
+
+    /// What holds for connections.
+    #[must_use]
+    pub fn http(&self) -> &Http {
+        &self.config.http
     }
 
     /// What it works for.
@@ -144,7 +167,7 @@ impl Proxy {
         connection: Arc<Connection>,
         request: HttpRequest<Incoming>,
     ) -> Result<Response<AnswerBody>, Infallible> {
-        let reader = Reader::of(self.gate.guard(), request.uri().path(), request.headers());
+        let reader = Reader::of(&self.guard, request.uri().path(), request.headers());
         let mut response = self.respond(&connection, request).await;
         if let Some(reader) = reader {
             reader.may_read(response.headers_mut());
@@ -203,7 +226,7 @@ impl Proxy {
             return head;
         }
         let forwarded = headers.get(X_FORWARDED_HOST).and_then(|host| host.to_str().ok());
-        let names = &self.gate.guard().policy().authorities;
+        let names = &self.guard.policy().authorities;
         let authority = names.behind_proxy(&head.authority, forwarded, scheme.default_port());
         Head {
             authority: authority.to_owned(),
@@ -273,7 +296,7 @@ impl Proxy {
                 {
                     self.splice(upgrade, &mut response);
                 }
-                response.map(|body| Either::Right(body.read_by(&self.gate, reading)))
+                response.map(|body| Either::Right(body.read_by(&self.guard, reading)))
             }
             Err(failure) => {
                 let answer = self.refuse(&call, failure.refusal());
@@ -292,7 +315,7 @@ impl Proxy {
             return;
         };
         websocket::say(response.headers_mut());
-        let http = &self.gate.config().http;
+        let http = self.http();
         let limits = websocket::Limits {
             lifetime: http.websocket_lifetime,
             idle: http.websocket_idle,
@@ -319,10 +342,7 @@ impl Proxy {
         let now = clock::now();
         match word {
             Ok(word) => {
-                let judgement = self
-                    .gate
-                    .guard()
-                    .heed(caller, &word, status.as_u16(), &call.view(), now);
+                let judgement = self.guard.heed(caller, &word, status.as_u16(), &call.view(), now);
                 let _ = self.gate.perform(judgement.effects);
                 let refused = judgement.outcome.err().filter(|refused| refused.waived.is_none())?;
                 Some(self.answer_refused(call, &refused))
@@ -345,7 +365,7 @@ impl Proxy {
         } else {
             status
         };
-        let reading = self.gate.guard().complete(receipt, status.as_u16(), clock::now());
+        let reading = self.guard.complete(receipt, status.as_u16(), clock::now());
         self.gate.waiting().ring(session);
         reading
     }

@@ -111,11 +111,11 @@ impl Proxy {
 
     async fn open_session(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Full<Bytes>>, Answered> {
         let refuse = |refusal| Box::new(self.refuse(call, refusal));
-        let patience = self.gate.config().http.body_timeout;
+        let patience = self.http().body_timeout;
         let read = body::read(body, SESSION_REQUEST_LIMIT, patience, &self.timer).await;
         let wish = read.and_then(|bytes| parse(&bytes).ok_or(Refusal::SessionRequestMalformed));
         let wish = wish.map_err(refuse)?;
-        let (guard, now) = (self.gate.guard(), clock::now());
+        let (guard, now) = (&self.guard, clock::now());
         self.settle(call, guard.may_open(&call.view(), wish.work.as_ref(), now))?;
         let entropy = random::session_entropy().map_err(|error| {
             tracing::error!(%error, "cannot open a session");

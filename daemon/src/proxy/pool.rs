@@ -9,7 +9,7 @@ use portcullis_guard::time::MonoMillis;
 
 use super::reach::{Reach, ReachError};
 use crate::clock;
-use crate::config::{Care, Http, Pool as Settings};
+use crate::config::{Care, Http, Pool as Settings, Route};
 
 /// Checks in a row that fail before a server counts as ill, and that succeed before it counts as well again.
 const FALL: u32 = 3;
@@ -63,6 +63,22 @@ impl Pools {
         Ok(Self(pools?))
     }
 
+    /// The pools of another configuration. One that stays as it is goes on with what is known of its servers; those with
+    /// TLS read their authorities anew.
+    ///
+    /// # Errors
+    /// If the authorities for TLS cannot be read.
+    pub fn renewed(&self, http: &Http) -> Result<Self, ReachError> {
+        let all = http.upstreams.iter().chain([&http.upstream]);
+        let pools: Result<_, _> = all
+            .map(|settings| {
+                let kept = self.iter().find(|pool| pool.settings == *settings && !pool.has_tls());
+                kept.map_or_else(|| Pool::open(settings).map(Arc::new), |pool| Ok(Arc::clone(pool)))
+            })
+            .collect();
+        Ok(Self(pools?))
+    }
+
     /// The pool for a request, and its number.
     pub(super) fn of(&self, authority: &str, path: &NormalPath) -> Option<(usize, &Arc<Pool>)> {
         let mut pools = self.0.iter().enumerate();
@@ -92,6 +108,11 @@ impl Pool {
             servers: settings.servers.iter().map(server).collect::<Result<_, _>>()?,
             settings: settings.clone(),
         })
+    }
+
+    fn has_tls(&self) -> bool {
+        let mut routes = self.settings.servers.iter().map(|server| &server.route);
+        routes.any(|route| matches!(route, Route::Tls(_)))
     }
 
     pub(super) fn servers(&self) -> &[Server] {
@@ -196,7 +217,7 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Route, Server as One};
+    use crate::config::Server as One;
 
     fn pool(weights: &[u32], care: Care) -> Arc<Pool> {
         let servers = weights.iter().map(|&weight| One {

@@ -89,6 +89,19 @@ impl Upstream {
         }
     }
 
+    /// The way by another configuration. Connections to the servers of a pool that stays are kept.
+    #[must_use]
+    pub(super) fn renewed(&self, pools: Arc<Pools>, http: &Http) -> Self {
+        let mut renewed = Self::new(pools, http, self.timer.clone());
+        for (pool, idle) in renewed.pools.iter().zip(&mut renewed.idle) {
+            let before = self.pools.iter().position(|before| Arc::ptr_eq(before, pool));
+            if let Some(kept) = before.and_then(|before| self.idle.get(before)) {
+                idle.clone_from(kept);
+            }
+        }
+        renewed
+    }
+
     /// Sends a request and returns the head of the answer; the body follows as it comes.
     ///
     /// A kept connection may have been closed by the application at this very moment. Then the request goes out again

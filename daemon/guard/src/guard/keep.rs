@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::Guard;
-use crate::blacklist::{Allowed, Ban, KeptClaim, Restorer};
+use crate::blacklist::{AllowRefused, Allowed, Ban, KeptClaim, Restorer};
 use crate::effect::{Effect, KernelBan};
 use crate::session::{KeptSession, SessionId};
 use crate::time::{Now, WallMillis};
@@ -37,6 +37,20 @@ impl Guard {
     #[must_use]
     pub fn allowed_entry(&self, network: IpNet) -> Option<Allowed> {
         self.blacklist().allowed_entry(network).cloned()
+    }
+
+    /// Makes these entries, and no others, the part of the never-ban set that the machine and its configuration fix.
+    ///
+    /// # Errors
+    /// [`AllowRefused::Full`]; nothing was changed then.
+    pub fn fix(&self, entries: Vec<Allowed>) -> Result<Vec<Effect>, AllowRefused> {
+        let fixed = self.blacklist_mut().fix(entries)?;
+        let added = fixed.added.into_iter().map(Effect::Allow);
+        let removed = fixed.removed.into_iter().map(Effect::Disallow);
+        Ok(added
+            .chain(fixed.lifted.into_iter().map(Effect::Unban))
+            .chain(removed)
+            .collect())
     }
 
     /// Ends the entries of the never-ban set that are over.

@@ -6,7 +6,7 @@
 //! longer accepted and neither are those the gate issued before the dropped one: forgetting never admits a replay.
 
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -103,7 +103,7 @@ impl<'a> Nonce<'a> {
 /// Issues streams and recognises them again, without remembering them. Good for one run of the daemon.
 pub struct StreamIssuer {
     mac: Hmac<Sha256>,
-    max_age_ms: u64,
+    max_age_ms: AtomicU64,
     /// Keeps apart what is issued within one millisecond.
     serial: AtomicU32,
 }
@@ -112,12 +112,16 @@ impl StreamIssuer {
     /// `secret` is fresh for each run, so that nothing issued by an earlier run is accepted.
     #[must_use]
     pub fn new(secret: &Zeroizing<[u8; 32]>, max_age: Duration) -> Self {
-        let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
         Self {
             mac: SigningKey(**secret).hmac(),
-            max_age_ms,
+            max_age_ms: AtomicU64::new(millis(max_age)),
             serial: AtomicU32::new(0),
         }
+    }
+
+    /// How old a stream may be from here on.
+    pub fn set_max_age(&self, max_age: Duration) {
+        self.max_age_ms.store(millis(max_age), Ordering::Relaxed);
     }
 
     /// A nonce for this session in this binding, to be put into `Accept-Signature`.
@@ -143,7 +147,7 @@ impl StreamIssuer {
         let [a, b, c, d, e, f, ..] = *stamp;
         let issued = MonoMillis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
         let age = now.mono.0.checked_sub(issued.0)?;
-        (genuine && age <= self.max_age_ms).then_some(issued)
+        (genuine && age <= self.max_age_ms.load(Ordering::Relaxed)).then_some(issued)
     }
 
     fn tag(&self, session: SessionId, binding: &Binding, stamp: Stamp) -> [u8; 12] {
@@ -156,6 +160,10 @@ impl StreamIssuer {
         tag.copy_from_slice(&full[..12]);
         tag
     }
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn stamp(now: Now, serial: u32) -> Stamp {

@@ -11,6 +11,7 @@ mod mode;
 mod moment;
 mod network;
 mod problem;
+mod reload;
 mod rules;
 mod session;
 mod status;
@@ -25,6 +26,7 @@ pub use mode::{ConfirmRequest, Ended, ModeRequest, ModeState, TakenBack, Trial};
 pub use moment::Moment;
 pub use network::{AddressError, parse_address, parse_network};
 pub use problem::{Code, Problem};
+pub use reload::{Change, Reloaded};
 pub use rules::{ReloadRequest, Rule, RuleList, RulesDiffer};
 pub use session::{
     KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionState,

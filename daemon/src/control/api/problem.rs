@@ -54,6 +54,8 @@ pub enum Code {
     OnTrial,
     /// No change waits to be confirmed.
     NothingOnTrial,
+    /// The configuration cannot be put in force; the running one stays.
+    ConfigInvalid,
     /// The rules are wrong; those in force stay.
     RulesInvalid,
     /// The list has no entry to ban.

@@ -105,6 +105,7 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["allow"] if delete => allow::delete(gate, peer, &question.needed("network")?),
         ["rules"] if get => rules::list(gate),
         ["rules", "reload"] if post => rules::reload(gate, peer, question),
+        ["reload"] if post => rules::reload_all(gate, peer, question),
         ["mode"] if get => mode::show(gate),
         ["mode"] if post => mode::change(gate, peer, question),
         ["confirm"] if post => mode::confirm(gate, peer, question),
@@ -119,7 +120,7 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         | ["bans", "check" | "all" | "import"]
         | ["store", "check" | "compact"]
         | ["sessions", _, "timeline" | "restore"]
-        | ["rules" | "mode" | "confirm"]
+        | ["rules" | "reload" | "mode" | "confirm"]
         | ["rules", "reload"]
         | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
         _ => Err(ControlError::NotFound),

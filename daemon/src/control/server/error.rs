@@ -11,7 +11,8 @@ use portcullis_guard::session::{SessionId, SessionIdError};
 use crate::config::ConfigErrors;
 use crate::control::api::{AddressError, Code, Problem};
 use crate::gate::ChangeError;
-use crate::gate::trial::OnTrial;
+use crate::gate::trial::{OnTrial, TakeBackError};
+use crate::reload::ReloadError;
 use crate::state::StateError;
 use crate::store::StoreError;
 
@@ -74,6 +75,10 @@ pub(super) enum ControlError {
     NothingOnTrial,
     #[error("the rules in force stay: {0}")]
     Config(ConfigErrors),
+    #[error("the running configuration stays: {0}")]
+    Reload(#[from] ReloadError),
+    #[error(transparent)]
+    TakeBack(#[from] TakeBackError),
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -139,6 +144,9 @@ impl ControlError {
             Self::OnTrial(_) => (Code::OnTrial, 409, "Another change is on trial"),
             Self::NothingOnTrial => (Code::NothingOnTrial, 404, "Nothing to confirm"),
             Self::Config(_) => (Code::RulesInvalid, 422, "The rules are wrong"),
+            Self::TakeBack(_) => (Code::KernelRefused, 500, "The change could not be taken back"),
+            Self::Reload(ReloadError::OnTrial(_)) => (Code::OnTrial, 409, "Another change is on trial"),
+            Self::Reload(_) => (Code::ConfigInvalid, 422, "The configuration cannot be put in force"),
             Self::Internal(_) => (Code::Internal, 500, "Internal error"),
         }
     }

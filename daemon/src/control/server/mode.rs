@@ -21,7 +21,8 @@ pub(super) fn show(gate: &Gate) -> Result<Reply, ControlError> {
 }
 
 pub(super) fn state(gate: &Gate) -> ModeState {
-    let policy = gate.guard().policy();
+    let guard = gate.guard();
+    let policy = guard.policy();
     ModeState {
         mode: mode(gate),
         share_percent: gate.guard().enforced_share().as_percent(),
@@ -81,7 +82,7 @@ pub(super) fn confirm(gate: &Gate, peer: Peer, question: &Question) -> Result<Re
     let request: ConfirmRequest = question.json_if_any()?;
     let (action, trial) = if request.take_back {
         let trial = gate.take_back().ok_or(ControlError::NothingOnTrial)?;
-        ("take-back", trial.map_err(crate::gate::ChangeError::from)?)
+        ("take-back", trial?)
     } else {
         ("confirm", gate.confirm().ok_or(ControlError::NothingOnTrial)?)
     };
