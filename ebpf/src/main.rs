@@ -6,6 +6,7 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod clock;
+mod context;
 mod count;
 mod decide;
 mod event;
@@ -36,7 +37,7 @@ use crate::{
     expect(clippy::needless_pass_by_value, reason = "the attribute calls it so")
 )]
 pub(crate) fn portcullis(context: XdpContext) -> u32 {
-    let frame = Frame::new(&context);
+    let frame = context::frame(&context);
     match decide::glance(&frame) {
         Glance::Pass(reason) => {
             count::count(reason.counter(), frame.length());
@@ -63,7 +64,7 @@ fn malformed(context: &XdpContext, frame: &Frame) -> u32 {
 #[inline(always)]
 fn look_closer(context: *mut xdp_md, suspect: &Suspect) -> u32 {
     let context = XdpContext::new(context);
-    let frame = Frame::again(&context);
+    let frame = context::frame_again(&context);
     // Both are there; the verifier wants to see that asked.
     let (Some(settings), Some(scratch)) = (maps::settings(), clock::read()) else {
         return xdp_action::XDP_PASS;

@@ -1,6 +1,7 @@
 //! The only packet reads: each behind the one bounds check of [`Cursor::take`].
+//!
+//! Knows memory and nothing of the kernel, so that a fuzz target runs it as it stands.
 
-use aya_ebpf::programs::XdpContext;
 use portcullis_common::Address;
 
 const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
@@ -155,36 +156,20 @@ impl Cursor {
 macro_rules! field {
     ($header:expr, $field:ident $([$index:expr])?) => {{
         let header = $header;
-        // SAFETY: `take` compared the end of the header with the end of the frame, and the frame
-        // stays while the program runs.
+        // SAFETY: `take` compared the end of the header with the end of the frame, and whoever made
+        // the frame promised that it stays.
         unsafe { (&raw const (*header).$field $([$index])?).read() }
     }};
 }
 
 impl Frame {
+    /// The frame from one address up to another.
+    ///
+    /// # Safety
+    /// What lies between them stays readable as long as the frame and what is read of it are in use.
     #[inline(always)]
-    pub(crate) fn new(context: &XdpContext) -> Self {
-        Self {
-            start: context.data(),
-            end: context.data_end(),
-        }
-    }
-
-    /// The same frame, so that the compiler keeps nothing of what it read of it before.
-    #[inline(always)]
-    pub(crate) fn again(context: &XdpContext) -> Self {
-        // SAFETY: the context is valid while the program runs.
-        let start = unsafe { &raw const (*context.ctx).data };
-        // SAFETY: as above.
-        let end = unsafe { &raw const (*context.ctx).data_end };
-        // SAFETY: as above; volatile for the sake of the compiler.
-        let start = unsafe { start.read_volatile() };
-        // SAFETY: as above.
-        let end = unsafe { end.read_volatile() };
-        Self {
-            start: start as usize,
-            end: end as usize,
-        }
+    pub(crate) unsafe fn between(start: usize, end: usize) -> Self {
+        Self { start, end }
     }
 
     #[inline(always)]
