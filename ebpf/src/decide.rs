@@ -19,8 +19,8 @@ use crate::{
     rate,
 };
 
-/// So many prefixes that are over, one inside the other, may lie around a banned address before they are swept.
-const MOST_NESTED: u32 = 8;
+/// As many prefixes as there are lengths may lie around an address, one inside the other.
+const MOST_NESTED: u32 = PrefixKey::ADDRESS_BITS + 1;
 
 /// What a first look at a packet tells.
 pub(crate) enum Glance {

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use portcullis::enforcer::{
     AttachOptions, Capacities, Counters, Enforcer, EnforcerError, Flow, Mode, Origin, Reason, Target,
 };
@@ -597,16 +598,26 @@ fn bans_may_be_written_from_several_threads() {
 }
 
 #[test]
-fn a_prefix_that_is_over_hides_no_wider_one() {
-    let enforcer = enforcer();
-    for (wide, narrow, source, us) in [
-        ("198.51.0.0/16", ["198.51.100.0/24", "198.51.100.0/28"], V4, US_V4),
-        ("2001:db8::/32", ["2001:db8:bad::/48", "2001:db8:b00::/40"], V6, US_V6),
+fn prefixes_that_are_over_hide_no_wider_one() {
+    let options = options();
+    let enforcer = attach(&AttachOptions {
+        capacities: Capacities {
+            prefixes: 128,
+            ..options.capacities
+        },
+        ..options
+    });
+    for (wide, source, us, narrower) in [
+        ("198.51.0.0/16", V4, US_V4, 17..=31),
+        ("2001:db8::/32", V6, US_V6, 33..=127),
     ] {
         let frame = Packet::tcp(source, 1, us, 443).build();
         ban(&enforcer, prefix(wide));
-        for over in narrow {
-            enforcer.ban(prefix(over), ALREADY_OVER, Origin::Operator).unwrap();
+        for length in narrower {
+            let over = IpNet::new(source.parse().unwrap(), length).unwrap().trunc();
+            enforcer
+                .ban(Target::Prefix(over), ALREADY_OVER, Origin::Operator)
+                .unwrap();
         }
         assert!(enforcer.test_run(&frame, 1).unwrap().dropped, "{source}");
         enforcer.unban(prefix(wide)).unwrap();
