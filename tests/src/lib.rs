@@ -10,5 +10,6 @@ pub mod dissect;
 pub mod frames;
 pub mod load;
 pub mod netns;
+pub mod plain_list;
 pub mod simulation;
 pub mod tls;

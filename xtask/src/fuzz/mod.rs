@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::{paths, process};
+use crate::{build, paths, process};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -38,14 +38,17 @@ const FLAGS: [&str; 7] = [
     "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
 ];
 
+/// The target that takes the whole daemon, with the XDP program in it, and root.
+const KERNEL: &str = "map_writer";
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let known = targets()?;
     let wanted = if arguments.targets.is_empty() {
-        &known
+        all(&known)
     } else {
-        &arguments.targets
+        arguments.targets.clone()
     };
-    for target in wanted {
+    for target in &wanted {
         ensure!(
             known.contains(target),
             "no target {target}; there are {}",
@@ -53,10 +56,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         );
     }
     let host = host()?;
-    build(wanted, &host)?;
+    build(&wanted, &host)?;
     let programs = paths::target().join("fuzz").join(&host).join("release");
     let mut found = Vec::new();
-    for target in wanted {
+    for target in &wanted {
         let mut program = Command::new(programs.join(target));
         if let Some(input) = &arguments.input {
             process::run(program.arg(input))?;
@@ -75,6 +78,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Every target that can run here.
+fn all(known: &[String]) -> Vec<String> {
+    let mut all = known.to_vec();
+    if !process::is_root() {
+        eprintln!("fuzz: {KERNEL} is left out, as it writes maps of the kernel: run it as root");
+        all.retain(|target| target != KERNEL);
+    }
+    all
 }
 
 /// The names of the targets, in order.
@@ -103,6 +116,12 @@ fn build(targets: &[String], host: &str) -> Result<()> {
         .args(["build", "--quiet", "--release", "--target", host]);
     for target in targets {
         cargo.args(["--bin", target]);
+    }
+    if targets.iter().any(|target| target == KERNEL) {
+        let object = build::objects()?.join("portcullis-ebpf");
+        cargo
+            .args(["--features", "kernel"])
+            .env("PORTCULLIS_EBPF_OBJECT", object);
     }
     process::run(&mut cargo)
 }
