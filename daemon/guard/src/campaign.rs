@@ -1,9 +1,10 @@
 //! Campaigns: many sessions of one client. A client is an address, a User-Agent and, where the gate sees it, a TLS
 //! stack, as far as anybody can tell who is whom behind a NAT.
 //!
-//! A client whose sessions are banned one after the other is banned itself, so that a farm is stopped whose neighbours
-//! protect its address. Unless one of its sessions has behaved for a while: then it is more than one client that looks
-//! the same.
+//! A client whose sessions are banned one after the other is distrusted, so that a farm is stopped sooner whose neighbours
+//! protect its address: a session of it that misbehaved itself is refused, and new ones cost more work. Those that behave
+//! go on, as they may be others' that look the same. Once one has behaved for a while, nobody is distrusted for the next
+//! ones.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +49,7 @@ pub struct CampaignLimits {
     pub sessions: u16,
     /// Sessions of one client with the same pattern from which on it is a script.
     pub alike: u8,
-    /// Sessions of one client that are banned within some minutes, from which on it is banned itself; 0: never.
+    /// Sessions of one client that are banned within some minutes, from which on it is distrusted; 0: never.
     pub banned: u8,
 }
 
@@ -70,7 +71,7 @@ const BLAME: Duration = Duration::from_secs(600);
 /// What is remembered of clients and patterns, bounded: the one that was silent for longest is forgotten.
 pub struct Campaigns {
     clients: Mutex<LruCache<ClientMark, Client>>,
-    /// When the last ban of a client ends: nobody is looked up after that.
+    /// When the last distrust ends: nobody is looked up after that.
     last_end: AtomicU64,
     patterns: Mutex<LruCache<(ClientMark, Pattern), Alike>>,
 }
@@ -151,7 +152,7 @@ impl Campaigns {
         (is_due && !vouched).then(|| client.strikes.value(memory, now))
     }
 
-    /// Bans a client, or notes that it would be.
+    /// Distrusts a client, or notes that it would be distrusted.
     pub fn condemn(&self, client: ClientMark, ttl: Duration, mode: Mode, memory: Duration, now: MonoMillis) {
         let until = now.after(ttl);
         let mut clients = self.clients();
@@ -161,7 +162,7 @@ impl Campaigns {
         self.last_end.fetch_max(until.0, Ordering::Relaxed);
     }
 
-    /// For how long a client is banned, or would be. `client` is asked for only if any is.
+    /// For how long a client is distrusted, or would be. `client` is asked for only if any is.
     pub fn condemned(&self, client: impl FnOnce() -> ClientMark, now: MonoMillis) -> Option<(Duration, Mode)> {
         if self.last_end.load(Ordering::Relaxed) <= now.0 {
             return None;

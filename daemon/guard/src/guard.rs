@@ -63,7 +63,6 @@ use crate::source::SourceTable;
 use crate::tier::Tiers;
 use crate::time::Now;
 use consequence::Fault;
-use notice::client_mark;
 
 /// Incidents that `why` can explain.
 const INCIDENTS_KEPT: usize = 10_000;
@@ -289,7 +288,7 @@ impl Guard {
         }
     }
 
-    /// Whether the address or the client is banned, or would be where the gate only watches.
+    /// Whether the address is banned, or would be where the gate only watches.
     fn check_caller(&self, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
         if !self.policy.authorities.include(request.authority) {
             return Err(Fault::of(Refusal::AuthorityUnknown));
@@ -303,11 +302,7 @@ impl Guard {
         {
             return Err(Fault::of(Refusal::AddressBanned(left)).in_mode(Mode::Monitor));
         }
-        let mark = || client_mark(request);
-        match self.campaigns.condemned(mark, now.mono) {
-            Some((left, mode)) => Err(Fault::of(Refusal::ClientBanned(left)).in_mode(mode)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn blacklist(&self) -> RwLockReadGuard<'_, Blacklist> {

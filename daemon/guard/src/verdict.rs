@@ -16,7 +16,8 @@ pub enum Consequence {
     SessionBanned(Duration),
     /// So many connections were reset, and what comes over them is dropped for this long.
     FlowsDropped(usize, Duration),
-    /// The client was banned: this software at this address.
+    /// The client is distrusted: this software at this address. Its sessions that misbehave are refused sooner, and new
+    /// ones cost work.
     ClientBanned(Duration),
     /// A host or a prefix was banned.
     Banned(IpNet, Duration),
@@ -54,7 +55,7 @@ impl Consequence {
             Self::Suspended => format!("session {was}suspended"),
             Self::Challenged => format!("session {was}ended, the next one costs work"),
             Self::SessionBanned(ttl) => format!("session {was}banned for {}", Spell(*ttl)),
-            Self::ClientBanned(ttl) => format!("its client (this User-Agent here) {was}banned for {}", Spell(*ttl)),
+            Self::ClientBanned(ttl) => format!("its client (this User-Agent here) {was}distrusted for {}", Spell(*ttl)),
             Self::FlowsDropped(1, ttl) => format!("1 connection {was}dropped for {}", Spell(*ttl)),
             Self::FlowsDropped(count, ttl) => format!("{count} connections {was}dropped for {}", Spell(*ttl)),
             Self::Banned(network, ttl) => format!("{} {was}banned for {}", Shown(*network), Spell(*ttl)),

@@ -14,7 +14,7 @@ use super::{Guard, Judgement};
 use crate::effect::Effect;
 use crate::incident::{Incident, METHOD_KEPT, PATH_KEPT, kept};
 use crate::ledger::Line;
-use crate::policy::Mode;
+use crate::policy::{Mode, Thresholds};
 use crate::reauth::Return;
 use crate::refusal::Refusal;
 use crate::request::{Reference, Request};
@@ -257,6 +257,11 @@ pub(super) fn is_from_a_foreign_page(headers: &HeaderMap) -> bool {
     matches!(site, Some(b"cross-site" | b"same-site")) && !headers.contains_key(SIGNATURE_INPUT)
 }
 
+/// Whether a session with so many points behaves.
+pub(super) fn is_clean(score: f32, thresholds: &Thresholds) -> bool {
+    score < thresholds.session / 2.0
+}
+
 impl Guard {
     /// Never anything but a refusal, whatever it would have led to.
     pub(super) fn refuse<T>(&self, request: &Request<'_>, fault: Box<Fault>, now: Now) -> Judgement<T> {
@@ -291,7 +296,7 @@ impl Guard {
             reference: request.reference,
             fresh: fault.fresh,
             way_back: fault.refusal.suspends().then(|| self.policy.logins.way_back()),
-            work: (fault.refusal.asks_for_work() && !waived).then(|| self.demand_work(request.client.source(), now)),
+            work: (fault.refusal.asks_for_work() && !waived).then(|| self.demand_work(request, now)),
             waived: waived.then(Permit::unsigned),
         };
         Judgement {
@@ -394,7 +399,7 @@ impl Guard {
     pub(super) fn deserves_a_word(&self, record: &mut Record, now: Now) -> bool {
         const INTERVAL: Duration = Duration::from_secs(5);
         let thresholds = &self.policy.thresholds;
-        let is_clean = record.score.value(thresholds.half_life, now.mono) < thresholds.session / 2.0;
-        is_clean && record.is_vouch_due(INTERVAL, now.mono)
+        is_clean(record.score.value(thresholds.half_life, now.mono), thresholds)
+            && record.is_vouch_due(INTERVAL, now.mono)
     }
 }

@@ -1,7 +1,8 @@
 //! From a request's head to the session that proves to have sent it: present → prove → bind.
 
 use super::Guard;
-use super::consequence::Fault;
+use super::consequence::{Fault, is_clean};
+use super::notice::client_mark;
 use super::permit::Identity;
 use crate::binding::{Binding, Surroundings};
 use crate::policy::{BodyMode, Mode};
@@ -221,8 +222,22 @@ impl Guard {
             return Err(Fault::by(Refusal::SessionBanned(until.since(now.mono)), claim.session));
         }
         let identity = self.bind(&signed, claim, request, record, now)?;
+        self.check_company(record, request, now)?;
         record.touch(request.client, request.headers, request.connection, now);
         Ok(identity)
+    }
+
+    /// Of a client that is distrusted, a session that misbehaved itself is refused sooner than others. One that did not
+    /// may be somebody else's that looks the same.
+    fn check_company(&self, record: &Record, request: &Request<'_>, now: Now) -> Result<(), Box<Fault>> {
+        let Some((left, mode)) = self.campaigns.condemned(|| client_mark(request), now.mono) else {
+            return Ok(());
+        };
+        let thresholds = &self.policy.thresholds;
+        if is_clean(record.score.value(thresholds.half_life, now.mono), thresholds) {
+            return Ok(());
+        }
+        Err(Fault::by(Refusal::ClientBanned(left), record.id).in_mode(mode))
     }
 
     /// The signature first: only who holds the key may spend a nonce.

@@ -112,7 +112,7 @@ impl Guard {
         self.blame_client(account, session);
     }
 
-    /// A client whose sessions are banned one after the other is banned, where others who share its address are not.
+    /// A client whose sessions are banned one after the other is distrusted, and others who share its address are not.
     fn blame_client(&self, account: &mut Account<'_, '_>, session: SessionId) {
         let thresholds = &self.policy.thresholds;
         let client = client_mark(account.request);

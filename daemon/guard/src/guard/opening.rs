@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::consequence::Fault;
+use super::notice::client_mark;
 use super::{Guard, Judgement};
+use crate::policy::Mode;
 use crate::refusal::Refusal;
-use crate::request::{ClientAddress, Request, Source};
+use crate::request::{ClientAddress, Request};
 use crate::session::SessionId;
 use crate::session::agreement::{Agreed, AgreementRequest, SessionEntropy, agree};
 use crate::session::token::SessionGrant;
@@ -25,11 +27,10 @@ pub struct Opened {
 impl Guard {
     /// Whether somebody may open a session now: he is not banned, and has done the work that his reputation asks for.
     pub fn may_open(&self, request: &Request<'_>, answer: Option<&Answer>, now: Now) -> Judgement<()> {
-        let source = request.client.source();
         let checked = self
             .check_caller(request, now)
             .and_then(|()| self.check_opener(request).map_err(Fault::of))
-            .and_then(|()| self.check_work(source, answer, now).map_err(Fault::of));
+            .and_then(|()| self.check_work(request, answer, now).map_err(Fault::of));
         match checked {
             Ok(()) => Judgement::clean(()),
             Err(fault) => self.refuse(request, fault, now),
@@ -68,23 +69,29 @@ impl Guard {
         })
     }
 
-    fn check_work(&self, source: Source, answer: Option<&Answer>, now: Now) -> Result<(), Refusal> {
-        let Some(bits) = self.work_due(source, now) else {
+    fn check_work(&self, request: &Request<'_>, answer: Option<&Answer>, now: Now) -> Result<(), Refusal> {
+        let Some(bits) = self.work_due(request, now) else {
             return Ok(());
         };
         let answer = answer.ok_or(Refusal::WorkRequired)?;
-        self.work.check(answer, source, bits, now)
+        self.work.check(answer, request.client.source(), bits, now)
     }
 
     /// What somebody has to do before he asks again.
-    pub(super) fn demand_work(&self, source: Source, now: Now) -> Demand {
-        let bits = self.work_due(source, now).unwrap_or(self.policy.work.bits);
-        self.work.issue(source, bits, now)
+    pub(super) fn demand_work(&self, request: &Request<'_>, now: Now) -> Demand {
+        let bits = self.work_due(request, now).unwrap_or(self.policy.work.bits);
+        self.work.issue(request.client.source(), bits, now)
     }
 
-    fn work_due(&self, source: Source, now: Now) -> Option<u8> {
+    fn work_due(&self, request: &Request<'_>, now: Now) -> Option<u8> {
+        let source = request.client.source();
         let points = self.sources.score(source, self.policy.thresholds.half_life, now.mono);
         let opened = self.mints.recent(source, now.mono);
-        self.policy.work.bits_for(points, opened)
+        let due = self.policy.work.bits_for(points, opened);
+        let condemned = self.campaigns.condemned(|| client_mark(request), now.mono);
+        match condemned {
+            Some((_, Mode::Enforce)) => due.max(self.policy.work.bits_for_distrusted()),
+            Some((_, Mode::Monitor)) | None => due,
+        }
     }
 }

@@ -18,7 +18,9 @@ impl Refusal {
             Self::OriginRefused => "a page of another origin called, which `cors.origins` does not name",
             Self::PreflightLimit(_) => "the source sent too many preflights",
             Self::AddressBanned(_) => "the address is banned",
-            Self::ClientBanned(_) => "the client is banned: this User-Agent at this address",
+            Self::ClientBanned(_) => {
+                "the session misbehaved, as others of its client did that were banned: this User-Agent at this address"
+            }
             Self::SignatureMissing => "the call was not signed",
             Self::SignatureMalformed => "the signature fields could not be read",
             Self::SignatureAmbiguous => {

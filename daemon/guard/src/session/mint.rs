@@ -48,7 +48,19 @@ impl Default for WorkPolicy {
     }
 }
 
+/// Times that the work doubles for a client whose sessions were banned one after the other.
+const DISTRUST: u8 = 2;
+
 impl WorkPolicy {
+    /// The bits that a distrusted client has to find. People who look like it wait a second or two.
+    #[must_use]
+    pub fn bits_for_distrusted(&self) -> Option<u8> {
+        match self.mode {
+            WorkMode::Off => None,
+            WorkMode::Reputation | WorkMode::Always => Some(self.bits.saturating_add(DISTRUST).min(self.max_bits)),
+        }
+    }
+
     /// The bits that a source has to find: one more each time its points or sessions double. `None`: it need not work.
     #[must_use]
     pub fn bits_for(&self, points: f32, opened: Recent) -> Option<u8> {
@@ -94,5 +106,7 @@ mod tests {
         let with = |mode| WorkPolicy { mode, ..policy };
         assert_eq!(with(WorkMode::Always).bits_for(0.0, opened(0.0)), Some(14));
         assert_eq!(with(WorkMode::Off).bits_for(1e9, opened(1e9)), None);
+        assert_eq!(with(WorkMode::Off).bits_for_distrusted(), None);
+        assert_eq!(policy.bits_for_distrusted(), Some(16));
     }
 }

@@ -157,3 +157,88 @@ fn a_session_that_would_be_banned_is_told_of_as_if_it_were() {
     let later = client.get("/api/a", at(1_000_000));
     assert_eq!(refusal(&watching, &later, at(1_000_000)), None, "and it is over");
 }
+
+/// Three sessions of a client that are banned for what they did, one after the other.
+fn three_banned(guard: &Guard) {
+    let mut seen = Vec::new();
+    for name in 1..=3 {
+        let mut client = Client::open(guard, name, at(0));
+        for n in 0..3 {
+            let pay = client.call(Method::POST, "/api/orders/7/pay", b"", at(n));
+            assert!(refusal(guard, &pay, at(n)).is_some());
+            seen.extend(told(guard));
+        }
+    }
+    let distrusted = |done: &&Consequence| matches!(done, Consequence::ClientBanned(_));
+    assert_eq!(seen.iter().filter(distrusted).count(), 1, "{seen:?}");
+}
+
+/// Whoever looks like a farm behind the same address, and came only seconds ago, is not the farm (invariant I6).
+#[test]
+fn a_neighbour_who_looks_like_a_farm_goes_on_and_a_newcomer_comes_in() {
+    let guard = guard(Policy {
+        rules: shop_rules(),
+        ..policy()
+    });
+    let mut neighbour = Client::open(&guard, 9, at(0));
+    assert_eq!(refusal(&guard, &neighbour.get("/api/a", at(0)), at(0)), None);
+    three_banned(&guard);
+    for n in 0..10 {
+        assert_eq!(
+            refusal(&guard, &neighbour.get("/api/a", at(100 + n)), at(100 + n)),
+            None
+        );
+    }
+    let newcomer = neighbour.get("/api/a", at(200));
+    let asked = work_demanded(&guard, &newcomer, at(200));
+    assert_eq!(asked, Some(guard.policy().work.bits + 2), "he works a little more");
+    let mut newcomer = Client::open(&guard, 10, at(300));
+    assert_eq!(refusal(&guard, &newcomer.get("/api/a", at(300)), at(300)), None);
+    let other = Sent {
+        headers: HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("Chromium/156"))]),
+        ..neighbour.get("/api/a", at(300))
+    };
+    assert!(
+        work_demanded(&guard, &other, at(300)) < asked,
+        "another client does not"
+    );
+}
+
+#[test]
+fn of_a_distrusted_client_whoever_misbehaves_is_refused_at_half_of_the_points() {
+    let guard = guard(Policy {
+        rules: shop_rules(),
+        ..policy()
+    });
+    let mut hand = Client::open(&guard, 9, at(0));
+    let mut pay = |ms| {
+        let pay = hand.call(Method::POST, "/api/orders/7/pay", b"", at(ms));
+        refusal(&guard, &pay, at(ms))
+    };
+    assert_eq!(pay(0), Some(Refusal::Sequence));
+    three_banned(&guard);
+    assert_eq!(pay(100), Some(Refusal::Sequence), "40 points are below a half");
+    assert!(matches!(pay(200), Some(Refusal::ClientBanned(_))));
+}
+
+/// The bits that somebody has to find for a session.
+fn work_demanded(guard: &Guard, sent: &Sent, now: Now) -> Option<u8> {
+    let path = NormalPath::parse("/.well-known/portcullis/session").unwrap();
+    let request = Request {
+        method: &Method::POST,
+        operation: &Method::POST,
+        authority: "shop.example",
+        raw_path: path.as_str(),
+        query: None,
+        ticket: None,
+        path: &path,
+        headers: &sent.headers,
+        has_body: true,
+        client: address(sent.address),
+        fingerprint: None,
+        connection: ConnectionId(1),
+        reference: Reference(7),
+    };
+    let refused = guard.may_open(&request, None, now).outcome.err()?;
+    refused.work.map(|demand| demand.bits)
+}
