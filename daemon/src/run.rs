@@ -21,7 +21,7 @@ use crate::enforcer::{Enforcer, Events};
 use crate::gate::{self, Gate};
 use crate::latest::Latest;
 use crate::listener::timer::CoarseTimer;
-use crate::listener::{Door, Entrance, Listening};
+use crate::listener::{Door, Entrance, Handed, Listening};
 use crate::proxy::Proxy;
 use crate::proxy::pool::Pools;
 use crate::reload::{Caretaker, Reload};
@@ -41,8 +41,6 @@ const STRIKES_WAITING: usize = 256;
 const DROP_REPORTS: Duration = Duration::from_millis(500);
 /// How often the files of certificates are looked at.
 const RENEWALS: Duration = Duration::from_secs(5);
-/// How long open requests may take when the daemon stops.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until SIGTERM or SIGINT.
 ///
@@ -51,7 +49,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub fn run(config: Config) -> Result<()> {
     telemetry::start(&config.log);
     let workers = worker_count(&config);
-    let entrances = listener::open(&config.http, workers)?;
+    let entrances = listener::open(&config.http, workers, Handed::take()?)?;
     let doors: Vec<_> = entrances.iter().map(|entrance| Arc::clone(&entrance.door)).collect();
     let sockets = share_out(entrances, workers)?;
     let control_runtime = runtime().context("failed to start the control runtime")?;
@@ -141,7 +139,7 @@ fn worker_count(config: &Config) -> usize {
 /// What one worker listens at.
 type Post = Vec<(Arc<Latest<Door>>, Listening)>;
 
-/// The sockets of each worker: one for each door.
+/// The sockets of each worker: at least one for each door.
 fn share_out(entrances: Vec<Entrance>, workers: usize) -> Result<Vec<Post>> {
     let mut posts: Vec<Post> = (0..workers).map(|_| Vec::new()).collect();
     for Entrance { door, sockets } in entrances {
@@ -150,10 +148,9 @@ fn share_out(entrances: Vec<Entrance>, workers: usize) -> Result<Vec<Post>> {
             // With port 0 this is the only place where the port is told.
             tracing::info!(address = %place, tls = door.get().tls.is_some(), "listening");
         }
-        posts
-            .iter_mut()
-            .zip(sockets)
-            .for_each(|(post, socket)| post.push((Arc::clone(&door), socket)));
+        for (number, socket) in sockets.into_iter().enumerate() {
+            posts[number % workers].push((Arc::clone(&door), socket));
+        }
     }
     Ok(posts)
 }
@@ -228,7 +225,7 @@ async fn work(post: Post, proxy: Arc<Latest<Proxy>>, timer: CoarseTimer, stopped
     drain(&gate).await;
 }
 
-/// Lets open requests finish, for a while.
+/// Lets open requests finish, as long as the operator allows.
 async fn drain(gate: &Gate) {
     const LOOK: Duration = Duration::from_millis(20);
     let all_closed = async {
@@ -236,7 +233,8 @@ async fn drain(gate: &Gate) {
             tokio::time::sleep(LOOK).await;
         }
     };
-    if tokio::time::timeout(DRAIN, all_closed).await.is_err() {
+    let patience = gate.config().http.drain_timeout;
+    if tokio::time::timeout(patience, all_closed).await.is_err() {
         tracing::warn!(open = gate.connections().len(), "some connections were cut off");
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -57,6 +58,8 @@ pub struct Wanted<'a> {
     pub extra: &'a str,
     /// A program to start the daemon with, like `nsenter`.
     pub wrapper: &'a [&'a str],
+    /// Its standard input, for a wrapper that hands it over.
+    pub input: Option<OwnedFd>,
 }
 
 impl<'a> Wanted<'a> {
@@ -71,6 +74,7 @@ impl<'a> Wanted<'a> {
             http: "",
             extra,
             wrapper: &[],
+            input: None,
         }
     }
 }
@@ -92,6 +96,8 @@ impl Daemon {
         let config = directory.path().join("portcullis.toml");
         fs::write(&config, configuration(directory.path(), wanted)).context("failed to write the configuration")?;
         let binary = binary::portcullis()?;
+        let input = wanted.input.as_ref().map(OwnedFd::try_clone).transpose()?;
+        let input = input.map_or_else(Stdio::null, Stdio::from);
         let mut words =
             wanted
                 .wrapper
@@ -101,7 +107,7 @@ impl Daemon {
         let program = words.next().context("no program")?;
         let mut child = Command::new(&program)
             .args(words)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -217,6 +223,19 @@ impl Daemon {
             bail!("portcullis {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Tells it to stop, waits for its end, and returns its home.
+    ///
+    /// # Errors
+    /// If it ends badly.
+    pub fn stop(mut self) -> Result<Home> {
+        self.signal(nix::sys::signal::Signal::SIGTERM)?;
+        let status = self.child.wait().context("failed to wait for the daemon")?;
+        if !status.success() {
+            bail!("the daemon ended with {status}");
+        }
+        Ok(self.home())
     }
 
     /// Ends it at once, as a crash would, and returns its home.

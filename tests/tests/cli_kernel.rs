@@ -30,12 +30,12 @@ fn the_kernel_is_asked() {
     server.address("gate", "10.77.0.1/24");
     let entered = format!("--net=/run/netns/{}", server.name());
     let wanted = Wanted {
-        mode: "enforce",
-        upstream: SocketAddr::from(([127, 0, 0, 1], 1)),
         listen: SocketAddr::from(([10, 77, 0, 1], 0)),
-        http: "",
-        extra: "[packet]\ninterfaces = [\"gate\"]\n",
         wrapper: &["nsenter", &entered],
+        ..Wanted::enforcing(
+            SocketAddr::from(([127, 0, 0, 1], 1)),
+            "[packet]\ninterfaces = [\"gate\"]\n",
+        )
     };
     let daemon = Daemon::start(&wanted).unwrap();
 

@@ -49,6 +49,8 @@ pub struct Http {
     pub websocket_idle: Duration,
     /// Until the application answers.
     pub upstream_timeout: Duration,
+    /// From the word to stop until open requests are cut off.
+    pub drain_timeout: Duration,
     /// Connections of clients at a time.
     pub max_connections: usize,
     /// Connections of one source at a time.
@@ -132,6 +134,7 @@ pub(super) fn read(section: &Section<'_>, listeners: &[Option<Listener>], upstre
             duration("1s"..="30d"),
         ),
         websocket_idle: section.read("websocket_idle", Duration::from_secs(600), duration("1s"..="1d")),
+        drain_timeout: section.read("drain_timeout", Duration::from_secs(10), duration("0s"..="1h")),
         max_connections: section.read("max_connections", 10_000, integer(1..=10_000_000)),
         max_connections_per_source: section.read("max_connections_per_source", 1000, integer(1..=10_000_000)),
         max_streams: section.read("max_streams", 100, integer(1..=10_000)),

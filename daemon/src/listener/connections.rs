@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode};
 use portcullis_guard::fingerprint::Fingerprint;
 use portcullis_guard::request::{ClientAddress, ConnectionId, Source};
 use portcullis_guard::session::SessionId;
@@ -66,6 +67,8 @@ pub struct Connection {
     session: OnceLock<SessionId>,
     doom: OnceLock<Doom>,
     is_leaving: AtomicBool,
+    /// Whether the next answer is the last.
+    says_goodbye: AtomicBool,
     ending: Notify,
     has_tunnel: AtomicBool,
     tunnel: Mutex<Option<Tunnel>>,
@@ -95,6 +98,21 @@ impl Connection {
     pub(super) fn leave(&self) {
         self.is_leaving.store(true, Ordering::Release);
         self.ending.notify_one();
+    }
+
+    /// Makes the answers from here on the last.
+    pub(super) fn say_goodbye(&self) {
+        self.says_goodbye.store(true, Ordering::Relaxed);
+    }
+
+    /// An answer, which tells the client if it is the last.
+    pub(super) fn end_with<B>(&self, mut answer: Response<B>) -> Response<B> {
+        if self.says_goodbye.load(Ordering::Relaxed) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            answer
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 
     /// What the TLS handshake of the client says of its program.
@@ -186,6 +204,7 @@ impl Connections {
             session: OnceLock::new(),
             doom: OnceLock::new(),
             is_leaving: AtomicBool::new(false),
+            says_goodbye: AtomicBool::new(false),
             ending: Notify::new(),
             has_tunnel: AtomicBool::new(false),
             tunnel: Mutex::new(None),

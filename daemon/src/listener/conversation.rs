@@ -29,6 +29,9 @@ use crate::proxy::Proxy;
 
 /// How long a doomed connection may take to get its last answer out.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How long a connection that is kept alive waits for a last request when the daemon stops. Closed at once, it would meet
+/// a request that is on its way.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// Streams that a client may reset before they were served; more ends the connection (CVE-2023-44487).
 const RESETS: usize = 20;
 /// Bytes of answers that wait for a client, for each stream.
@@ -172,13 +175,19 @@ impl Conversation {
         }
         let proxy = Arc::clone(&self.proxy);
         // In a box, so that a connection that waits for its next request has no room for it.
-        let service = service_fn(|request| Box::pin(proxy.get().answer(Arc::clone(connection), request)));
+        let service = service_fn(|request| {
+            let (proxy, connection) = (proxy.get(), Arc::clone(connection));
+            Box::pin(async move {
+                let answer = proxy.answer(Arc::clone(&connection), request).await;
+                answer.map(|answer| connection.end_with(answer))
+            })
+        });
         let conversation = builder.serve_connection(TokioIo::new(stream), service);
         let mut conversation = pin!(conversation.with_upgrades());
         let ending = tokio::select! {
             _ = conversation.as_mut() => return,
             ending = connection.ended() => ending,
-            _ = self.stop.wait_for(|&stop| stop) => Ending::Shutdown,
+            () = say_goodbye(&mut self.stop, connection, &self.timer) => Ending::Shutdown,
         };
         conversation.as_mut().graceful_shutdown();
         match ending {
@@ -246,6 +255,13 @@ async fn shake_hands(
         connection.set_fingerprint(fingerprint);
     }
     TlsAcceptor::from(tls.config()).accept(socket).await
+}
+
+/// Waits until the daemon stops, and then for a last request.
+async fn say_goodbye(stop: &mut watch::Receiver<bool>, connection: &Connection, timer: &CoarseTimer) {
+    let _ = stop.wait_for(|&stop| stop).await;
+    connection.say_goodbye();
+    timer.after(LAST_REQUEST).await;
 }
 
 /// Waits until nothing happened over a connection: no request for `idle`, or none of what it asked for taken for `stuck`.

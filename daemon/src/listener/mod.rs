@@ -7,6 +7,7 @@ pub mod activity;
 pub mod connections;
 mod conversation;
 mod greeting;
+mod handed;
 mod place;
 mod socket;
 pub mod timer;
@@ -26,6 +27,7 @@ use crate::config::{Http, Listener, Scheme};
 use crate::latest::Latest;
 use crate::proxy::Proxy;
 
+pub use self::handed::Handed;
 pub use self::place::Listening;
 
 /// How long to wait when the process has no file descriptors left.
@@ -40,7 +42,7 @@ pub struct Door {
     settings: Listener,
 }
 
-/// A door with its sockets, one for each worker.
+/// A door with its sockets: at least one for each worker.
 pub struct Entrance {
     /// The door; connections that come get its latest version.
     pub door: Arc<Latest<Door>>,
@@ -48,18 +50,25 @@ pub struct Entrance {
     pub sockets: Vec<Listening>,
 }
 
-/// Opens all listeners of a configuration.
+/// Opens all listeners of a configuration: with the sockets that were handed over, or with new ones.
 ///
 /// # Errors
-/// The first that cannot be opened.
-pub fn open(http: &Http, workers: usize) -> Result<Vec<Entrance>> {
+/// The first that cannot be opened, or a socket that no listener wants.
+pub fn open(http: &Http, workers: usize, mut handed: Handed) -> Result<Vec<Entrance>> {
     let open = |listener: Listener| {
+        let sockets = match handed.claim(&listener.place) {
+            none if none.is_empty() => place::bind(&listener, workers)?,
+            some => place::share(some, workers).context("failed to share a socket between the workers")?,
+        };
         Ok(Entrance {
             door: Arc::new(Latest::new(Door::open(&listener, http.public_scheme, None)?)),
-            sockets: place::bind(&listener, workers)?,
+            sockets,
         })
     };
-    http.all_listeners().map(open).collect()
+    let entrances: Result<Vec<_>> = http.all_listeners().map(open).collect();
+    let entrances = entrances?;
+    handed.nothing_is_left()?;
+    Ok(entrances)
 }
 
 impl Door {

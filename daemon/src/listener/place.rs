@@ -34,13 +34,21 @@ pub(super) fn bind(listener: &Listener, workers: usize) -> Result<Vec<Listening>
             Ok(sockets.into_iter().map(Listening::Tcp).collect())
         }
         Place::Unix(path) => {
-            let first = bind_unix(path, listener.group.as_deref())?;
-            let rest = (1..workers).map(|_| first.try_clone());
-            let rest: io::Result<Vec<_>> = rest.collect();
-            let rest = rest.context("failed to share a unix socket between the workers")?;
-            Ok(std::iter::once(first).chain(rest).map(Listening::Unix).collect())
+            let first = Listening::Unix(bind_unix(path, listener.group.as_deref())?);
+            share(vec![first], workers).context("failed to share a unix socket between the workers")
         }
     }
+}
+
+/// At least one socket for each worker: where there are fewer, several take from the same queue.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn share(sockets: Vec<Listening>, workers: usize) -> io::Result<Vec<Listening>> {
+    let more = workers.saturating_sub(sockets.len());
+    let shared = sockets.iter().cycle().take(more).map(Listening::try_clone);
+    let shared: io::Result<Vec<_>> = shared.collect();
+    Ok(sockets.into_iter().chain(shared?).collect())
 }
 
 fn bind_tcp(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
@@ -98,6 +106,13 @@ impl Listening {
                 Ok(Place::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()))
             }
         }
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+            Self::Unix(listener) => Self::Unix(listener.try_clone()?),
+        })
     }
 
     /// Gives it to the runtime of this thread.

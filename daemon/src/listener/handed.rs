@@ -1,0 +1,87 @@
+//! Sockets that somebody else has bound and hands over (sd_listen_fds(3)): systemd, or whoever restarts the daemon. What
+//! connects while no daemon runs waits in them, so that a restart loses no connection.
+
+use std::env;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::socket::{getsockopt, sockopt};
+use socket2::Socket;
+
+use super::place::Listening;
+use crate::config::Place;
+
+/// The first of them.
+const FIRST: RawFd = 3;
+/// More than any unit has.
+const MOST: RawFd = 1024;
+
+/// Those that no listener has taken yet.
+#[derive(Default)]
+pub struct Handed(Vec<(Place, Socket)>);
+
+impl Handed {
+    /// Takes what this process was handed; nothing is fine. To be called once, before anything else opens a file.
+    ///
+    /// # Errors
+    /// If something else was handed over than sockets that listen.
+    pub fn take() -> Result<Self> {
+        let is_for_us = env::var("LISTEN_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id()));
+        let Some(count) = env::var("LISTEN_FDS").ok().filter(|_| is_for_us) else {
+            return Ok(Self::default());
+        };
+        let count = count.parse().ok().filter(|count| (0..=MOST).contains(count));
+        let count: RawFd = count.context("LISTEN_FDS is no number of sockets")?;
+        let taken = (FIRST..FIRST + count).map(take_one);
+        let taken = taken
+            .enumerate()
+            .map(|(number, socket)| socket.with_context(|| format!("socket {number} of LISTEN_FDS cannot be used")));
+        Ok(Self(taken.collect::<Result<_>>()?))
+    }
+
+    /// Those that listen at a place, as many as there are.
+    pub(super) fn claim(&mut self, place: &Place) -> Vec<Listening> {
+        let all = std::mem::take(&mut self.0).into_iter();
+        let (ours, others): (Vec<_>, Vec<_>) = all.partition(|(at, _)| at == place);
+        self.0 = others;
+        let listening = |(at, socket): (Place, Socket)| match at {
+            Place::Tcp(_) => Listening::Tcp(socket.into()),
+            Place::Unix(_) => Listening::Unix(OwnedFd::from(socket).into()),
+        };
+        ours.into_iter().map(listening).collect()
+    }
+
+    /// Whoever connects to a socket that nobody takes waits for ever.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub(super) fn nothing_is_left(&self) -> Result<()> {
+        let Some((place, _)) = self.0.first() else {
+            return Ok(());
+        };
+        bail!(
+            "a socket at {place} was handed over, and no listener is there\n\
+             hint: name it in http.listen or [[listener]], or take it out of the .socket unit"
+        )
+    }
+}
+
+fn take_one(descriptor: RawFd) -> Result<(Place, Socket)> {
+    std::fs::read_link(format!("/proc/self/fd/{descriptor}")).context("it is closed")?;
+    // SAFETY: it is open, and LISTEN_PID says that it was opened for this process; `take` runs once, before anything else
+    // opens a file, so nobody else owns it.
+    let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    ensure!(
+        getsockopt(&socket, sockopt::AcceptConn).context("it is no socket")?,
+        "it does not listen"
+    );
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)?;
+    let address = socket.local_addr()?;
+    let place = match (address.as_socket(), address.as_pathname()) {
+        (Some(address), _) => Place::Tcp(address),
+        (None, Some(path)) => Place::Unix(path.to_owned()),
+        (None, None) => bail!("it has neither address nor file"),
+    };
+    Ok((place, socket))
+}
