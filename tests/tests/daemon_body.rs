@@ -203,7 +203,7 @@ fn a_slow_body_does_not_hold_the_application() -> Result<()> {
         let mut start = [0; 12];
         stream.read_exact(&mut start).context("no answer")?;
         ensure!(
-            start.starts_with(b"HTTP/1.1 400"),
+            start.starts_with(b"HTTP/1.1 408"),
             "{}",
             String::from_utf8_lossy(&start)
         );

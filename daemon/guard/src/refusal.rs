@@ -110,8 +110,10 @@ pub enum Refusal {
     DigestMismatch,
     /// The body is over the limit.
     BodyTooLarge,
-    /// The body did not arrive whole or in time.
+    /// The body did not arrive whole.
     BodyIncomplete,
+    /// The body did not arrive in time.
+    BodyLate,
     /// Too many bodies are being read at once.
     Overloaded,
     /// A call that a rule requires is missing.
@@ -227,6 +229,7 @@ impl Refusal {
             | Self::TicketMisplaced
             | Self::BodyTooLarge
             | Self::BodyIncomplete
+            | Self::BodyLate
             | Self::Overloaded
             | Self::SessionRequestMalformed
             | Self::UpstreamUnavailable

@@ -106,6 +106,7 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         | Refusal::UserSwitched
         | Refusal::BodyTooLarge
         | Refusal::BodyIncomplete
+        | Refusal::BodyLate
         | Refusal::Overloaded
         | Refusal::Sequence
         | Refusal::Quota(_)

@@ -141,6 +141,14 @@ fn calls(gate: &Gate, out: &mut Exposition) {
         "Connections of clients.",
         gate.connections().len(),
     );
+    out.family(
+        "limits_reached_total",
+        "counter",
+        "Connections that met a limit, or ended by one, beside refused requests.",
+    );
+    for (limit, count) in gate.connections().limits().iter() {
+        out.sample("limits_reached_total", &[("limit", limit)], count);
+    }
 }
 
 fn kind_name(kind: Kind) -> &'static str {

@@ -1,9 +1,17 @@
 //! What goes on over a connection, as far as it tells the idle and the stuck from the busy.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::connections::Connection;
+use super::timer::CoarseTimer;
+
+/// A connection that has not asked for anything yet is looked at less and less often, at last so many steps apart.
+const SELDOM: u32 = 16;
+/// Requests that a client may give up before they are answered, beside as many as were answered: who only asks and
+/// resets makes the application work for nothing (CVE-2023-44487).
+const ABANDONED: u32 = 100;
 
 /// Counters of one connection.
 #[derive(Debug, Default)]
@@ -14,6 +22,16 @@ pub struct Activity {
     owing: AtomicU32,
     /// Anything that happened.
     progress: AtomicU64,
+    /// Requests that were answered whole.
+    answered: AtomicU32,
+    /// Those that the client gave up before.
+    abandoned: AtomicU32,
+    /// HTTP/1.1: a part of the body of the last request was not read.
+    has_rest: AtomicBool,
+    /// The client does not take what is to be written.
+    is_clogged: AtomicBool,
+    /// It did not for too long.
+    is_given_up: AtomicBool,
 }
 
 /// A moment to compare with a later one.
@@ -48,6 +66,55 @@ impl Activity {
         }
     }
 
+    /// Whether the client gives up so many of its requests that it makes them for that.
+    pub(super) fn is_flood(&self) -> bool {
+        let allowed = self.answered.load(Ordering::Relaxed).saturating_add(ABANDONED);
+        self.abandoned.load(Ordering::Relaxed) > allowed
+    }
+
+    /// HTTP/1.1: whether a request has a body that is still to be read.
+    pub fn owe_body(&self, has_body: bool) {
+        self.has_rest.store(has_body, Ordering::Relaxed);
+    }
+
+    /// It was read to its end.
+    pub fn body_came(&self) {
+        self.owe_body(false);
+    }
+
+    pub(super) fn has_rest_of_body(&self) -> bool {
+        self.has_rest.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn clog(&self, is_clogged: bool) {
+        self.is_clogged.store(is_clogged, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// HTTP/1.1: waits until a request was answered, nothing of it is left to be read or written, and nothing has
+    /// happened for this long.
+    pub(super) async fn rest(&self, timer: &CoarseTimer, silence: Duration) {
+        let start = self.look();
+        let (mut before, mut steps) = (start, 1);
+        loop {
+            timer.after(silence * steps).await;
+            let now = self.look();
+            let is_done = now != start && self.busy.load(Ordering::Relaxed) == 0;
+            if is_done && now == before && !self.has_rest_of_body() && !self.is_clogged.load(Ordering::Relaxed) {
+                return;
+            }
+            steps = if now == start { (steps * 2).min(SELDOM) } else { 1 };
+            before = now;
+        }
+    }
+
     fn note(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
     }
@@ -57,6 +124,7 @@ impl Activity {
 pub struct Underway {
     connection: Arc<Connection>,
     owes: bool,
+    is_answered: bool,
 }
 
 impl Underway {
@@ -68,7 +136,13 @@ impl Underway {
         Self {
             connection,
             owes: false,
+            is_answered: false,
         }
+    }
+
+    /// The whole answer is on its way, or was found to have no end.
+    pub fn answered(&mut self) {
+        self.is_answered = true;
     }
 
     /// The client was given a piece of the answer, and must take it before it gets more.
@@ -96,6 +170,13 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         self.set(false);
-        self.connection.activity.busy.fetch_sub(1, Ordering::Relaxed);
+        let activity = &self.connection.activity;
+        let counter = if self.is_answered {
+            &activity.answered
+        } else {
+            &activity.abandoned
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        activity.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use portcullis_guard::session::SessionId;
 use tokio::sync::Notify;
 
 use super::activity::Activity;
+use super::limits::Limits;
 use crate::config::Scheme;
 use crate::enforcer::Flow;
 
@@ -72,32 +73,72 @@ pub struct Connection {
     ending: Notify,
     has_tunnel: AtomicBool,
     tunnel: Mutex<Option<Tunnel>>,
+    /// For a stream of HTTP/2 that goes on by itself: what it goes on over.
+    trunk: Option<Arc<Self>>,
 }
 
 impl Connection {
+    fn new(id: ConnectionId, peer: Peer, trunk: Option<Arc<Self>>) -> Self {
+        Self {
+            id,
+            peer,
+            address_text: OnceLock::new(),
+            activity: Activity::default(),
+            fingerprint: OnceLock::new(),
+            session: OnceLock::new(),
+            doom: OnceLock::new(),
+            is_leaving: AtomicBool::new(false),
+            says_goodbye: AtomicBool::new(false),
+            ending: Notify::new(),
+            has_tunnel: AtomicBool::new(trunk.is_some()),
+            tunnel: Mutex::new(None),
+            trunk,
+        }
+    }
+
     /// The verdict, once there is one.
     #[must_use]
     pub fn doom(&self) -> Option<Doom> {
         self.doom.get().copied()
     }
 
-    /// Waits until it must end.
+    /// What it goes on over, if it is a branch; or itself.
+    #[must_use]
+    pub fn whole(self: &Arc<Self>) -> Arc<Self> {
+        Arc::clone(self.trunk.as_ref().unwrap_or(self))
+    }
+
+    /// Waits until it must end, or what it goes on over.
     pub async fn ended(&self) -> Ending {
+        let Some(trunk) = &self.trunk else {
+            return self.ended_itself().await;
+        };
+        tokio::select! {
+            ending = self.ended_itself() => ending,
+            ending = trunk.ended_itself() => ending,
+        }
+    }
+
+    async fn ended_itself(&self) -> Ending {
+        let mut notified = pin!(self.ending.notified());
         loop {
+            // Whatever is told from here on is heard.
+            notified.as_mut().enable();
             if self.doom().is_some() {
                 return Ending::Verdict;
             }
             if self.is_leaving.load(Ordering::Acquire) {
                 return Ending::Shutdown;
             }
-            self.ending.notified().await;
+            notified.as_mut().await;
+            notified.set(self.ending.notified());
         }
     }
 
     /// Tells what goes on over it that the daemon stops.
     pub(super) fn leave(&self) {
         self.is_leaving.store(true, Ordering::Release);
-        self.ending.notify_one();
+        self.ending.notify_waiters();
     }
 
     /// Makes the answers from here on the last.
@@ -140,7 +181,7 @@ impl Connection {
 
     fn meet(&self, doom: Doom) {
         if self.is_one_clients() && self.doom.set(doom).is_ok() {
-            self.ending.notify_one();
+            self.ending.notify_waiters();
         }
     }
 
@@ -167,6 +208,7 @@ pub struct Connections {
     shards: [Mutex<HashMap<ConnectionId, Arc<Connection>>>; SHARDS],
     sources: Mutex<HashMap<Source, usize>>,
     sessions: Mutex<HashMap<SessionId, Vec<Arc<Connection>>>>,
+    limits: Limits,
 }
 
 impl Connections {
@@ -195,22 +237,22 @@ impl Connections {
             *count += 1;
         }
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let connection = Arc::new(Connection {
-            id,
-            peer,
-            address_text: OnceLock::new(),
-            activity: Activity::default(),
-            fingerprint: OnceLock::new(),
-            session: OnceLock::new(),
-            doom: OnceLock::new(),
-            is_leaving: AtomicBool::new(false),
-            says_goodbye: AtomicBool::new(false),
-            ending: Notify::new(),
-            has_tunnel: AtomicBool::new(false),
-            tunnel: Mutex::new(None),
-        });
+        let connection = Arc::new(Connection::new(id, peer, None));
         self.with(id, |open| open.insert(id, Arc::clone(&connection)));
         Ok(connection)
+    }
+
+    /// A stream of HTTP/2 that goes on after its request, and ends with its session or with its connection. It belongs to
+    /// one client, also behind a proxy.
+    pub fn branch(&self, trunk: &Arc<Connection>) -> Arc<Connection> {
+        let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Connection::new(id, trunk.peer, Some(Arc::clone(trunk))))
+    }
+
+    /// What ended connections beside their clients.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Remembers that something long goes on over a connection for a session, however many others it has beside.
@@ -227,8 +269,8 @@ impl Connections {
         theirs.iter().for_each(|connection| connection.meet(doom));
     }
 
-    /// Forgets a connection that ended.
-    pub(super) fn close(&self, connection: &Connection) {
+    /// Forgets a connection or branch that ended.
+    pub fn close(&self, connection: &Connection) {
         self.with(connection.id, |open| open.remove(&connection.id));
         if let Some(session) = connection.session.get() {
             let mut sessions = self.sessions();
@@ -240,7 +282,7 @@ impl Connections {
                 sessions.remove(session);
             }
         }
-        if connection.peer.is_proxy {
+        if connection.peer.is_proxy || connection.trunk.is_some() {
             return;
         }
         let (mut sources, source) = (self.sources(), connection.peer.address.source());
@@ -348,6 +390,28 @@ mod tests {
         assert!(connections.open(peer("10.0.0.2"), 2).is_ok());
         connections.close(&first);
         assert!(connections.open(peer("10.0.0.1"), 2).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_branch_ends_with_its_session_or_its_connection_and_counts_for_nothing() {
+        let connections = Connections::default();
+        let proxy = Peer {
+            is_proxy: true,
+            ..peer("10.0.0.1")
+        };
+        let trunk = connections.open(proxy, 0).unwrap();
+        let [one, other] = [(); 2].map(|()| connections.branch(&trunk));
+        let session = SessionId([1; 12]);
+        connections.belong(&one, session);
+        connections.doom_session(session, DOOM);
+        assert_eq!(one.ended().await, Ending::Verdict);
+        connections.close(&one);
+        assert!(trunk.doom().is_none() && other.doom().is_none());
+        trunk.leave();
+        assert_eq!(other.ended().await, Ending::Shutdown);
+        let direct = connections.open(peer("10.0.0.2"), 1).unwrap();
+        connections.close(&connections.branch(&direct));
+        assert_eq!(connections.open(peer("10.0.0.2"), 1).err(), Some(Full::Source));
     }
 
     #[tokio::test]

@@ -2,40 +2,35 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use portcullis_guard::refusal::Refusal;
 use portcullis_guard::request::ClientAddress;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::Door;
-use super::activity::State;
-use super::connections::{Connection, Ending, Peer};
+use super::connections::{Connection, Peer};
 use super::greeting::{self, Protocol};
+use super::limits::Limit;
 use super::socket::{Socket, Transport};
-use super::timer::CoarseTimer;
+use super::timer::{CoarseTimer, Elapsed};
 use super::tls::{self, Terminator};
+use super::{Door, farewell};
 use crate::enforcer::Flow;
 use crate::gate::Gate;
 use crate::latest::Latest;
 use crate::proxy::Proxy;
 
 /// How long a doomed connection may take to get its last answer out.
-const LAST_ANSWER: Duration = Duration::from_secs(1);
+pub(super) const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// One connection too many of a source may be tried again after this time.
+const SOURCE_WAIT: Duration = Duration::from_secs(1);
 /// How long a connection that is kept alive waits for a last request when the daemon stops. Closed at once, it would meet
 /// a request that is on its way.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
-/// Streams that a client may reset before they were served; more ends the connection (CVE-2023-44487).
-const RESETS: usize = 20;
-/// Bytes of answers that wait for a client, for each stream.
-const SEND_BUFFER: usize = 64 << 10;
 
 /// One client connection and what it needs.
 pub(super) struct Conversation {
@@ -61,15 +56,23 @@ impl Conversation {
         let arrival = self
             .timer
             .timeout(patience, self.identify(&mut transport, remote, &mut ahead));
-        let peer = arrival.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
+        let peer = self.in_time(arrival.await)??;
         let (limit, patience) = {
             let proxy = self.proxy.get();
             (proxy.http().max_connections_per_source, proxy.http().body_timeout)
         };
-        let connection = gate.connections().open(peer, limit);
-        let connection = connection.map_err(|_| io::Error::other("too many connections from this source"))?;
+        let Ok(connection) = gate.connections().open(peer, limit) else {
+            self.count(Limit::SourceConnections);
+            if self.door.tls.is_none() {
+                farewell::turn_away(transport, Refusal::Quota(SOURCE_WAIT), self.timer.clone()).await;
+            }
+            return Err(io::Error::other("too many connections from this source"));
+        };
         let socket = Socket::new(transport, ahead, Arc::clone(&connection), self.timer.clone(), patience);
         let outcome = self.converse(socket, &connection).await;
+        if connection.activity.is_given_up() {
+            self.count(Limit::SlowRead);
+        }
         gate.connections().close(&connection);
         // The socket is closed by now, by a reset: what still comes over this flow is not worth a look.
         if let (Some(doom), Some(flow)) = (connection.doom(), connection.peer.flow) {
@@ -130,7 +133,7 @@ impl Conversation {
             Some(tls) => {
                 let handshake = Box::pin(shake_hands(tls, socket, connection));
                 let handshake = self.timer.timeout(patience, handshake);
-                let stream = handshake.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
+                let stream = Box::new(self.in_time(handshake.await)??);
                 let protocol = match stream.get_ref().1.alpn_protocol() {
                     Some(tls::HTTP2) => Protocol::Http2,
                     Some(_) | None => Protocol::Http1,
@@ -140,7 +143,7 @@ impl Conversation {
             None if door.settings.http2 => {
                 let mut socket = socket;
                 let look = self.timer.timeout(patience, greeting::prior_knowledge(&mut socket));
-                let protocol = look.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
+                let protocol = self.in_time(look.await)??;
                 Box::pin(self.speak(protocol, socket, connection)).await;
             }
             None => Box::pin(self.speak(Protocol::Http1, socket, connection)).await,
@@ -161,76 +164,15 @@ impl Conversation {
         }
     }
 
-    async fn speak_http1<S>(&mut self, stream: S, connection: &Arc<Connection>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let mut builder = http1::Builder::new();
-        {
-            let current = self.proxy.get();
-            builder
-                .timer(self.timer.clone())
-                .header_read_timeout(current.http().header_timeout)
-                .max_buf_size(current.http().max_header_bytes);
-        }
-        let proxy = Arc::clone(&self.proxy);
-        // In a box, so that a connection that waits for its next request has no room for it.
-        let service = service_fn(|request| {
-            let (proxy, connection) = (proxy.get(), Arc::clone(connection));
-            Box::pin(async move {
-                let answer = proxy.answer(Arc::clone(&connection), request).await;
-                answer.map(|answer| connection.end_with(answer))
-            })
-        });
-        let conversation = builder.serve_connection(TokioIo::new(stream), service);
-        let mut conversation = pin!(conversation.with_upgrades());
-        let ending = tokio::select! {
-            _ = conversation.as_mut() => return,
-            ending = connection.ended() => ending,
-            () = say_goodbye(&mut self.stop, connection, &self.timer) => Ending::Shutdown,
-        };
-        conversation.as_mut().graceful_shutdown();
-        match ending {
-            Ending::Verdict => _ = tokio::time::timeout(LAST_ANSWER, conversation).await,
-            Ending::Shutdown => _ = conversation.await,
-        }
+    pub(super) fn count(&self, limit: Limit) {
+        self.proxy.get().gate().connections().limits().count(limit);
     }
 
-    /// HTTP/2 has no timeout of its own: a connection is looked at in turns, and ends when it does nothing.
-    async fn speak_http2<S>(&mut self, stream: S, connection: &Arc<Connection>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let current = self.proxy.get();
-        let http = current.http();
-        let (idle, stuck) = (http.header_timeout, http.body_timeout);
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(self.timer.clone())
-            .max_concurrent_streams(http.max_streams)
-            .max_header_list_size(u32::try_from(http.max_header_bytes).unwrap_or(u32::MAX))
-            .max_pending_accept_reset_streams(RESETS)
-            .max_local_error_reset_streams(RESETS)
-            .max_send_buf_size(SEND_BUFFER);
-        // It is not kept for as long as the connection lives.
-        drop(current);
-        let proxy = Arc::clone(&self.proxy);
-        let service = {
-            let connection = Arc::clone(connection);
-            service_fn(move |request| proxy.get().answer(Arc::clone(&connection), request))
-        };
-        let mut conversation = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let ending = tokio::select! {
-            _ = conversation.as_mut() => return,
-            ending = connection.ended() => Some(ending),
-            _ = self.stop.wait_for(|&stop| stop) => Some(Ending::Shutdown),
-            () = fall_silent(connection, &self.timer, idle, stuck) => None,
-        };
-        conversation.as_mut().graceful_shutdown();
-        match ending {
-            Some(Ending::Shutdown) => _ = conversation.await,
-            Some(Ending::Verdict) | None => _ = tokio::time::timeout(LAST_ANSWER, conversation).await,
-        }
+    fn in_time<T>(&self, outcome: Result<T, Elapsed>) -> io::Result<T> {
+        outcome.map_err(|Elapsed| {
+            self.count(Limit::Handshake);
+            io::ErrorKind::TimedOut.into()
+        })
     }
 
     /// What goes on when HTTP has left the connection.
@@ -240,7 +182,7 @@ impl Conversation {
         };
         tokio::select! {
             () = tunnel.as_mut() => return,
-            _ = self.stop.wait_for(|&stop| stop) => connection.leave(),
+            () = stopped(&mut self.stop) => connection.leave(),
         }
         let _ = tokio::time::timeout(LAST_ANSWER, tunnel).await;
     }
@@ -258,24 +200,13 @@ async fn shake_hands(
 }
 
 /// Waits until the daemon stops, and then for a last request.
-async fn say_goodbye(stop: &mut watch::Receiver<bool>, connection: &Connection, timer: &CoarseTimer) {
-    let _ = stop.wait_for(|&stop| stop).await;
+pub(super) async fn say_goodbye(stop: &mut watch::Receiver<bool>, connection: &Connection, timer: &CoarseTimer) {
+    stopped(stop).await;
     connection.say_goodbye();
     timer.after(LAST_REQUEST).await;
 }
 
-/// Waits until nothing happened over a connection: no request for `idle`, or none of what it asked for taken for `stuck`.
-async fn fall_silent(connection: &Connection, timer: &CoarseTimer, idle: Duration, stuck: Duration) {
-    let mut look = connection.activity.look();
-    let mut silent = Duration::ZERO;
-    let step = idle.min(stuck);
-    loop {
-        timer.after(step).await;
-        match connection.activity.since(look) {
-            State::Busy => (look, silent) = (connection.activity.look(), Duration::ZERO),
-            State::Idle if silent + step >= idle => return,
-            State::Stuck if silent + step >= stuck => return,
-            State::Idle | State::Stuck => silent += step,
-        }
-    }
+/// Waits until the daemon stops, or nobody is left who could say so.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
 }

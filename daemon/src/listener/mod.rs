@@ -6,8 +6,13 @@
 pub mod activity;
 pub mod connections;
 mod conversation;
+mod farewell;
 mod greeting;
 mod handed;
+mod http1;
+mod http2;
+pub mod limits;
+mod line;
 mod place;
 mod socket;
 pub mod timer;
@@ -17,9 +22,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use portcullis_guard::refusal::Refusal;
 use tokio::sync::watch;
 
 use self::conversation::Conversation;
+use self::limits::Limit;
 use self::place::Accepting;
 use self::timer::CoarseTimer;
 use self::tls::Terminator;
@@ -136,6 +143,10 @@ async fn let_in(
             let current = proxy.get();
             let (gate, limit) = (current.gate(), current.http().max_connections);
             if gate.connections().arrive(limit).is_err() {
+                gate.connections().limits().count(Limit::Connections);
+                if door.get().tls.is_none() {
+                    tokio::spawn(farewell::turn_away(transport, Refusal::Overloaded, timer.clone()));
+                }
                 return tracing::debug!(limit, "too many connections");
             }
             let conversation = Conversation {

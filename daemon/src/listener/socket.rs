@@ -45,6 +45,38 @@ impl Transport {
     }
 }
 
+impl AsyncRead for Transport {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_write(cx, buffer))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_write_vectored(cx, buffers))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        either!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
 /// The stream of one client connection.
 pub(super) struct Socket {
     transport: Transport,
@@ -93,12 +125,25 @@ impl Socket {
     /// application behind it.
     fn unless_stalled(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.connection.activity.clog(false);
+            }
             return written;
         }
-        let (timer, patience) = (&self.timer, self.patience);
-        let stalled = self.stalled.get_or_insert_with(|| timer.after(patience));
-        Pin::new(stalled).poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let Self {
+            timer,
+            patience,
+            connection,
+            ..
+        } = self;
+        let stalled = self.stalled.get_or_insert_with(|| {
+            connection.activity.clog(true);
+            timer.after(*patience)
+        });
+        Pin::new(stalled).poll(cx).map(|()| {
+            connection.activity.give_up();
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 }
 
@@ -114,7 +159,7 @@ impl Drop for Socket {
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            return either!(&mut self.transport, stream => Pin::new(stream).poll_read(cx, buffer));
+            return Pin::new(&mut self.transport).poll_read(cx, buffer);
         }
         let length = self.ahead.len().min(buffer.remaining());
         buffer.put_slice(&self.ahead[..length]);
@@ -128,7 +173,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        let written = either!(&mut self.transport, stream => Pin::new(stream).poll_write(cx, buffer));
+        let written = Pin::new(&mut self.transport).poll_write(cx, buffer);
         self.unless_stalled(written, cx)
     }
 
@@ -137,16 +182,16 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = either!(&mut self.transport, stream => Pin::new(stream).poll_write_vectored(cx, buffers));
+        let written = Pin::new(&mut self.transport).poll_write_vectored(cx, buffers);
         self.unless_stalled(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        either!(&self.transport, stream => stream.is_write_vectored())
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(&mut self.transport, stream => Pin::new(stream).poll_flush(cx))
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     /// A doomed connection sends no FIN: it ends by the reset of `drop`.
@@ -154,6 +199,6 @@ impl AsyncWrite for Socket {
         if self.connection.doom().is_some() {
             return Poll::Ready(Ok(()));
         }
-        either!(&mut self.transport, stream => Pin::new(stream).poll_shutdown(cx))
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }

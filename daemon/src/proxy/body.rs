@@ -26,8 +26,8 @@ static HELD: AtomicUsize = AtomicUsize::new(0);
 /// Reads a whole body.
 ///
 /// # Errors
-/// [`Refusal::BodyTooLarge`] beyond `limit` bytes, [`Refusal::BodyIncomplete`] when it breaks off or takes longer than
-/// `patience`, [`Refusal::Overloaded`] when too many are being read.
+/// [`Refusal::BodyTooLarge`] beyond `limit` bytes, [`Refusal::BodyIncomplete`] when it breaks off, [`Refusal::BodyLate`]
+/// when it takes longer than `patience`, [`Refusal::Overloaded`] when too many are being read.
 pub(super) async fn read(
     body: Incoming,
     limit: usize,
@@ -39,7 +39,7 @@ pub(super) async fn read(
         return Err(Refusal::BodyTooLarge);
     }
     let read = timer.timeout(patience, copy(body, limit));
-    read.await.unwrap_or(Err(Refusal::BodyIncomplete))
+    read.await.unwrap_or(Err(Refusal::BodyLate))
 }
 
 /// Copies frame by frame into one buffer: kept frames would hold the buffers that they came in, however small they are.

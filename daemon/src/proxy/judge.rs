@@ -45,6 +45,9 @@ impl Proxy {
     async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Answered> {
         let patience = self.http().body_timeout;
         let read = body::read(body, self.body_limit(call), patience, &self.timer).await;
+        if read.is_ok() {
+            call.connection.activity.body_came();
+        }
         read.map_err(|refusal| Box::new(self.refuse(call, refusal)))
     }
 
@@ -62,7 +65,7 @@ impl Proxy {
         if !call.head.has_body {
             return Ok(Either::Left(Full::default()));
         }
-        let passing = Passing::new(body, self.body_limit(call), expected, form);
+        let passing = Passing::new(body, self.body_limit(call), expected, form, call.connection);
         passing
             .map(Either::Right)
             .map_err(|refusal| Box::new(self.refuse(call, refusal)))

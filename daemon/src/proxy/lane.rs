@@ -83,7 +83,7 @@ impl Patience<'_> {
         match progress.ended() {
             Some(ended) if now.since(ended) > self.answer => Some(Broken::TimedOut),
             None if progress.is_late(self.body, now) => {
-                progress.fail(Refusal::BodyIncomplete);
+                progress.fail(Refusal::BodyLate);
                 Some(Broken::BodyLate)
             }
             Some(_) | None => None,
@@ -274,13 +274,19 @@ impl Streamed {
     }
 
     /// Tells what the client takes of it.
-    pub(super) fn watched(mut self, underway: Option<Underway>) -> Self {
-        self.underway = underway;
+    pub(super) fn watched(mut self, underway: Underway) -> Self {
+        self.underway = Some(underway);
+        if self.body.is_end_stream() {
+            self.release();
+        }
         self
     }
 
     fn release(&mut self) {
         self.call = None;
+        if let Some(underway) = &mut self.underway {
+            underway.answered();
+        }
         if let Some(Held { lane, idle }) = self.held.take()
             && !lane.has_ended
         {

@@ -29,12 +29,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::Request as HttpRequest;
 use hyper::body::{Body, Incoming};
-use hyper::upgrade::OnUpgrade;
 use portcullis_guard::forwarded::TrustedProxies;
 use portcullis_guard::guard::{Caller, Guard, Permit, Reading, Receipt};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::reauth::{SessionWord, WordError};
 use portcullis_guard::request::{ClientAddress, Reference, Request};
+use portcullis_guard::session::SessionId;
 
 use self::body::{AnswerBody, CallBody};
 use self::cors::Reader;
@@ -44,7 +44,7 @@ use self::lane::Streamed;
 use self::origin::Origin;
 use self::pool::Pools;
 use self::upstream::{Failure, Upstream};
-use self::websocket::Splice;
+use self::websocket::{Splice, Upgrade};
 use crate::config::{Config, Http, Scheme};
 use crate::gate::Gate;
 use crate::listener::activity::Underway;
@@ -73,7 +73,7 @@ pub struct Proxy {
 struct Call<'a> {
     parts: &'a Parts,
     head: &'a Head,
-    connection: &'a Connection,
+    connection: &'a Arc<Connection>,
     origin: Origin,
     reference: Reference,
 }
@@ -168,17 +168,26 @@ impl Proxy {
         request: HttpRequest<Incoming>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let reader = Reader::of(&self.guard, request.uri().path(), request.headers());
+        let mut underway = Underway::over(Arc::clone(&connection));
         let mut response = self.respond(&connection, request).await;
         if let Some(reader) = reader {
             reader.may_read(response.headers_mut());
         }
-        Ok(response)
+        Ok(response.map(|body| match body {
+            Either::Left(whole) => {
+                underway.answered();
+                Either::Left(whole)
+            }
+            Either::Right(streamed) => Either::Right(streamed.watched(underway)),
+        }))
     }
 
     async fn respond(&self, connection: &Arc<Connection>, request: HttpRequest<Incoming>) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
-        let upgrade = Upgrade::asked_by(&mut parts, connection);
-        let underway = (parts.version == Version::HTTP_2).then(|| Underway::over(Arc::clone(connection)));
+        let upgrade = Upgrade::asked_by(&mut parts, connection, self.gate.connections());
+        if parts.version != Version::HTTP_2 {
+            connection.activity.owe_body(!body.is_end_stream());
+        }
         let origin = Origin::of(connection, &parts.headers, &self.proxies);
         let read = intake::read(&parts, origin.scheme.default_port(), body.is_end_stream());
         let (head, fault) = match read {
@@ -210,11 +219,7 @@ impl Proxy {
                     origin,
                     upgrade,
                 };
-                let answer = self.forward(parts, way, permit, body).await;
-                answer.map(|body| match body {
-                    Either::Left(whole) => Either::Left(whole),
-                    Either::Right(streamed) => Either::Right(streamed.watched(underway)),
-                })
+                self.forward(parts, way, permit, body).await
             }
             Err(answer) => (*answer).map(Either::Left),
         }
@@ -254,8 +259,8 @@ impl Proxy {
         };
         let sent = match forward::request(parts, head, &permit, (origin, connection), told, body) {
             Ok(mut request) => {
-                if upgrade.is_some() {
-                    websocket::say(request.headers_mut());
+                if let Some(upgrade) = &upgrade {
+                    upgrade.ask(request.headers_mut());
                 }
                 self.upstream.send(head, request, progress.as_deref()).await
             }
@@ -279,6 +284,13 @@ impl Proxy {
                 // Nobody asked for it, and what follows would be read as answers.
                 self.refuse(&call, Failure::BrokeOff.refusal()).map(Either::Left)
             }
+            Ok(response)
+                if upgrade
+                    .as_ref()
+                    .is_some_and(|upgrade| !upgrade.is_answered(response.status(), response.headers())) =>
+            {
+                self.refuse(&call, Failure::BrokeOff.refusal()).map(Either::Left)
+            }
             Ok(mut response) => {
                 let word = SessionWord::take(response.headers_mut());
                 let reading = self.complete(receipt, response.status());
@@ -294,7 +306,7 @@ impl Proxy {
                 if let Some(upgrade) = upgrade
                     && response.status() == StatusCode::SWITCHING_PROTOCOLS
                 {
-                    self.splice(upgrade, &mut response);
+                    self.splice(upgrade, session, &mut response);
                 }
                 response.map(|body| Either::Right(body.read_by(&self.guard, reading)))
             }
@@ -309,26 +321,40 @@ impl Proxy {
         }
     }
 
-    /// Leaves the connections of both sides to their WebSocket.
-    fn splice(&self, upgrade: Upgrade, response: &mut Response<Streamed>) {
+    /// Leaves the connections of both sides to their WebSocket, which ends with the session.
+    fn splice(&self, upgrade: Upgrade, session: Option<SessionId>, response: &mut Response<Streamed>) {
         let Some(application) = response.extensions_mut().remove() else {
             return;
         };
-        websocket::say(response.headers_mut());
+        let (mut status, is_stream) = (response.status(), upgrade.is_stream());
+        upgrade.grant(&mut status, response.headers_mut());
+        *response.status_mut() = status;
         let http = self.http();
         let limits = websocket::Limits {
             lifetime: http.websocket_lifetime,
             idle: http.websocket_idle,
         };
-        let Upgrade { client, connection } = upgrade;
+        let connection = Arc::clone(&upgrade.connection);
+        if let Some(session) = session {
+            self.gate.connections().belong(&connection, session);
+        }
         let splice = Splice {
-            client,
+            client: upgrade.client,
             application,
             connection: Arc::clone(&connection),
             timer: self.timer.clone(),
             limits,
         };
-        connection.continue_with(Box::pin(splice.run()));
+        if !is_stream {
+            return connection.continue_with(Box::pin(splice.run()));
+        }
+        let gate = Arc::clone(&self.gate);
+        tokio::spawn(async move {
+            let mut underway = Underway::over(connection.whole());
+            splice.run().await;
+            gate.connections().close(&connection);
+            underway.answered();
+        });
     }
 
     /// Tells the guard what the application says of the session. What comes back takes the place of the answer.
@@ -374,8 +400,7 @@ impl Proxy {
 /// Whether an answer goes on for so long that a verdict on its session must be able to find it.
 fn is_long(response: &Response<Streamed>) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    response.status() == StatusCode::SWITCHING_PROTOCOLS
-        || kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
 }
 
 /// The way of a request that may pass.
@@ -384,24 +409,6 @@ struct Way<'a> {
     connection: &'a Arc<Connection>,
     origin: Origin,
     upgrade: Option<Upgrade>,
-}
-
-/// A client that asks for a WebSocket.
-struct Upgrade {
-    client: OnUpgrade,
-    connection: Arc<Connection>,
-}
-
-impl Upgrade {
-    fn asked_by(parts: &mut Parts, connection: &Arc<Connection>) -> Option<Self> {
-        if !websocket::is_asked(parts) {
-            return None;
-        }
-        Some(Self {
-            client: parts.extensions.remove()?,
-            connection: Arc::clone(connection),
-        })
-    }
 }
 
 /// What a refusal tells of a request when its fields have gone to the upstream.

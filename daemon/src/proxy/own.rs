@@ -113,6 +113,9 @@ impl Proxy {
         let refuse = |refusal| Box::new(self.refuse(call, refusal));
         let patience = self.http().body_timeout;
         let read = body::read(body, SESSION_REQUEST_LIMIT, patience, &self.timer).await;
+        if read.is_ok() {
+            call.connection.activity.body_came();
+        }
         let wish = read.and_then(|bytes| parse(&bytes).ok_or(Refusal::SessionRequestMalformed));
         let wish = wish.map_err(refuse)?;
         let (guard, now) = (&self.guard, clock::now());

@@ -19,6 +19,7 @@ use portcullis_guard::signature::digest::BodyHasher;
 use portcullis_guard::time::MonoMillis;
 
 use crate::clock;
+use crate::listener::connections::Connection;
 
 /// Whoever sends a long body slower than this, in bytes a second, only holds a connection of the application.
 const SLOWEST: u64 = 16 << 10;
@@ -91,6 +92,7 @@ pub(super) struct Passing {
     form: Option<Vec<u8>>,
     held: Option<Bytes>,
     progress: Arc<Progress>,
+    connection: Arc<Connection>,
 }
 
 struct Check {
@@ -104,7 +106,13 @@ impl Passing {
     ///
     /// # Errors
     /// [`Refusal::BodyTooLarge`] if it says so itself.
-    pub(super) fn new(body: Incoming, limit: usize, expected: Option<Expected>, form: bool) -> Result<Self, Refusal> {
+    pub(super) fn new(
+        body: Incoming,
+        limit: usize,
+        expected: Option<Expected>,
+        form: bool,
+        connection: &Arc<Connection>,
+    ) -> Result<Self, Refusal> {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         if body.size_hint().lower() > limit {
             return Err(Refusal::BodyTooLarge);
@@ -120,6 +128,7 @@ impl Passing {
             form: form.then(Vec::new),
             held: None,
             progress: Progress::begin(),
+            connection: Arc::clone(connection),
         })
     }
 
@@ -154,6 +163,7 @@ impl Passing {
 
     /// All has come.
     fn end(&mut self) -> Result<(), CutOff> {
+        self.connection.activity.body_came();
         if let Some(check) = self.check.take()
             && let Err(refusal) = check.hasher.finish()
         {

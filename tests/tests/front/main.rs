@@ -1,8 +1,11 @@
 //! The front from outside: TLS, HTTP/2, sockets, proxies in front. No privilege needed.
 
 mod http2;
+mod limits;
 mod pools;
 mod proxies;
+mod pseudo;
+mod raw;
 mod smuggling;
 mod streaming;
 mod tls;

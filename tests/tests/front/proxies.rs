@@ -182,12 +182,11 @@ fn one_source_has_so_many_connections() -> Result<()> {
         ensure!(wire.exchange(get.as_bytes())?.status == 200);
         open.push(wire);
     }
-    ensure!(
-        Wire::connect(daemon.address())?.exchange(get.as_bytes()).is_err(),
-        "a fourth"
-    );
+    let fourth = Wire::connect(daemon.address())?.exchange(get.as_bytes())?;
+    refused(&fourth, 429, "quota-exceeded")?;
+    ensure!(fourth.headers["retry-after"] == "1");
     open.pop();
     // The daemon learns of the end in its own time.
-    while Wire::connect(daemon.address())?.exchange(get.as_bytes()).is_err() {}
+    while Wire::connect(daemon.address())?.exchange(get.as_bytes())?.status != 200 {}
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::PROTECT;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An application that the test plays by hand: each connection, and what came over it up to the end of the head.
-fn by_hand() -> Result<(SocketAddr, Receiver<(TcpStream, String)>)> {
+pub(super) fn by_hand() -> Result<(SocketAddr, Receiver<(TcpStream, String)>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let (sender, receiver) = channel();
@@ -166,6 +166,89 @@ fn an_application_that_switches_unasked_or_breaks_off_is_a_problem() -> Result<(
             seen.status
         );
         ensure!(seen.problem() == "upstream-unavailable", "{}", seen.body);
+    }
+    Ok(())
+}
+
+/// Waits until the other side of a connection has closed it.
+fn awaits_end(mut stream: TcpStream) -> Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
+        Err(error) => Err(error).context("the gate still holds the connection"),
+    }
+}
+
+#[test]
+fn an_application_that_dies_within_its_answer_is_not_taken_for_one_that_ended_it() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = gate(upstream)?;
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nx\r\n",
+    ] {
+        let mut wire = Wire::connect(daemon.address())?;
+        wire.stream().write_all(b"GET /f HTTP/1.1\r\nhost: a\r\n\r\n")?;
+        let (mut application, _) = calls.recv_timeout(PATIENCE)?;
+        application.write_all(answer.as_bytes())?;
+        drop(application);
+        // Nothing, or a part that cannot be taken for the whole.
+        let rest = wire.rest().unwrap_or_default();
+        let rest = String::from_utf8_lossy(&rest);
+        ensure!(!rest.ends_with("0\r\n\r\n") && !rest.contains("halfhalf"), "{rest}");
+        let is_begun = rest.starts_with("HTTP/1.1 200 OK\r\n");
+        ensure!(rest.is_empty() || is_begun, "{rest}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_application_that_hangs_is_a_problem_and_holds_nothing() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = Daemon::start(&Wanted {
+        http: "upstream_timeout = \"500ms\"",
+        ..Wanted::enforcing(upstream, PROTECT)
+    })?;
+    let mut wire = Wire::connect(daemon.address())?;
+    wire.stream().write_all(b"GET /f HTTP/1.1\r\nhost: a\r\n\r\n")?;
+    let (application, _) = calls.recv_timeout(PATIENCE)?;
+    let answer = wire.answer()?;
+    ensure!(
+        answer.status == 504 && answer.problem() == "upstream-timeout",
+        "{}",
+        answer.body
+    );
+    awaits_end(application)?;
+    // Within its answer it may take its time, but not beyond its client.
+    wire.stream().write_all(b"GET /f HTTP/1.1\r\nhost: a\r\n\r\n")?;
+    let (mut application, _) = calls.recv_timeout(PATIENCE)?;
+    application.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")?;
+    ensure!(wire.head()?.status == 200);
+    drop(wire);
+    awaits_end(application)
+}
+
+#[test]
+fn an_application_that_says_too_much_before_its_answer_is_a_problem() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = gate(upstream)?;
+    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    let endless = format!("x: {}\r\n", "y".repeat(1 << 20));
+    for fields in [many, endless] {
+        let mut wire = Wire::connect(daemon.address())?;
+        wire.stream().write_all(b"GET /f HTTP/1.1\r\nhost: a\r\n\r\n")?;
+        let (mut application, _) = calls.recv_timeout(PATIENCE)?;
+        // The gate may hang up within.
+        let _ = application.write_all(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes());
+        let answer = wire.answer()?;
+        ensure!(
+            answer.status == 502 && answer.problem() == "upstream-unavailable",
+            "{}",
+            answer.body
+        );
     }
     Ok(())
 }

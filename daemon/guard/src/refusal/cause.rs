@@ -55,6 +55,7 @@ impl Refusal {
             Self::DigestMismatch => "digest-mismatch",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyIncomplete => "body-incomplete",
+            Self::BodyLate => "body-late",
             Self::Overloaded => "overloaded",
             Self::Sequence => "sequence",
             Self::Quota(_) => "quota",

@@ -178,6 +178,12 @@ impl Refusal {
                 "The body did not arrive whole",
                 "Send it again.",
             ),
+            Self::BodyLate => (
+                "request-timeout",
+                408,
+                "The request took too long",
+                "Send it faster, or in smaller parts.",
+            ),
             Self::Maintenance => (
                 "maintenance",
                 503,

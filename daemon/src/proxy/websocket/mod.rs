@@ -3,24 +3,21 @@
 //! says why, between two frames of the application.
 
 mod frame;
+mod upgrade;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, request};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use self::frame::Frames;
+pub(super) use self::upgrade::Upgrade;
 use crate::listener::connections::{Connection, Ending};
 use crate::listener::timer::CoarseTimer;
-
-const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
-const SEC_WEBSOCKET_VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 
 /// Bytes that are under way in each direction.
 const BUFFER: usize = 16 << 10;
@@ -59,29 +56,6 @@ impl Close {
             Self::Shutdown => frame::close(1001, "going away"),
         }
     }
-}
-
-/// Whether a head asks for a WebSocket (RFC 6455 section 4.2.1).
-pub(super) fn is_asked(parts: &request::Parts) -> bool {
-    let is = |name: &HeaderName, value: &str| {
-        let mut values = parts.headers.get_all(name).iter();
-        let (first, second) = (values.next(), values.next());
-        second.is_none() && first.is_some_and(|first| first.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
-    };
-    let connection = parts.headers.get_all(CONNECTION).iter();
-    let mut options = connection.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    parts.method == Method::GET
-        && parts.version == Version::HTTP_11
-        && is(&UPGRADE, "websocket")
-        && is(&SEC_WEBSOCKET_VERSION, "13")
-        && parts.headers.contains_key(SEC_WEBSOCKET_KEY)
-        && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-}
-
-/// Says on one hop that it is asked for, or granted.
-pub(super) fn say(headers: &mut HeaderMap) {
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// Both sides of one WebSocket, when both have agreed.
@@ -230,31 +204,5 @@ mod tests {
         let mut seen = Vec::new();
         client.read_to_end(&mut seen).await.unwrap();
         assert_eq!(seen, b"\x82\x03abc\x82\x04defg\x88\x00");
-    }
-
-    #[test]
-    fn only_a_whole_request_asks() {
-        let parts = |version, fields: &[(&str, &str)]| {
-            let request = http::Request::builder().version(version);
-            let request = fields
-                .iter()
-                .fold(request, |request, (name, value)| request.header(*name, *value));
-            request.body(()).unwrap().into_parts().0
-        };
-        let whole = [
-            ("connection", "keep-alive, Upgrade"),
-            ("upgrade", "WebSocket"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", "x"),
-        ];
-        assert!(is_asked(&parts(Version::HTTP_11, &whole)));
-        assert!(!is_asked(&parts(Version::HTTP_10, &whole)));
-        for missing in 0..whole.len() {
-            let mut fields = whole.to_vec();
-            fields.remove(missing);
-            assert!(!is_asked(&parts(Version::HTTP_11, &fields)), "{missing}");
-        }
-        let twice = [&whole[..], &[("upgrade", "h2c")]].concat();
-        assert!(!is_asked(&parts(Version::HTTP_11, &twice)));
     }
 }

@@ -1,0 +1,142 @@
+//! HTTP/1.1 over one connection, in turns. After a request, when nothing has come for a moment, what hyper needs for
+//! requests goes, and comes back with the next one: a connection that waits costs hundreds of bytes, not two buffers.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use portcullis_guard::refusal::Refusal;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connections::{Connection, Ending};
+use super::conversation::{Conversation, LAST_ANSWER, say_goodbye};
+use super::farewell;
+use super::limits::Limit;
+use super::line::Line;
+
+/// How long a connection is silent before its buffers go.
+const REST: Duration = Duration::from_millis(500);
+
+/// What happens while hyper has a connection.
+enum Event {
+    /// Hyper has come to an end.
+    Over(hyper::Result<()>),
+    /// It must.
+    Ending(Ending),
+    /// Nothing has come for a moment.
+    Silence,
+}
+
+impl Conversation {
+    /// Answers requests until the end, or until something else is spoken.
+    pub(super) async fn speak_http1<S>(&mut self, stream: S, connection: &Arc<Connection>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let idle = self.proxy.get().http().header_timeout;
+        let mut line = Line::new(stream, Bytes::new());
+        loop {
+            let Some(resting) = self.serve(line, connection).await else {
+                return;
+            };
+            line = resting;
+            let goes_on = tokio::select! {
+                biased;
+                heard = line.listen() => heard,
+                _ = connection.ended() => false,
+                () = say_goodbye(&mut self.stop, connection, &self.timer) => false,
+                () = self.timer.after(idle) => {
+                    self.count(Limit::Idle);
+                    false
+                }
+            };
+            if !goes_on {
+                return farewell::close(line.into_stream(), &self.timer).await;
+            }
+        }
+    }
+
+    /// One turn of hyper. What comes back may rest; `None` when the connection is over, or upgraded.
+    async fn serve<S>(&mut self, line: Line<S>, connection: &Arc<Connection>) -> Option<Line<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = Builder::new();
+        {
+            let current = self.proxy.get();
+            builder
+                .timer(self.timer.clone())
+                .header_read_timeout(current.http().header_timeout)
+                .max_buf_size(current.http().max_header_bytes);
+        }
+        let proxy = Arc::clone(&self.proxy);
+        // In a box, so that a connection that waits for its next request has no room for it.
+        let service = service_fn(|request| {
+            let (proxy, connection) = (proxy.get(), Arc::clone(connection));
+            Box::pin(async move {
+                let answer = proxy.answer(Arc::clone(&connection), request).await;
+                answer.map(|answer| connection.end_with(answer))
+            })
+        });
+        let conversation = builder.serve_connection(TokioIo::new(line), service);
+        let mut conversation = Box::pin(conversation.with_upgrades());
+        let event = tokio::select! {
+            biased;
+            result = conversation.as_mut() => Event::Over(result),
+            ending = connection.ended() => Event::Ending(ending),
+            () = say_goodbye(&mut self.stop, connection, &self.timer) => Event::Ending(Ending::Shutdown),
+            () = connection.activity.rest(&self.timer, REST) => Event::Silence,
+        };
+        let result = match event {
+            Event::Over(result) => result,
+            Event::Ending(Ending::Shutdown) => {
+                conversation.as_mut().graceful_shutdown();
+                conversation.as_mut().await
+            }
+            Event::Ending(Ending::Verdict) => {
+                conversation.as_mut().graceful_shutdown();
+                let last = tokio::time::timeout(LAST_ANSWER, conversation.as_mut()).await;
+                last.unwrap_or(Ok(()))
+            }
+            Event::Silence => {
+                // It has read no part of a body that is left, and written everything: `rest` looks at that.
+                conversation.as_mut().graceful_shutdown();
+                conversation.as_mut().await.ok()?;
+                let parts = Pin::into_inner(conversation).into_parts()?;
+                return Some(parts.io.into_inner().take_back(parts.read_buf));
+            }
+        };
+        let parts = Pin::into_inner(conversation).into_parts()?;
+        let stream = parts.io.into_inner().into_stream();
+        self.part(stream, result, !parts.read_buf.is_empty(), connection).await;
+        None
+    }
+
+    /// Ends a connection, and says why if nobody has. `has_begun`: a part of a head is there.
+    async fn part<S>(&self, stream: S, result: hyper::Result<()>, has_begun: bool, connection: &Connection)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let limit = match &result {
+            Ok(()) if connection.activity.has_rest_of_body() => return farewell::let_go(stream, &self.timer).await,
+            Ok(()) => return farewell::close(stream, &self.timer).await,
+            Err(error) if error.is_timeout() && has_begun => Some(Limit::HeadTime),
+            Err(error) if error.is_timeout() => Some(Limit::Idle),
+            Err(error) if error.is_parse_too_large() => Some(Limit::HeadSize),
+            Err(error) if error.is_parse() => Some(Limit::Malformed),
+            Err(_) => None,
+        };
+        if let Some(limit) = limit {
+            self.count(limit);
+        }
+        match limit {
+            Some(Limit::HeadTime) => farewell::tell(stream, Refusal::BodyLate, &self.timer).await,
+            Some(Limit::HeadSize | Limit::Malformed) => farewell::let_go(stream, &self.timer).await,
+            Some(_) | None => farewell::close(stream, &self.timer).await,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What ends connections beside answers to requests, counted. Clients fill every one of these by themselves.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A limit that a connection met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// There are as many connections as may be.
+    Connections,
+    /// There are as many from this source.
+    SourceConnections,
+    /// The PROXY protocol header or the TLS handshake did not come in time.
+    Handshake,
+    /// A head did not come whole in time.
+    HeadTime,
+    /// A head, its target or the number of its fields is over the limit.
+    HeadSize,
+    /// A head, or a frame of HTTP/2, that cannot be read.
+    Malformed,
+    /// No request for as long as a connection may be idle.
+    Idle,
+    /// The client takes nothing of what it asked for.
+    SlowRead,
+    /// Frames of HTTP/2 that only cost: resets, continuations, streams beyond the limit.
+    Flood,
+}
+
+impl Limit {
+    const ALL: [Self; 9] = [
+        Self::Connections,
+        Self::SourceConnections,
+        Self::Handshake,
+        Self::HeadTime,
+        Self::HeadSize,
+        Self::Malformed,
+        Self::Idle,
+        Self::SlowRead,
+        Self::Flood,
+    ];
+
+    /// The label of the metric.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::SourceConnections => "source-connections",
+            Self::Handshake => "handshake",
+            Self::HeadTime => "head-time",
+            Self::HeadSize => "head-size",
+            Self::Malformed => "malformed",
+            Self::Idle => "idle",
+            Self::SlowRead => "slow-read",
+            Self::Flood => "flood",
+        }
+    }
+}
+
+/// How often each was met.
+#[derive(Debug, Default)]
+pub struct Limits([AtomicU64; Limit::ALL.len()]);
+
+impl Limits {
+    pub(super) fn count(&self, limit: Limit) {
+        if let Some(counter) = self.0.get(limit as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Names and counts.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
+        Limit::ALL.iter().map(|limit| limit.name()).zip(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_has_a_counter_of_its_own() {
+        let limits = Limits::default();
+        for limit in Limit::ALL {
+            limits.count(limit);
+        }
+        assert!(limits.iter().all(|(_, count)| count == 1));
+        limits.count(Limit::Flood);
+        assert_eq!(limits.iter().last(), Some(("flood", 2)));
+    }
+}
