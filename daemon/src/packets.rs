@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use crate::config::{self, Config};
 use crate::enforcer::{AttachOptions, Capacities, Enforcer, Rate, RateLimits, SynFlood};
 use crate::gate::kernel_mode;
+use crate::helper;
 
 /// Attaches the packet layer that a configuration wants, if it wants one.
 ///
@@ -17,7 +18,8 @@ pub fn attach(config: &Config) -> Result<Option<Enforcer>> {
         return Ok(None);
     }
     let options = options(config);
-    let enforcer = Enforcer::attach(&options).context("failed to attach the packet layer")?;
+    let enforcer = Enforcer::attach_apart(&options, helper::command(&config.log));
+    let enforcer = enforcer.context("failed to attach the packet layer")?;
     for interface in enforcer.interfaces() {
         tracing::info!(interface = interface.name, mode = %interface.attach_mode, "attached");
     }

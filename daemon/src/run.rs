@@ -27,7 +27,7 @@ use crate::proxy::pool::Pools;
 use crate::reload::{Caretaker, Reload};
 use crate::state::KeyRing;
 use crate::store::Store;
-use crate::{admin, clock, listener, packets, random, safety, service, start, telemetry};
+use crate::{admin, clock, listener, packets, random, safety, service, start, telemetry, unprivileged};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -61,6 +61,8 @@ pub fn run(config: Config) -> Result<()> {
     let pools = Arc::new(pools);
     let admin_listener = config.admin.listen.map(open_admin).transpose()?;
     let gate = Arc::new(open_gate(config)?);
+    unprivileged::settle(&gate.config())?;
+    let mut helper = unprivileged::watch_helper(&gate)?;
     let keeper = start_keeper(&gate)?;
     let (stop, stopped) = watch::channel(false);
     let mut proxies = Vec::new();
@@ -96,7 +98,10 @@ pub fn run(config: Config) -> Result<()> {
             tokio::spawn(service::feed_watchdog(Arc::clone(&gate), interval));
         }
         service::ready();
-        wait_for_signal().await
+        tokio::select! {
+            outcome = wait_for_signal() => outcome,
+            ended = unprivileged::helper_ended(helper.as_mut()) => Err(ended),
+        }
     })?;
     tracing::info!("stopping");
     service::stopping();
@@ -107,6 +112,9 @@ pub fn run(config: Config) -> Result<()> {
     // The last verdicts are written too.
     if let Some(store) = gate.store() {
         store.close();
+    }
+    if let Some(helper) = helper {
+        helper.release(&gate);
     }
     keeper.join().map_err(|_| anyhow!("the store panicked"))
 }

@@ -39,7 +39,9 @@ impl Home {
         Ok(Self(Arc::new(TempDir::new().context("failed to make a directory")?)))
     }
 
-    fn path(&self) -> &Path {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 }
@@ -279,13 +281,19 @@ fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
     } else {
         "[work]\nmode = \"off\"\n"
     };
+    // The directories of tests are root's alone.
+    let service = if sections.contains("[service]") {
+        ""
+    } else {
+        "[service]\nuser = \"root\"\n"
+    };
     format!(
         "mode = \"{mode}\"\n{before}\n\
          [http]\nlisten = [\"{listen}\"]\nupstream = \"http://{upstream}\"\n{http}\n\
          [control]\nsocket = \"{directory}/control.sock\"\n\
          [state]\ndirectory = \"{directory}/state\"\n\
          [log]\nformat = \"json\"\n\
-         {work}\
+         {work}{service}\
          {sections}\n"
     )
 }

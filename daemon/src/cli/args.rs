@@ -83,6 +83,9 @@ pub(super) enum Command {
     Why(WhyArgs),
     /// Sign a request and print it as a curl command
     Sign(SignArgs),
+    /// What `run` starts for itself
+    #[command(hide = true)]
+    Helper(HelperArgs),
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +93,14 @@ pub(super) struct ConfigArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub(super) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HelperArgs {
+    #[arg(long)]
+    pub(super) log_format: String,
+    #[arg(long)]
+    pub(super) log_level: tracing::Level,
 }
 
 #[derive(Debug, Args)]

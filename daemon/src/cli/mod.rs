@@ -84,5 +84,6 @@ fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
         Command::Confirm(args) => mode::confirm(args, &client),
         Command::Why(args) => why::run(args, &client),
         Command::Sign(args) => sign::run(args),
+        Command::Helper(args) => run::helper(args),
     }
 }

@@ -6,7 +6,7 @@ use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::mode;
 use super::page::Table;
-use crate::control::api::{BanCount, PacketLayer, Status};
+use crate::control::api::{BanCount, PacketLayer, Process, Status};
 use crate::control::client::Client;
 use crate::span::Span;
 
@@ -49,6 +49,13 @@ fn shown(status: &Status) -> Result<Answer, Failure> {
             "started",
             &format!("{} (up {})", status.started, Span(status.uptime_seconds)),
         );
+    if let Some(process) = &status.process {
+        answer = answer.field("runs as", &standing(process));
+        if process.root {
+            answer = answer
+                .say("warning: the daemon stays root, if without capabilities; set service.user to a user of its own");
+        }
+    }
     answer = interfaces(answer, status.packet_layer.as_ref()).field("bans", &bans(status.bans));
     answer = kernel(answer, status.packet_layer.as_ref())
         .field("never-ban", &status.never_ban)
@@ -80,6 +87,15 @@ fn shown(status: &Status) -> Result<Answer, Failure> {
         Some(layer) => answer.line("").table(packets(layer)),
         None => answer,
     })
+}
+
+fn standing(process: &Process) -> String {
+    let capabilities = match process.capabilities {
+        0 => "without capabilities".to_owned(),
+        some => format!("with {some} capabilities"),
+    };
+    let calls = if process.system_calls_filtered { "" } else { "not " };
+    format!("{}, {capabilities}, system calls {calls}filtered", process.user)
 }
 
 fn interfaces(answer: Answer, layer: Option<&PacketLayer>) -> Answer {

@@ -12,7 +12,7 @@ use super::files::RuleFiles;
 const LONGEST_SHOWN: usize = 200;
 
 /// Keys that hold from one start to the next, and why. A key stands for those in it.
-const NEEDS_RESTART: [(&str, &str); 16] = [
+const NEEDS_RESTART: [(&str, &str); 17] = [
     ("http.listen", "sockets are bound at the start"),
     ("http.workers", "threads are started at the start"),
     ("listener.address", "sockets are bound at the start"),
@@ -25,6 +25,7 @@ const NEEDS_RESTART: [(&str, &str); 16] = [
     ("packet.max_bans_limit", "the tables have their size from the start"),
     ("packet.pins", "maps are pinned at the start"),
     ("packet.debug", "the program is loaded at the start"),
+    ("service.user", "privileges are given up once, at the start"),
     ("control", "the socket is opened at the start"),
     ("admin.listen", "sockets are bound at the start"),
     ("state.directory", "the store is opened at the start"),
@@ -141,6 +142,7 @@ impl Config {
         self.packet.max_bans_limit = running.packet.max_bans_limit;
         self.packet.pins.clone_from(&running.packet.pins);
         self.packet.debug = running.packet.debug;
+        self.service = running.service.clone();
         self.control = running.control.clone();
         self.admin = running.admin;
         self.state = running.state.clone();

@@ -56,7 +56,10 @@ impl ConfigErrors {
             place: None,
             key: String::new(),
             message: format!("cannot be read: {error}"),
-            hint: None,
+            hint: (error.kind() == std::io::ErrorKind::PermissionDenied).then(|| {
+                "the daemon must be able to read it after its start too, when it is another user than root (chgrp, chmod g+r)"
+                    .to_owned()
+            }),
         };
         Self {
             file: path.display().to_string(),

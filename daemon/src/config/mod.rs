@@ -33,7 +33,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use http::{Http, Scheme};
 pub use listener::{CertificateFiles, Listener, Place, Tls, TlsVersion};
 pub use packet::Packet;
-pub use service::{Admin, Control, Log, LogFormat, State};
+pub use service::{Admin, Control, Log, LogFormat, Service, State};
 pub use upstream::{Care, Pool, Route, Server};
 
 use error::{Located, Mistake};
@@ -48,12 +48,16 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What it says, if it was read from there, to be compared with what it says next time.
     pub written: Written,
+    /// The rule files that it names.
+    pub rule_files: Vec<PathBuf>,
     /// Watch or enforce; also in [`Policy::mode`].
     pub mode: Mode,
     /// `[http]`: where requests come from and go to.
     pub http: Http,
     /// `[packet]`: the XDP program.
     pub packet: Packet,
+    /// `[service]`: the process.
+    pub service: Service,
     /// `[control]`: the socket of the command line.
     pub control: Control,
     /// `[admin]`: metrics, health and a page.
@@ -78,6 +82,7 @@ impl Config {
         let mut config = Self::read(&text, &path.display().to_string(), &files)?;
         config.written = Written::of(&text, &files);
         config.file = Some(path.to_owned());
+        config.rule_files = files.texts.iter().map(|file| PathBuf::from(&file.name)).collect();
         Ok(config)
     }
 
@@ -175,6 +180,7 @@ fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDoc
         listener::check(root, &http.listen, &listeners);
     }
     let packet = root.section("packet", packet::read);
+    let service = root.section("service", service::read_service);
     let control = root.section("control", service::read_control);
     let admin = root.section("admin", service::read_admin);
     let state = root.section("state", service::read_state);
@@ -184,9 +190,11 @@ fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDoc
     Some(Config {
         file: None,
         written: Written::default(),
+        rule_files: Vec::new(),
         mode,
         http: http?,
         packet,
+        service,
         control,
         admin,
         state,

@@ -1,4 +1,4 @@
-//! `[control]`, `[admin]`, `[state]` and `[log]`: how the daemon lives on its machine.
+//! `[service]`, `[control]`, `[admin]`, `[state]` and `[log]`: how the daemon lives on its machine.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +12,13 @@ use super::value::{absolute_path, describe, socket_address, text, word};
 
 /// The longest name that a unix socket can have.
 const LONGEST_SOCKET: usize = 107;
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The user that the daemon becomes if it was started as root; `None`: its own, if there is one.
+    pub user: Option<String>,
+}
 
 /// The control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +71,12 @@ const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::TRACE),
 ];
 
+pub(super) fn read_service(section: &Section<'_>) -> Service {
+    Service {
+        user: section.read("user", None, user_or_none),
+    }
+}
+
 pub(super) fn read_control(section: &Section<'_>) -> Control {
     Control {
         socket: section.read("socket", "/run/portcullis/control.sock".into(), socket),
@@ -97,6 +110,13 @@ fn address_or_none(value: &DeValue<'_>) -> Parsed<Option<SocketAddr>> {
     }
 }
 
+fn user_or_none(value: &DeValue<'_>) -> Parsed<Option<String>> {
+    match text(value)?.as_str() {
+        "" => Ok(None),
+        _ => name(value, "a user").map(Some),
+    }
+}
+
 pub(super) fn socket(value: &DeValue<'_>) -> Parsed<PathBuf> {
     let path = absolute_path(value)?;
     if path.as_os_str().len() > LONGEST_SOCKET {
@@ -108,10 +128,14 @@ pub(super) fn socket(value: &DeValue<'_>) -> Parsed<PathBuf> {
 }
 
 pub(super) fn group(value: &DeValue<'_>) -> Parsed<String> {
+    name(value, "a group")
+}
+
+fn name(value: &DeValue<'_>, whose: &str) -> Parsed<String> {
     let name = text(value)?;
     if name.is_empty() || name.contains([':', '/', ' ']) || name.chars().any(char::is_control) {
         return Err(Mistake::new(format!(
-            "expected the name of a group, got {}",
+            "expected the name of {whose}, got {}",
             describe(value)
         )));
     }

@@ -5,6 +5,8 @@ use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use aya::{
@@ -106,8 +108,7 @@ pub(super) fn attach_one(
         pins::remove_file(path)?;
     }
     // The kernel would refuse later anyway, but not tell whose program it is.
-    let now = netlink::interface(index).map_err(|error| attach_failed(name, &error))?;
-    if let Some(other) = now.xdp {
+    if let Some(other) = other_program_of(name, index)? {
         return Err(other_program(name, index, other));
     }
     let link = attach_in_mode(program, name, index, mode)?;
@@ -116,6 +117,22 @@ pub(super) fn attach_one(
     }
     guarded(name, index, mode, link, false)
 }
+
+/// The program that is attached. That of a daemon that was killed stays for the moment that its helper takes to end.
+fn other_program_of(name: &str, index: u32) -> Result<Option<AttachedXdp>, EnforcerError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = netlink::interface(index).map_err(|error| attach_failed(name, &error))?;
+        match now.xdp {
+            Some(other) if other.describe().name == maps::PROGRAM && Instant::now() < deadline => thread::sleep(LOOK),
+            other => return Ok(other),
+        }
+    }
+}
+
+/// How long the program of a process that has just ended may stay.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Puts the program in the place of that of an earlier process, between two packets.
 fn take_over(program: BorrowedFd<'_>, index: u32, path: &Path) -> Option<OwnedFd> {

@@ -16,6 +16,7 @@ use aya::{
 };
 use nix::net::if_::if_nametoindex;
 use portcullis_common::maps;
+use serde::{Deserialize, Serialize};
 
 use super::{
     AttachMode, AttachOptions, EnforcerError, attach, links, netlink,
@@ -24,7 +25,7 @@ use super::{
 };
 
 /// Where the program runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceStatus {
     /// Its name now.
     pub name: String,
@@ -189,13 +190,8 @@ impl Attachment {
         self.guarded.iter().any(|guarded| guarded.status.index == index)
     }
 
-    /// Whether a change of that interface is any of our business.
-    pub(super) fn concerns(&self, index: u32, name: &str, options: &AttachOptions) -> bool {
-        self.is_guarded(index) || options.interfaces.iter().any(|wanted| wanted == name)
-    }
-
-    pub(super) const fn program_mut(&mut self) -> &mut Ebpf {
-        &mut self.program
+    pub(super) const fn program(&self) -> &Ebpf {
+        &self.program
     }
 
     pub(super) fn interfaces(&self) -> Vec<InterfaceStatus> {

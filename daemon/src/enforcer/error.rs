@@ -167,6 +167,13 @@ pub enum EnforcerError {
         source: io::Error,
     },
 
+    /// What the privileged helper said, or why it says nothing.
+    #[error("{said}")]
+    Helper {
+        /// In its words.
+        said: String,
+    },
+
     /// Another process has the pins.
     #[error("another portcullis uses {}; stop it first", path.display())]
     PinsInUse {

@@ -6,13 +6,10 @@ use std::{
     time::Duration,
 };
 
-use aya::{
-    Ebpf,
-    maps::{MapData, RingBuf},
-};
+use aya::maps::{Map, MapData, RingBuf};
 use portcullis_common::{DropEvent, Origin, Reason, maps};
 
-use super::EnforcerError;
+use super::{EnforcerError, clone_fd, handed::Handed};
 
 /// The source of drop events. Readable (poll, epoll, `AsyncFd`) when there is one.
 pub struct Events {
@@ -41,12 +38,12 @@ pub struct DropReport {
 }
 
 impl Events {
-    pub(super) fn open(program: &mut Ebpf) -> Result<Self, EnforcerError> {
+    pub(super) fn open(handed: &Handed) -> Result<Self, EnforcerError> {
         let bad = |reason: String| EnforcerError::BadObject { reason };
-        let map = program
-            .take_map(maps::EVENTS)
-            .ok_or_else(|| bad(format!("it has no map {}", maps::EVENTS)))?;
-        let ring = RingBuf::try_from(map).map_err(|error| bad(error.to_string()))?;
+        let (_, fd) = handed.find(maps::EVENTS)?;
+        let fd = clone_fd(fd).map_err(|error| bad(error.to_string()))?;
+        let data = MapData::from_fd(fd).map_err(|error| bad(error.to_string()))?;
+        let ring = RingBuf::try_from(Map::RingBuf(data)).map_err(|error| bad(error.to_string()))?;
         Ok(Self { ring })
     }
 

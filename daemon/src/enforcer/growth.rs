@@ -1,19 +1,11 @@
 //! Larger tables while the program runs: they are made and filled beside the old ones, and the program is swapped for one
 //! that looks into them, between two packets. The old tables are complete until then, and so no banned packet passes.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use super::{
-    AttachOptions, Capacities, Enforcer, EnforcerError, Tables, attach,
-    attachment::Attachment,
-    bpffs, debug_log, geometry, lock,
-    maps::Maps,
-    pins::{self, MAPS, Pins},
-    privilege,
-    table::Source,
+    Capacities, Enforcer, EnforcerError, Tables, geometry, handed::Handed, hands::Hands, holder::Offer, lock,
+    maps::Maps, privilege, settings::Settings, table::Source,
 };
 
 /// What became of the size of the tables.
@@ -30,24 +22,9 @@ const LINES_AT_ONCE: u32 = 16_384;
 /// What larger tables must leave to others: a part of all memory, as a divisor.
 const MEMORY_LEFT: u64 = 16;
 
-/// Where the maps of the larger tables get their names.
-enum Place<'a> {
-    Pins(&'a Pins, PathBuf),
-    Hidden(bpffs::Hidden),
-}
-
-impl Place<'_> {
-    fn path(&self) -> PathBuf {
-        match self {
-            Self::Pins(_, path) => path.clone(),
-            Self::Hidden(hidden) => hidden.path(),
-        }
-    }
-}
-
 /// What is ready to be swapped in.
 struct Larger {
-    program: aya::Ebpf,
+    offered: Handed,
     maps: Maps,
     geometry: portcullis_common::Geometry,
     capacities: Capacities,
@@ -131,78 +108,52 @@ fn doubled(capacities: &Capacities, hosts: u64) -> Option<u32> {
 
 /// Makes room for so many hosts. Others may ban and unban meanwhile; only at the very end they wait.
 fn run(enforcer: &Enforcer, hosts: u32) -> Result<(), EnforcerError> {
-    let mut attachment = lock(&enforcer.attachment);
-    let (from, earlier) = {
+    let mut hands = lock(&enforcer.hands);
+    let from = {
         let mut tables = enforcer.tables();
         if tables.capacities.hosts >= hosts {
             // Somebody else was faster.
             return Ok(());
         }
         tables.maps.follow_changes();
-        (tables.capacities, *tables.settings.geometry())
+        tables.capacities
     };
-    let capacities = Capacities {
+    let offer = hands.prepare_larger(hosts);
+    let larger = offer.and_then(|offer| fill(enforcer, offer));
+    let replaced = larger.and_then(|larger| swap(enforcer, &mut hands, larger));
+    if replaced.is_err() {
+        enforcer.tables().maps.changes();
+        hands.give_up();
+    }
+    let (replaced, to) = replaced?;
+    tracing::info!(from = from.hosts, to, "the tables grew");
+    // The memory of the old tables is given back while nobody waits.
+    drop(hands);
+    drop(replaced);
+    Ok(())
+}
+
+/// Capacities for so many hosts, and as many more of IPv6 as of all.
+pub(super) fn scaled(from: &Capacities, hosts: u32) -> Capacities {
+    Capacities {
         hosts,
-        // As many more of IPv6 as of all.
         hosts_v6: u64::from(from.hosts_v6)
             .saturating_mul(u64::from(hosts))
             .checked_div(u64::from(from.hosts))
             .and_then(|hosts| u32::try_from(hosts).ok())
             .unwrap_or(hosts),
-        ..from
-    };
-    let (geometry, capacities) = geometry::not_below(&capacities, &earlier);
-    let may = || check_privilege(&from, &capacities);
-    let room = check_memory(&from, &capacities, geometry::bytes(&geometry, &capacities));
-    let outcome = room.and_then(|()| may()).and_then(|()| {
-        let place = place(enforcer.pins.as_ref(), &from, &capacities)?;
-        attachment.share(&place.path(), geometry.hit_cells == earlier.hit_cells)?;
-        let mut larger = fill(enforcer, &place.path(), geometry, capacities)?;
-        if enforcer.options.debug {
-            debug_log::follow(&mut larger.program)?;
-        }
-        swap(enforcer, &mut attachment, larger, &place)
-    });
-    if outcome.is_err() {
-        enforcer.tables().maps.changes();
+        ..*from
     }
-    if let (Err(_), Some(pins)) = (&outcome, &enforcer.pins) {
-        pins.drop_next();
-    }
-    let replaced = outcome?;
-    tracing::info!(from = from.hosts, to = capacities.hosts, "the tables grew");
-    // The memory of the old tables is given back while nobody waits.
-    drop(attachment);
-    drop(replaced);
-    Ok(())
 }
 
-fn place<'a>(pins: Option<&'a Pins>, from: &Capacities, to: &Capacities) -> Result<Place<'a>, EnforcerError> {
-    let Some(pins) = pins else {
-        let hidden = bpffs::Hidden::new();
-        return hidden.map(Place::Hidden).map_err(|error| EnforcerError::MayNotGrow {
-            from: from.hosts,
-            to: to.hosts,
-            reason: format!("without packet.pins this takes a bpffs of its own, and thus CAP_SYS_ADMIN ({error})"),
-        });
-    };
-    Ok(Place::Pins(pins, pins.start_next()?))
-}
-
-/// Loads the program on larger tables, and copies what the old ones hold, a part at a time.
-fn fill(
-    enforcer: &Enforcer,
-    place: &Path,
-    geometry: portcullis_common::Geometry,
-    capacities: Capacities,
-) -> Result<Larger, EnforcerError> {
-    let options = AttachOptions {
+/// Copies what the old tables hold into larger ones, a part at a time.
+fn fill(enforcer: &Enforcer, offer: Offer) -> Result<Larger, EnforcerError> {
+    let Offer {
+        maps: offered,
         capacities,
-        ..enforcer.options.clone()
-    };
-    let named: Vec<&'static str> = MAPS.into_iter().chain(PASSING).collect();
-    let program = attach::load(&options, &geometry, Some((place, &named)))?;
-    let mut maps = Maps::open(&Source::Program(&program), &geometry, &capacities)?;
+    } = offer;
+    let geometry = *Settings::adopt(&Source::Handed(&offered))?.geometry();
+    let mut maps = Maps::open(&Source::Handed(&offered), &geometry, &capacities)?;
     let lines = enforcer.tables().maps.lines();
     for first in (0..lines).step_by(LINES_AT_ONCE as usize) {
         let hosts = enforcer.tables().maps.hosts_in(first..lines.min(first + LINES_AT_ONCE));
@@ -213,59 +164,38 @@ fn fill(
     // The bits of prefixes and flows, whose maps are the same.
     maps.rebuild_filter()?;
     Ok(Larger {
-        program,
+        offered,
         maps,
         geometry,
         capacities,
     })
 }
 
-/// Maps that go on without being pinned.
-const PASSING: [&str; 2] = [portcullis_common::maps::EVENTS, portcullis_common::maps::RATES];
-
-/// Brings the larger tables to the last state and puts them in the place of the others. Returns what was there.
-fn swap(
-    enforcer: &Enforcer,
-    attachment: &mut Attachment,
-    larger: Larger,
-    place: &Place<'_>,
-) -> Result<(Attachment, Tables), EnforcerError> {
+/// Brings the larger tables to the last state and puts them in the place of the others. Returns what was there, and how
+/// many hosts fit now.
+fn swap(enforcer: &Enforcer, hands: &mut Hands, larger: Larger) -> Result<(Tables, u32), EnforcerError> {
     let mut tables = enforcer.tables();
     let mut maps = larger.maps;
     let changed = tables.maps.changes();
     maps.catch_up(&tables.maps, &changed)?;
     let settings = tables
         .settings
-        .moved_to(&Source::Program(&larger.program), &larger.geometry)?;
-    let mut next = Attachment::new(larger.program)?;
-    let named = match place {
-        Place::Pins(pins, _) => Some((pins, pins.finish_next(next.fd()?)?)),
-        Place::Hidden(_) => None,
-    };
-    // From here on the kernel looks into the larger tables.
-    if let Err(error) = next.take_links(attachment) {
-        if let Some((_, path)) = &named {
-            pins::remove_directory(path)?;
-        }
-        return Err(error);
-    }
-    let attachment = std::mem::replace(attachment, next);
+        .moved_to(&Source::Handed(&larger.offered), &larger.geometry)?;
+    hands.swap_in()?;
+    let capacities = larger.capacities;
     let tables = std::mem::replace(
         &mut *tables,
         Tables {
             maps,
             settings,
-            capacities: larger.capacities,
+            capacities,
         },
     );
-    if let Some((pins, path)) = named {
-        pins.keep_only(&path)?;
-    }
-    Ok((attachment, tables))
+    Ok((tables, capacities.hosts))
 }
 
 /// A daemon that gave its capabilities up must be told what to do, not that one is missing.
-fn check_privilege(from: &Capacities, to: &Capacities) -> Result<(), EnforcerError> {
+pub(super) fn check_privilege(from: &Capacities, to: &Capacities) -> Result<(), EnforcerError> {
     match privilege::missing() {
         Some(EnforcerError::MissingCapability { missing }) => Err(EnforcerError::MayNotGrow {
             from: from.hosts,
@@ -278,7 +208,7 @@ fn check_privilege(from: &Capacities, to: &Capacities) -> Result<(), EnforcerErr
 }
 
 /// The kernel would take the memory from others before it refuses, and end one of them for it.
-fn check_memory(from: &Capacities, to: &Capacities, bytes: u64) -> Result<(), EnforcerError> {
+pub(super) fn check_memory(from: &Capacities, to: &Capacities, bytes: u64) -> Result<(), EnforcerError> {
     let Some((total, available)) = memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()) else {
         return Ok(());
     };

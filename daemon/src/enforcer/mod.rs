@@ -3,6 +3,7 @@
 //! The only module that knows the maps of the XDP program, and the kernel that runs it. It refuses
 //! to know why somebody is banned; that is the guard's business.
 
+mod apart;
 mod attach;
 mod attachment;
 mod bpffs;
@@ -14,10 +15,16 @@ mod error;
 mod events;
 mod filter;
 mod geometry;
+mod ground;
 mod growth;
+mod handed;
+mod hands;
+mod helper;
 mod hits;
+mod holder;
 mod hosts;
 mod legacy;
+mod life;
 mod links;
 mod mapped;
 mod maps;
@@ -33,10 +40,11 @@ mod start;
 mod sys;
 mod table;
 mod target;
+mod wire;
 
 use std::{
     os::fd::AsFd,
-    path::Path,
+    process::Child,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -44,16 +52,13 @@ use std::{
 use ipnet::IpNet;
 pub use portcullis_common::{Origin, Reason};
 
-use self::{
-    attachment::Attachment, counters::CounterTable, maps::Maps, netlink::Change, pins::Pins, settings::Settings,
-    target::Key,
-};
 pub use self::{
     attachment::{InterfaceStatus, TestRun},
     counters::{Count, Counters},
     error::EnforcerError,
     events::{DropReport, Events},
     growth::Growth,
+    helper::serve as serve_as_helper,
     hits::Hits,
     netlink::InterfaceChanges,
     object::{bytes as object_bytes, is_embedded},
@@ -61,6 +66,7 @@ pub use self::{
     reconcile::{Intended, Reconciled},
     target::{Flow, Target},
 };
+use self::{counters::CounterTable, hands::Hands, maps::Maps, netlink::Change, settings::Settings, target::Key};
 
 /// A loaded XDP program with its maps, attached to the interfaces it was told.
 ///
@@ -72,10 +78,13 @@ pub struct Enforcer {
     counters: CounterTable,
     events: Mutex<Option<Events>>,
     interface_changes: Mutex<Option<InterfaceChanges>>,
-    attachment: Mutex<Attachment>,
+    hands: Mutex<Hands>,
+    helper: Mutex<Option<Child>>,
+    /// Where the program was attached when that was last looked at.
+    attached: Mutex<Vec<InterfaceStatus>>,
     growth: Mutex<Growth>,
-    options: AttachOptions,
-    pins: Option<Pins>,
+    /// The interfaces that should be guarded.
+    wanted: Vec<String>,
     syn_cookies: bool,
 }
 
@@ -118,25 +127,6 @@ pub struct Usage {
 }
 
 impl Enforcer {
-    /// Loads the program and attaches it to every interface of `options`, or to none of them if
-    /// one refuses. No interface at all is fine: tests and benches run frames without a network.
-    pub fn attach(options: &AttachOptions) -> Result<Self, EnforcerError> {
-        object::bytes()?;
-        probe::check()?;
-        start::attach(options)
-    }
-
-    /// Detaches the program everywhere and leaves nothing behind, pinned or not.
-    pub fn detach(self) -> Result<(), EnforcerError> {
-        drop(self.attachment);
-        self.pins.map_or(Ok(()), Pins::remove)
-    }
-
-    /// The same for what an earlier process pinned there.
-    pub fn detach_pinned(pins: &Path) -> Result<(), EnforcerError> {
-        Pins::open(pins)?.remove()
-    }
-
     /// Looks at all interfaces: attaches where one came (back) under its name, and forgets those that went.
     ///
     /// Returns where the program is attached now.
@@ -144,9 +134,9 @@ impl Enforcer {
     /// # Errors
     /// The first interface that refused. The others are guarded all the same.
     pub fn refresh_interfaces(&self) -> Result<Vec<InterfaceStatus>, EnforcerError> {
-        let mut attachment = lock(&self.attachment);
-        attachment.refresh(&self.options, self.pins.as_ref())?;
-        Ok(attachment.interfaces())
+        let (attached, outcome) = lock(&self.hands).refresh()?;
+        lock(&self.attached).clone_from(&attached);
+        outcome.map(|()| attached)
     }
 
     /// The source of changes of interfaces; `None` from the second call on. They are those of the network namespace
@@ -165,15 +155,22 @@ impl Enforcer {
             interface: "(all)".to_owned(),
             reason: format!("changes of interfaces cannot be read: {error}"),
         })?;
-        let mut attachment = lock(&self.attachment);
         let concerned = read.iter().any(|change| match change {
-            Change::Of(interface) => attachment.concerns(interface.index, &interface.name, &self.options),
+            Change::Of(interface) => self.concerns(interface),
             Change::Lost => true,
         });
         if concerned {
-            attachment.refresh(&self.options, self.pins.as_ref())?;
+            self.refresh_interfaces()?;
         }
         Ok(concerned)
+    }
+
+    /// Whether a change of that interface is any of our business.
+    fn concerns(&self, interface: &netlink::Interface) -> bool {
+        self.wanted.contains(&interface.name)
+            || lock(&self.attached)
+                .iter()
+                .any(|attached| attached.index == interface.index)
     }
 
     /// Compares what the kernel holds with what it should hold, and repairs it.
@@ -287,16 +284,16 @@ impl Enforcer {
         self.counters.sums()
     }
 
-    /// Where the program is attached, and how.
+    /// Where the program is attached, and how, as it was last looked at.
     pub fn interfaces(&self) -> Vec<InterfaceStatus> {
-        lock(&self.attachment).interfaces()
+        lock(&self.attached).clone()
     }
 
     /// Interfaces that it should guard and does not: there are none of these names, or they refused.
     pub fn unguarded(&self) -> Vec<String> {
         let guarded = self.interfaces();
         let is_unguarded = |name: &&String| guarded.iter().all(|interface| interface.name != **name);
-        self.options.interfaces.iter().filter(is_unguarded).cloned().collect()
+        self.wanted.iter().filter(is_unguarded).cloned().collect()
     }
 
     /// Removes bans that have ended, which the program ignores anyway, and tells how many.
@@ -328,17 +325,17 @@ impl Enforcer {
 
     /// The memory of all maps, by the kernel's own account.
     pub fn kernel_memory(&self) -> Result<u64, EnforcerError> {
-        lock(&self.attachment).memory()
+        lock(&self.hands).memory()
     }
 
-    /// Runs one frame through the program, `repeat` times, without any network.
+    /// Runs one frame through the program, `repeat` times, without any network; not with a helper.
     pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<TestRun, EnforcerError> {
-        lock(&self.attachment).test_run(frame, repeat)
+        lock(&self.hands).own()?.test_run(frame, repeat)
     }
 
-    /// How many instructions the program has after the verifier removed what cannot run.
+    /// How many instructions the program has after the verifier removed what cannot run; not with a helper.
     pub fn instructions(&self) -> Result<u32, EnforcerError> {
-        lock(&self.attachment).instructions()
+        lock(&self.hands).own()?.attachment.instructions()
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

@@ -3,9 +3,10 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use portcullis_common::{Origin, maps};
+use serde::{Deserialize, Serialize};
 
 /// How to attach, and to what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachOptions {
     /// Names of interfaces.
     pub interfaces: Vec<String>,
@@ -28,6 +29,7 @@ pub struct AttachOptions {
     /// Whether frames without a whole IP header are dropped; else they are counted, and the stack drops them.
     pub drop_malformed: bool,
     /// Origins whose bans are only counted, whatever the mode.
+    #[serde(with = "origins")]
     pub monitored: Vec<Origin>,
     /// A directory for what shall outlive the process, on a bpffs or where one may be mounted.
     /// Without it the program leaves the interfaces with the process.
@@ -36,8 +38,25 @@ pub struct AttachOptions {
     pub shuffle: Shuffle,
 }
 
+/// Origins travel by their numbers.
+mod origins {
+    use portcullis_common::Origin;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(origins: &[Origin], to: S) -> Result<S::Ok, S::Error> {
+        let numbers: Vec<u32> = origins.iter().map(|origin| *origin as u32).collect();
+        numbers.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Origin>, D::Error> {
+        let numbers = Vec::<u32>::deserialize(from)?;
+        let origin = |number| Origin::from_number(number).ok_or_else(|| D::Error::custom("an unknown origin"));
+        numbers.into_iter().map(origin).collect()
+    }
+}
+
 /// What a source (an IPv4 address, a /64 of IPv6) may send. More is dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimits {
     /// Packets a second.
     pub packets: Option<Rate>,
@@ -50,7 +69,7 @@ pub struct RateLimits {
 }
 
 /// Whether sources are replaced by random ones, which benches of the caches want.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shuffle {
     /// No.
     #[default]
@@ -63,7 +82,7 @@ pub enum Shuffle {
 
 /// When opening connections is a flood: from then on, nothing is remembered of sources that are not known yet, and
 /// their attempts are counted and sampled. They pass: the kernel answers them with SYN cookies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SynFlood {
     /// TCP connections that all sources together may try to open, for each processor that receives packets.
     pub limit: Rate,
@@ -72,7 +91,7 @@ pub struct SynFlood {
 }
 
 /// A rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// On average.
     pub per_second: u64,
@@ -102,7 +121,7 @@ impl Default for AttachOptions {
 
 /// How many entries each table takes. A full table refuses, but for flows, which forget the
 /// connection that was quiet for longest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacities {
     /// Banned hosts and /64s of IPv6; about 35 bytes each, taken at once.
     pub hosts: u32,
@@ -130,7 +149,7 @@ impl Default for Capacities {
 }
 
 /// Which hook of the kernel to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachMode {
     /// Native, or generic where the driver cannot do it.
     Auto,
@@ -141,7 +160,7 @@ pub enum AttachMode {
 }
 
 /// Whether the program drops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// Count what would be dropped, and pass it.
     Monitor,

@@ -10,6 +10,8 @@ use std::{
     fs, io,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use portcullis_common::{ABI_VERSION, Geometry, Settings, maps};
@@ -73,18 +75,15 @@ impl Pins {
     pub(super) fn open(root: &Path) -> Result<Self, EnforcerError> {
         bpffs::prepare(root)?;
         let directory = fs::File::open(root).map_err(|source| failed(root, "open", source))?;
-        // SAFETY: the descriptor is open, and flock takes no memory of ours.
-        if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-            let source = io::Error::last_os_error();
-            return Err(match source.raw_os_error() {
-                Some(libc::EWOULDBLOCK) => EnforcerError::PinsInUse { path: root.to_owned() },
-                _ => failed(root, "lock", source),
-            });
-        }
+        lock(&directory, root)?;
         Ok(Self {
             root: root.to_owned(),
             _lock: directory.into(),
         })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The link of an interface.
@@ -206,6 +205,29 @@ impl Pins {
         Ok(children(&self.root)?.into_iter().filter(is_named).collect())
     }
 }
+
+/// Takes the lock. The helper of a daemon that was killed holds it for a moment longer.
+fn lock(directory: &fs::File, root: &Path) -> Result<(), EnforcerError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // SAFETY: the descriptor is open, and flock takes no memory of ours.
+        if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Ok(());
+        }
+        let source = io::Error::last_os_error();
+        if source.raw_os_error() != Some(libc::EWOULDBLOCK) {
+            return Err(failed(root, "lock", source));
+        }
+        if Instant::now() >= deadline {
+            return Err(EnforcerError::PinsInUse { path: root.to_owned() });
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// How long a process that has just ended may keep the lock.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Generation {
     /// `maps-L-G`, or `maps-L` before there were generations.

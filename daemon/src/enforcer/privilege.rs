@@ -1,6 +1,6 @@
 //! Why the kernel said "no".
 
-use std::{fs, io};
+use std::{fs, io, sync::OnceLock};
 
 use super::EnforcerError;
 
@@ -22,7 +22,11 @@ pub(super) fn explain(error: &io::Error) -> Option<EnforcerError> {
     let source = io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EPERM));
     Some(if in_user_namespace(&read("/proc/self/uid_map")) {
         EnforcerError::UserNamespace { source }
-    } else if is_filtered(&read("/proc/thread-self/status")) {
+    } else if FILTERED_BEFORE
+        .get()
+        .copied()
+        .unwrap_or_else(|| is_filtered(&read("/proc/thread-self/status")))
+    {
         EnforcerError::Filtered { source }
     } else {
         EnforcerError::Forbidden { source }
@@ -38,6 +42,14 @@ fn read(path: &str) -> String {
 fn in_user_namespace(map: &str) -> bool {
     let fields: Vec<&str> = map.split_whitespace().collect();
     !fields.is_empty() && fields != ["0", "0", "4294967295"]
+}
+
+/// Whether somebody else had put a filter in place before this process did.
+static FILTERED_BEFORE: OnceLock<bool> = OnceLock::new();
+
+/// To be called before this process filters its own system calls: those filters are not in the way.
+pub(super) fn note_filters() {
+    FILTERED_BEFORE.get_or_init(|| is_filtered(&read("/proc/thread-self/status")));
 }
 
 /// Mode 2 is a filter.

@@ -39,6 +39,15 @@ impl Settings {
         Ok(())
     }
 
+    /// The settings that a running program has.
+    pub(super) fn adopt(program: &Source<'_>) -> Result<Self, EnforcerError> {
+        let map = Table::<u32, Record>::open(program, maps::SETTINGS)?;
+        let record = map.get(&0)?.ok_or_else(|| EnforcerError::BadObject {
+            reason: "its settings are empty".to_owned(),
+        })?;
+        Ok(Self { map, record })
+    }
+
     /// The size of the tables.
     pub(super) const fn geometry(&self) -> &Geometry {
         &self.record.geometry

@@ -1,22 +1,18 @@
-//! How an enforcer starts: from nothing, or with what an earlier process left.
+//! How the packet layer starts: from nothing, or with what an earlier process left.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Mutex,
-};
+use std::path::{Path, PathBuf};
 
 use portcullis_common::{Geometry, maps as names};
 
 use super::{
-    AttachOptions, Capacities, Enforcer, EnforcerError, Growth, InterfaceChanges, Tables, attach,
+    AttachOptions, Capacities, EnforcerError, attach,
     attachment::Attachment,
-    counters::CounterTable,
-    debug_log,
-    events::Events,
-    geometry, legacy,
+    debug_log, geometry,
+    ground::Ground,
+    handed::Handed,
+    legacy,
     maps::Maps,
     pins::{self, Earlier, Layout, MAPS, Pins},
-    probe,
     settings::Settings,
     table::Source,
 };
@@ -33,35 +29,37 @@ struct Plan {
     as_is: bool,
 }
 
-pub(super) fn attach(options: &AttachOptions) -> Result<Enforcer, EnforcerError> {
-    let pins = options.pins.as_deref().map(Pins::open).transpose()?;
-    let plan = plan(options, pins.as_ref())?;
+/// What has started.
+pub(super) struct Started {
+    pub(super) attachment: Attachment,
+    /// With the capacities that the tables really have.
+    pub(super) options: AttachOptions,
+}
+
+/// Loads the program, gives its tables what was kept, and attaches it.
+pub(super) fn run(options: &AttachOptions, ground: &Ground) -> Result<Started, EnforcerError> {
+    let pins = ground.pins();
+    let plan = plan(options, pins)?;
     let options = AttachOptions {
         capacities: plan.capacities,
         ..options.clone()
     };
-    let next = pins.as_ref().map(|pins| prepare(pins, &plan)).transpose()?;
+    let next = pins.map(|pins| prepare(pins, &plan)).transpose()?;
     let pinned = next.as_deref().map(|next| (next, MAPS.as_slice()));
     let mut program = attach::load(&options, &plan.geometry, pinned)?;
-    let maps = open_maps(&program, &plan)?;
-    let source = Source::Program(&program);
-    let settings = Settings::open(&source, &options, &plan.geometry)?;
-    let counters = CounterTable::open(&source)?;
+    let handed = Handed::of(&program)?;
+    drop(open_maps(&handed, &plan)?);
+    Settings::open(&Source::Handed(&handed), &options, &plan.geometry)?;
     if options.debug {
         debug_log::follow(&mut program)?;
     }
     let mut attachment = Attachment::new(program)?;
-    let events = Events::open(attachment.program_mut())?;
-    let named = match &pins {
+    let named = match pins {
         Some(pins) => Some(pins.finish_next(attachment.fd()?)?),
         None => None,
     };
-    let changes = InterfaceChanges::open().map_err(|error| EnforcerError::Attach {
-        interface: "(all)".to_owned(),
-        reason: format!("changes of interfaces cannot be followed: {error}"),
-    })?;
-    attachment.attach(&options, pins.as_ref())?;
-    if let Some(pins) = &pins {
+    attachment.attach(&options, pins)?;
+    if let Some(pins) = pins {
         let indices: Vec<u32> = attachment
             .interfaces()
             .iter()
@@ -69,21 +67,7 @@ pub(super) fn attach(options: &AttachOptions) -> Result<Enforcer, EnforcerError>
             .collect();
         pins.tidy(&indices, named.as_deref())?;
     }
-    Ok(Enforcer {
-        tables: Mutex::new(Tables {
-            maps,
-            settings,
-            capacities: plan.capacities,
-        }),
-        counters,
-        events: Mutex::new(Some(events)),
-        interface_changes: Mutex::new(Some(changes)),
-        attachment: Mutex::new(attachment),
-        growth: Mutex::new(Growth::default()),
-        options,
-        pins,
-        syn_cookies: probe::has_syn_cookies(),
-    })
+    Ok(Started { attachment, options })
 }
 
 /// Tables never get smaller, so that no ban is ever without room.
@@ -139,8 +123,8 @@ fn prepare(pins: &Pins, plan: &Plan) -> Result<PathBuf, EnforcerError> {
     Ok(next)
 }
 
-fn open_maps(program: &aya::Ebpf, plan: &Plan) -> Result<Maps, EnforcerError> {
-    let mut maps = Maps::open(&Source::Program(program), &plan.geometry, &plan.capacities)?;
+fn open_maps(handed: &Handed, plan: &Plan) -> Result<Maps, EnforcerError> {
+    let mut maps = Maps::open(&Source::Handed(handed), &plan.geometry, &plan.capacities)?;
     match &plan.earlier {
         Some(earlier) if !plan.as_is => match earlier.layout {
             Layout::Current(was) => {

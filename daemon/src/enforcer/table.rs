@@ -13,25 +13,25 @@ use aya::{
 };
 use portcullis_common::Plain;
 
-use super::{EnforcerError, clone_fd, sys};
+use super::{EnforcerError, clone_fd, handed::Handed, sys};
 
 /// Where maps are.
 pub(super) enum Source<'a> {
-    /// In a loaded object.
-    Program(&'a Ebpf),
+    /// In our hands.
+    Handed(&'a Handed),
     /// In a directory of a bpffs.
     Pins(&'a Path),
 }
 
 /// A descriptor of a map of a loaded object.
 pub(super) fn fd_of(program: &Ebpf, name: &'static str) -> Result<OwnedFd, EnforcerError> {
+    opened(name, data_of(program, name)?.fd())
+}
+
+/// A map of a loaded object.
+pub(super) fn data_of<'a>(program: &'a Ebpf, name: &'static str) -> Result<&'a MapData, EnforcerError> {
     let map = program.map(name).ok_or_else(|| bad(format!("it has no map {name}")))?;
-    let data = map_data(map).ok_or_else(|| bad(format!("map {name} is of another type")))?;
-    clone_fd(data.fd()).map_err(|source| EnforcerError::Map {
-        map: name,
-        action: "open",
-        source,
-    })
+    map_data(map).ok_or_else(|| bad(format!("map {name} is of another type")))
 }
 
 /// Entries that are read by one system call.
@@ -49,14 +49,15 @@ impl<K: Plain, V: Plain> Table<K, V> {
     /// The map of that name.
     pub(super) fn open(source: &Source<'_>, name: &'static str) -> Result<Self, EnforcerError> {
         match source {
-            Source::Program(program) => {
-                let map = program.map(name).ok_or_else(|| bad(format!("it has no map {name}")))?;
-                let data = map_data(map).ok_or_else(|| bad(format!("map {name} is of another type")))?;
-                Self::of(data, name)
+            Source::Handed(handed) => {
+                let (shape, fd) = handed.find(name)?;
+                Self::of(name, fd, (shape.key_bytes, shape.value_bytes), shape.entries)
             }
             Source::Pins(path) => {
                 let data = MapData::from_pin(path.join(name)).map_err(|error| bad(error.to_string()))?;
-                Self::of(&data, name)
+                let info = data.info().map_err(|error| bad(error.to_string()))?;
+                let sizes = (info.key_size(), info.value_size());
+                Self::of(name, data.fd().as_fd(), sizes, info.max_entries())
             }
         }
     }
@@ -78,21 +79,14 @@ impl<K: Plain, V: Plain> Table<K, V> {
         Ok(value[0])
     }
 
-    fn of(data: &MapData, name: &'static str) -> Result<Self, EnforcerError> {
-        let info = data.info().map_err(|error| bad(error.to_string()))?;
-        let sizes = (info.key_size() as usize, info.value_size() as usize);
-        if sizes != (size_of::<K>(), size_of::<V>()) {
+    fn of(name: &'static str, fd: BorrowedFd<'_>, sizes: (u32, u32), capacity: u32) -> Result<Self, EnforcerError> {
+        if (sizes.0 as usize, sizes.1 as usize) != (size_of::<K>(), size_of::<V>()) {
             return Err(bad(format!("the sizes of map {name} are {sizes:?}")));
         }
-        let fd = clone_fd(data.fd()).map_err(|source| EnforcerError::Map {
-            map: name,
-            action: "open",
-            source,
-        })?;
         Ok(Self {
             name,
-            fd,
-            capacity: info.max_entries(),
+            fd: opened(name, fd)?,
+            capacity,
             types: PhantomData,
         })
     }
@@ -162,6 +156,14 @@ fn map_data(map: &Map) -> Option<&MapData> {
         | Map::RingBuf(data) => Some(data),
         _ => None,
     }
+}
+
+fn opened(name: &'static str, fd: impl AsFd) -> Result<OwnedFd, EnforcerError> {
+    clone_fd(fd).map_err(|source| EnforcerError::Map {
+        map: name,
+        action: "open",
+        source,
+    })
 }
 
 fn bad(reason: String) -> EnforcerError {

@@ -33,7 +33,7 @@ pub use session::{
     SessionTimeline,
 };
 pub use status::{
-    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, SharedFacts, Status, Tables,
+    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts, Status, Tables,
 };
 
 /// What every path of this version begins with.

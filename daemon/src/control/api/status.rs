@@ -21,6 +21,9 @@ pub struct Status {
     pub started: Moment,
     /// Since then.
     pub uptime_seconds: u64,
+    /// What the daemon may still do.
+    #[serde(default)]
+    pub process: Option<Process>,
     /// `null`: the packet layer is off.
     pub packet_layer: Option<PacketLayer>,
     /// Bans.
@@ -51,6 +54,19 @@ pub struct SharedFacts {
     pub forgotten: u64,
     /// How often there was no room for something that had to be counted; each refused a call.
     pub refused: u64,
+}
+
+/// What the daemon may still do, as the kernel tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Whose process it is.
+    pub user: String,
+    /// Whether that is root.
+    pub root: bool,
+    /// How many capabilities it has.
+    pub capabilities: usize,
+    /// Whether its system calls are filtered.
+    pub system_calls_filtered: bool,
 }
 
 /// Whether verdicts have consequences.

@@ -8,8 +8,9 @@ use portcullis_guard::policy;
 
 use super::dispatch::Reply;
 use super::error::ControlError;
+use crate::confine;
 use crate::control::api::{
-    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, SharedFacts, Status, Tables,
+    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts, Status, Tables,
 };
 use crate::enforcer::{Enforcer, EnforcerError, Target};
 use crate::gate::{self, Gate};
@@ -31,6 +32,7 @@ pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: gate.started().into(),
         uptime_seconds: uptime.as_secs(),
+        process: Some(process()),
         packet_layer: gate.kernel().map(|kernel| packet_layer(gate, kernel)).transpose()?,
         bans: ban_count(&intended, gate.kernel())?,
         never_ban: guard.allowed().len(),
@@ -56,6 +58,16 @@ fn shared_facts(gate: &Gate) -> SharedFacts {
         pool: usage.pool,
         forgotten: usage.forgotten,
         refused: usage.refused,
+    }
+}
+
+fn process() -> Process {
+    let standing = confine::standing();
+    Process {
+        user: standing.user,
+        root: standing.root,
+        capabilities: standing.capabilities,
+        system_calls_filtered: standing.filtered,
     }
 }
 

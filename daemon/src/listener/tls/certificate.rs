@@ -66,7 +66,9 @@ impl CertificateError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } => "the file must be there, and readable for the daemon",
+            Self::Unreadable { .. } => {
+                "the file must be there, and readable for the daemon, which after its start is another user than root (chgrp, chmod g+r)"
+            }
             Self::NoCertificate(_) => "it begins with `-----BEGIN CERTIFICATE-----`, and the server's own comes first",
             Self::NoKey(_) => "it begins with `-----BEGIN PRIVATE KEY-----`",
             Self::Mismatched { .. } => "`chain` and `key` come from the same request; did two of them get mixed up?",

@@ -1,0 +1,58 @@
+//! The privileged helper: another process of the same program, which keeps what it takes to load and attach the packet
+//! program, and does nothing else. [`crate::enforcer`] says what it is asked.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use nix::sys::prctl;
+use nix::sys::signal::{SigHandler, Signal, signal};
+
+use crate::config::{Log, LogFormat};
+use crate::{confine, enforcer, telemetry};
+
+/// The hidden subcommand.
+pub const SUBCOMMAND: &str = "helper";
+
+/// The command that starts the helper: this very program, even if its file was replaced meanwhile.
+#[must_use]
+pub fn command(log: &Log) -> Command {
+    let format = match log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("portcullis")
+        .args([SUBCOMMAND, "--log-format", format, "--log-level"])
+        .arg(log.level.as_str());
+    command
+}
+
+/// Is the helper, until the process that started it is gone.
+///
+/// # Errors
+/// If standard input is no socket of the daemon.
+pub fn run(log: &Log) -> Result<()> {
+    telemetry::start(log);
+    // Nothing but the socket, which is standard input, and the log was meant for us.
+    // SAFETY: no descriptor above these was opened by this process.
+    if unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) } != 0 {
+        return Err(io::Error::last_os_error()).context("failed to close what was inherited");
+    }
+    // The daemon decides when to stop, not whoever signals both.
+    for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: no handler runs.
+        unsafe { signal(ignored, SigHandler::SigIgn) }.context("failed to ignore a signal")?;
+    }
+    // As `ps` and `top` show it.
+    let _ = prctl::set_name(c"portcullis-help");
+    let socket = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .context("failed to open standard input")?;
+    enforcer::serve_as_helper(&socket, |places| confine::helper(places).map(drop))
+        .context("the daemon cannot be served; this command is not for people")
+}
