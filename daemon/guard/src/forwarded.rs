@@ -91,6 +91,16 @@ impl TrustedProxies {
         client
     }
 
+    /// Whether a request says for whom it is, be it readable or not.
+    #[must_use]
+    pub fn is_named(&self, headers: &HeaderMap) -> bool {
+        match &self.by {
+            Spokesman::XForwardedFor => headers.contains_key(X_FORWARDED_FOR),
+            Spokesman::Forwarded => headers.contains_key(FORWARDED),
+            Spokesman::Single(name) => headers.contains_key(name),
+        }
+    }
+
     /// Whether a trusted proxy says that its client came by TLS; `None` if it does not say.
     #[must_use]
     pub fn is_secure(headers: &HeaderMap) -> Option<bool> {

@@ -26,6 +26,10 @@ pub enum Refusal {
     MethodRefused,
     /// The path has more than one reading.
     PathAmbiguous,
+    /// A proxy asks for a verdict and does not say about what.
+    QuestionIncomplete,
+    /// The path is not in normal form, and who asks for the verdict forwards it as it is.
+    PathNotNormal,
     /// Below the gate's own prefix, but nothing is there.
     OwnPathUnknown,
     /// A link that was typed or clicked (`Sec-Fetch-Mode: navigate`).
@@ -225,6 +229,8 @@ impl Refusal {
             | Self::FramingInvalid
             | Self::MethodRefused
             | Self::PathAmbiguous
+            | Self::QuestionIncomplete
+            | Self::PathNotNormal
             | Self::OwnPathUnknown
             | Self::TicketMisplaced
             | Self::BodyTooLarge

@@ -83,6 +83,8 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         Refusal::DigestMismatch => Some((Signal::DigestMismatch, session)),
         // Curiosity, clocks, roaming, full tables and broken applications are no abuse.
         Refusal::MethodRefused
+        | Refusal::QuestionIncomplete
+        | Refusal::PathNotNormal
         | Refusal::OwnPathUnknown
         | Refusal::TicketRefused
         | Refusal::Navigation

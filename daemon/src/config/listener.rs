@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+use portcullis_guard::sequence::Rules;
 use toml::de::DeValue;
 
 use super::error::Mistake;
@@ -28,7 +30,32 @@ pub struct Listener {
     pub http2: bool,
     /// Whether every connection begins with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// Whose questions are answered here, if nothing is forwarded.
+    pub forward_auth: Option<ForwardAuth>,
 }
+
+/// A proxy that asks for a verdict before it forwards a request itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardAuth {
+    /// By `auth_request`.
+    Nginx,
+    /// By `forwardAuth`.
+    Traefik,
+    /// By `forward_auth`.
+    Caddy,
+    /// By an action in Lua.
+    Haproxy,
+    /// By `ext_authz` over HTTP.
+    Envoy,
+}
+
+const FORWARD_AUTH: &[(&str, ForwardAuth)] = &[
+    ("nginx", ForwardAuth::Nginx),
+    ("traefik", ForwardAuth::Traefik),
+    ("caddy", ForwardAuth::Caddy),
+    ("haproxy", ForwardAuth::Haproxy),
+    ("envoy", ForwardAuth::Envoy),
+];
 
 /// An address, or the file of a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +105,7 @@ impl Listener {
             tls: None,
             http2: false,
             proxy_protocol: false,
+            forward_auth: None,
         }
     }
 
@@ -120,6 +148,7 @@ fn read_one(section: &Section<'_>) -> Option<Listener> {
     }
     Some(Listener {
         proxy_protocol: section.read("proxy_protocol", false, boolean),
+        forward_auth: section.optional("forward_auth", word(FORWARD_AUTH)),
         place: place?,
         group,
         // What is wrong with it was said.
@@ -160,6 +189,37 @@ fn place(value: &DeValue<'_>) -> Parsed<Place> {
     match text(value)?.strip_prefix("unix:") {
         Some(path) => socket(&DeValue::String(path.into())).map(Place::Unix),
         None => socket_address(value).map(Place::Tcp),
+    }
+}
+
+/// Reports listeners for verdicts that nobody may ask, and rules that cannot work where only verdicts are given.
+pub(super) fn check_verdicts(root: &Section<'_>, listeners: &[Option<Listener>], proxies: &[IpNet], rules: &Rules) {
+    let asked = listeners.iter().enumerate().filter_map(|(index, listener)| {
+        let listener = listener.as_ref().filter(|listener| listener.forward_auth.is_some())?;
+        Some((index, listener))
+    });
+    for (index, listener) in asked {
+        let report = |mistake| root.element_error("listener", index, mistake);
+        if proxies.is_empty() && matches!(listener.place, Place::Tcp(_)) {
+            let mistake = Mistake::new("forward_auth: only trusted proxies may ask, and there are none");
+            report(mistake.hint("name the proxy in http.trusted_proxies"));
+        }
+        for (rule, what) in rules.needs_response() {
+            let mistake = Mistake::new(format!(
+                "forward_auth: rule {rule} needs {what}, which does not pass the gate where it gives verdicts only"
+            ));
+            report(
+                mistake.hint(
+                    "let the gate forward, or let any answer count: `status = \"any\"`, no `count_if`, no `shown`",
+                ),
+            );
+        }
+        for operation in rules.reads_bodies() {
+            let mistake = Mistake::new(format!(
+                "forward_auth: rules compare values in bodies of {operation}, which do not pass the gate where it gives verdicts only"
+            ));
+            report(mistake.hint("let the gate forward, or bind a value of the path, the query or a header"));
+        }
     }
 }
 

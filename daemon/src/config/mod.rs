@@ -31,7 +31,7 @@ use toml::de::DeTable;
 pub use difference::{Change, Written};
 pub use error::{ConfigError, ConfigErrors};
 pub use http::{Http, Scheme};
-pub use listener::{CertificateFiles, Listener, Place, Tls, TlsVersion};
+pub use listener::{CertificateFiles, ForwardAuth, Listener, Place, Tls, TlsVersion};
 pub use packet::Packet;
 pub use service::{Admin, Control, Log, LogFormat, Service, State};
 pub use upstream::{Care, Pool, Route, Server};
@@ -186,6 +186,9 @@ fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDoc
     let state = root.section("state", service::read_state);
     let log = root.section("log", service::read_log);
     let rules = rules::read(root, document, files);
+    if let Some(http) = &http {
+        listener::check_verdicts(root, &listeners, &http.trusted_proxies, &rules);
+    }
     let policy = policy::read(root, mode, http.as_ref(), rules);
     Some(Config {
         file: None,

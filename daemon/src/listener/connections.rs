@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::activity::Activity;
 use super::limits::Limits;
-use crate::config::Scheme;
+use crate::config::{ForwardAuth, Scheme};
 use crate::enforcer::Flow;
 
 const SHARDS: usize = 16;
@@ -48,6 +48,8 @@ pub struct Peer {
     pub is_proxy: bool,
     /// How clients reach the listener.
     pub scheme: Scheme,
+    /// Who asks for verdicts over it, if nothing is forwarded.
+    pub asks: Option<ForwardAuth>,
 }
 
 /// What goes on over a connection after HTTP has left it.
@@ -357,6 +359,7 @@ mod tests {
             }),
             is_proxy: false,
             scheme: Scheme::Http,
+            asks: None,
         }
     }
 

@@ -104,11 +104,12 @@ impl Conversation {
             flow,
             is_proxy: remote.is_none() || self.proxy.get().trusts(ClientAddress::new(address)),
             scheme: self.door.scheme,
+            asks: self.door.settings.forward_auth,
         };
         if !self.door.settings.proxy_protocol {
             // Of a proxy's connection nobody else's packets are dropped.
             let flow = peer.flow.filter(|_| !peer.is_proxy);
-            return Ok(Peer { flow, ..peer });
+            return may_ask(Peer { flow, ..peer });
         }
         if !peer.is_proxy {
             return Err(io::Error::other(
@@ -117,7 +118,7 @@ impl Conversation {
         }
         let client = greeting::proxy_header(transport, ahead).await?;
         let address = client.map_or(peer.address, ClientAddress::new);
-        Ok(Peer {
+        may_ask(Peer {
             address,
             flow: None,
             is_proxy: client.is_none() || self.proxy.get().trusts(address),
@@ -186,6 +187,16 @@ impl Conversation {
         }
         let _ = tokio::time::timeout(LAST_ANSWER, tunnel).await;
     }
+}
+
+/// Verdicts on others are given to trusted proxies only.
+fn may_ask(peer: Peer) -> io::Result<Peer> {
+    if peer.asks.is_some() && !peer.is_proxy {
+        return Err(io::Error::other(
+            "a question for a verdict from somebody who is not trusted",
+        ));
+    }
+    Ok(peer)
 }
 
 async fn shake_hands(

@@ -32,7 +32,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The points of the session.
-const PORTCULLIS_SCORE: HeaderName = HeaderName::from_static("portcullis-score");
+pub(super) const PORTCULLIS_SCORE: HeaderName = HeaderName::from_static("portcullis-score");
 /// Where a call is in a distributed trace (W3C Trace Context).
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -134,7 +134,7 @@ fn ask_for_whole_answer(headers: &mut HeaderMap) {
 }
 
 /// Whose call it is. The fields of these names that the client sent are gone.
-fn name_session(headers: &mut HeaderMap, permit: &Permit) {
+pub(super) fn name_session(headers: &mut HeaderMap, permit: &Permit) {
     if let Some(session) = permit.session() {
         headers.insert(PORTCULLIS_SESSION, text(&session.to_string()));
         headers.insert(PORTCULLIS_SCORE, text(&format!("{:.0}", permit.score())));

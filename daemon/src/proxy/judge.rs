@@ -42,6 +42,18 @@ impl Proxy {
         Ok((permit, Either::Left(Full::new(bytes))))
     }
 
+    /// The same for a request that somebody else forwards. Also tells whether its body has to be compared there.
+    pub(super) async fn judge_unread(&self, call: &Call<'_>) -> Result<(Permit, bool), Answered> {
+        let judgement = self.guard.judge_head(&call.view(), clock::now());
+        match self.settle(call, judgement)? {
+            Admission::Forward(permit) => Ok((permit, false)),
+            Admission::Bound(bound) => {
+                let (bound, has_digest) = bound.without_body();
+                Ok((self.admit(call, bound, None).await?, has_digest))
+            }
+        }
+    }
+
     async fn read_body(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Answered> {
         let patience = self.http().body_timeout;
         let read = body::read(body, self.body_limit(call), patience, &self.timer).await;

@@ -17,6 +17,7 @@ pub mod problem;
 mod reach;
 mod scripts;
 pub mod upstream;
+mod verdict;
 mod websocket;
 
 use std::convert::Infallible;
@@ -167,8 +168,13 @@ impl Proxy {
         connection: Arc<Connection>,
         request: HttpRequest<Incoming>,
     ) -> Result<Response<AnswerBody>, Infallible> {
-        let reader = Reader::of(&self.guard, request.uri().path(), request.headers());
         let mut underway = Underway::over(Arc::clone(&connection));
+        if let Some(by) = connection.peer.asks {
+            let verdict = self.give_verdict(&connection, request, by).await;
+            underway.answered();
+            return Ok(verdict.map(Either::Left));
+        }
+        let reader = Reader::of(&self.guard, request.uri().path(), request.headers());
         let mut response = self.respond(&connection, request).await;
         if let Some(reader) = reader {
             reader.may_read(response.headers_mut());

@@ -75,20 +75,20 @@ const PACKAGES: &[Package] = &[
     Package {
         program: "nginx",
         package: "nginx-light",
-        reason: "is a peer of the front, and the upstream of all",
-        purposes: &[Purpose::Bench],
+        reason: "is a peer of the front and the upstream of all, and asks for verdicts",
+        purposes: &[Purpose::Test, Purpose::Bench],
     },
     Package {
         program: "haproxy",
         package: "haproxy",
-        reason: "is a peer of the front",
-        purposes: &[Purpose::Bench],
+        reason: "is a peer of the front, and asks for verdicts",
+        purposes: &[Purpose::Test, Purpose::Bench],
     },
     Package {
         program: "caddy",
         package: "caddy",
-        reason: "is a peer of the front",
-        purposes: &[Purpose::Bench],
+        reason: "is a peer of the front, and asks for verdicts",
+        purposes: &[Purpose::Test, Purpose::Bench],
     },
     Package {
         program: "h2load",

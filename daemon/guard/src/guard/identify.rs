@@ -40,6 +40,18 @@ impl Bound {
         self.body
     }
 
+    /// The same where the body does not pass the gate, and whether somebody else has to compare it with what was signed.
+    #[must_use]
+    pub fn without_body(self) -> (Self, bool) {
+        let is_signed = self.digest.is_some();
+        let bound = Self {
+            digest: None,
+            body: BodyMode::Unsigned,
+            ..self
+        };
+        (bound, is_signed)
+    }
+
     /// Whether the body is compared while it passes.
     pub(super) fn passes_by(&self, body: Option<&[u8]>) -> bool {
         self.body == BodyMode::Stream && body.is_none()

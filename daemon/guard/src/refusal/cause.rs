@@ -12,6 +12,8 @@ impl Refusal {
             Self::FramingInvalid => "framing-invalid",
             Self::MethodRefused => "method-refused",
             Self::PathAmbiguous => "path-ambiguous",
+            Self::QuestionIncomplete => "question-incomplete",
+            Self::PathNotNormal => "path-not-normal",
             Self::OwnPathUnknown => "own-path-unknown",
             Self::Navigation => "navigation",
             Self::Embedded => "embedded",

@@ -12,6 +12,12 @@ impl Refusal {
             Self::FramingInvalid => "the end of the body, or the method, could be understood in two ways",
             Self::MethodRefused => "the method is not served",
             Self::PathAmbiguous => "the path could be understood in two ways",
+            Self::QuestionIncomplete => {
+                "a proxy asked for a verdict and left out the method, the target, the host or the client of the request"
+            }
+            Self::PathNotNormal => {
+                "the path was not in its normal form, and the proxy that asked would have forwarded it as it was"
+            }
             Self::OwnPathUnknown => "there is nothing at this path of the gate",
             Self::Navigation => "the address was typed or a link was clicked; the client did not call",
             Self::Embedded => "an element of a page asked for it, like a picture, and had no ticket",

@@ -21,7 +21,7 @@ impl Refusal {
     #[must_use]
     pub fn problem(self) -> Problem {
         let (name, status, title, detail) = match self {
-            Self::HostInvalid | Self::FramingInvalid => (
+            Self::HostInvalid | Self::FramingInvalid | Self::QuestionIncomplete => (
                 "request-invalid",
                 400,
                 "The request is not acceptable HTTP",
@@ -39,7 +39,7 @@ impl Refusal {
                 "This method is not served here",
                 "Use another method.",
             ),
-            Self::PathAmbiguous => (
+            Self::PathAmbiguous | Self::PathNotNormal => (
                 "path-ambiguous",
                 400,
                 "The path has more than one reading",

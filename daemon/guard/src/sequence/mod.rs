@@ -185,6 +185,15 @@ impl Rules {
             .collect()
     }
 
+    /// The operations of which rules compare values that are in bodies. They cannot be told apart where bodies do not pass
+    /// the gate.
+    #[must_use]
+    pub fn reads_bodies(&self) -> Vec<&str> {
+        let plans = self.0.iter().flat_map(|compiled| &compiled.plans);
+        let reads = plans.filter(|plan| !plan.is_empty() && !plan.pointers.is_empty());
+        reads.map(|plan| &*plan.name).collect()
+    }
+
     /// The operation of a call and its values.
     #[must_use]
     pub fn resolve(&self, key: &BindingKey, call: CallParts<'_>) -> Resolved {
