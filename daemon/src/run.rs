@@ -67,12 +67,13 @@ pub fn run(config: Config) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut proxies = Vec::new();
     let mut threads = Vec::new();
+    let mut roll = service::RollCall::default();
     for post in sockets {
         let timer = CoarseTimer::new();
         let proxy = Proxy::new(Arc::clone(&gate), Arc::clone(&pools), timer.clone());
         let proxy = Arc::new(Latest::new(proxy));
         proxies.push(Arc::clone(&proxy));
-        threads.push(start_worker(post, proxy, timer, stopped.clone())?);
+        threads.push(start_worker(post, proxy, timer, roll.member(), stopped.clone())?);
     }
     tracing::info!(workers, mode = ?gate.guard().mode(), "ready");
     control_runtime.block_on(async {
@@ -95,7 +96,7 @@ pub fn run(config: Config) -> Result<()> {
             tokio::spawn(strike(Arc::clone(&gate), struck));
         }
         if let Some(interval) = service::watchdog() {
-            tokio::spawn(service::feed_watchdog(Arc::clone(&gate), interval));
+            tokio::spawn(service::feed_watchdog(Arc::clone(&gate), roll, interval));
         }
         service::ready();
         tokio::select! {
@@ -206,10 +207,16 @@ fn start_worker(
     post: Post,
     proxy: Arc<Latest<Proxy>>,
     timer: CoarseTimer,
+    roll: service::Member,
     stopped: watch::Receiver<bool>,
 ) -> Result<thread::JoinHandle<()>> {
     let runtime = runtime().context("failed to start a worker")?;
-    let body = move || runtime.block_on(work(post, proxy, timer, stopped));
+    let body = move || {
+        runtime.block_on(async {
+            tokio::spawn(roll.answer());
+            work(post, proxy, timer, stopped).await;
+        });
+    };
     thread::Builder::new()
         .name("worker".into())
         .spawn(body)

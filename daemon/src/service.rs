@@ -7,7 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::enforcer::Enforcer;
 use crate::gate::Gate;
@@ -35,12 +38,71 @@ pub fn watchdog() -> Option<Duration> {
     interval(&env::var("WATCHDOG_USEC").ok()?).filter(|_| of_ours)
 }
 
-/// Says that we are alive after the guard, the kernel's tables and the store have answered: a lock that nobody gives
-/// back, a runtime that is stuck or a thread pool that is used up keep it silent.
-pub async fn feed_watchdog(gate: Arc<Gate>, interval: Duration) {
+/// Who must answer for the daemon to be alive: each worker, from among its connections.
+pub struct RollCall {
+    asked: watch::Sender<u64>,
+    answers: Vec<Arc<AtomicU64>>,
+}
+
+/// One of those who answer.
+pub struct Member {
+    asked: watch::Receiver<u64>,
+    answer: Arc<AtomicU64>,
+}
+
+impl Default for RollCall {
+    fn default() -> Self {
+        Self {
+            asked: watch::Sender::new(0),
+            answers: Vec::new(),
+        }
+    }
+}
+
+impl RollCall {
+    /// One more who must answer.
+    pub fn member(&mut self) -> Member {
+        let answer = Arc::new(AtomicU64::new(0));
+        self.answers.push(Arc::clone(&answer));
+        Member {
+            asked: self.asked.subscribe(),
+            answer,
+        }
+    }
+
+    /// Asks all, and tells who had not answered the question before: by their numbers, from 0.
+    fn call(&self) -> Vec<usize> {
+        let last = *self.asked.borrow();
+        let answers = self.answers.iter().enumerate();
+        let late = answers.filter(|(_, answer)| answer.load(Ordering::Relaxed) != last);
+        let late = late.map(|(number, _)| number).collect();
+        self.asked.send_replace(last + 1);
+        late
+    }
+}
+
+impl Member {
+    /// Answers, as long as this thread gets to it, until nobody asks any more.
+    pub async fn answer(mut self) {
+        while self.asked.changed().await.is_ok() {
+            let question = *self.asked.borrow_and_update();
+            self.answer.store(question, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Says that we are alive after each worker has answered what it was asked the last time, and guard, the kernel's tables
+/// and the store what they are asked now: a lock that nobody gives back, a worker or a runtime that is stuck or a thread
+/// pool that is used up keep it silent.
+pub async fn feed_watchdog(gate: Arc<Gate>, workers: RollCall, interval: Duration) {
     let mut interval = tokio::time::interval(interval);
     loop {
         interval.tick().await;
+        let late = workers.call();
+        if !late.is_empty() {
+            tracing::error!(workers = ?late, "workers do not answer");
+            continue;
+        }
         let gate = Arc::clone(&gate);
         let looked = tokio::task::spawn_blocking(move || {
             let bans = gate.guard().ban_count();
@@ -97,6 +159,21 @@ mod tests {
         assert_eq!(&buffer[..length], b"READY=1");
         let length = by_name.recv(&mut buffer).unwrap();
         assert_eq!(&buffer[..length], b"STOPPING=1");
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_stuck_is_missed_until_it_answers() {
+        let mut roll = RollCall::default();
+        let (well, stuck) = (roll.member(), roll.member());
+        tokio::spawn(well.answer());
+        assert!(roll.call().is_empty(), "nobody was asked anything yet");
+        tokio::task::yield_now().await;
+        assert_eq!(roll.call(), [1]);
+        tokio::task::yield_now().await;
+        assert_eq!(roll.call(), [1]);
+        tokio::spawn(stuck.answer());
+        tokio::task::yield_now().await;
+        assert!(roll.call().is_empty());
     }
 
     #[test]

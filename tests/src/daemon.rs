@@ -95,25 +95,7 @@ impl Daemon {
     /// # Errors
     /// With everything it logged, if it does not become ready.
     pub fn start_in(directory: Home, wanted: &Wanted<'_>) -> Result<Self> {
-        let config = directory.path().join("portcullis.toml");
-        fs::write(&config, configuration(directory.path(), wanted)).context("failed to write the configuration")?;
-        let binary = binary::portcullis()?;
-        let input = wanted.input.as_ref().map(OwnedFd::try_clone).transpose()?;
-        let input = input.map_or_else(Stdio::null, Stdio::from);
-        let mut words =
-            wanted
-                .wrapper
-                .iter()
-                .map(PathBuf::from)
-                .chain([binary, "run".into(), "--config".into(), config]);
-        let program = words.next().context("no program")?;
-        let mut child = Command::new(&program)
-            .args(words)
-            .stdin(input)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("failed to start {}", program.display()))?;
+        let mut child = spawn(&directory, wanted)?;
         let log = Arc::new(Mutex::new(Vec::new()));
         let stderr = child.stderr.take().context("no stderr")?;
         let lines = follow(stderr, Arc::clone(&log));
@@ -130,6 +112,19 @@ impl Daemon {
                 Err(error)
             }
         }
+    }
+
+    /// Starts a daemon and kills it a while later, ready or not.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_and_kill(directory: &Home, wanted: &Wanted<'_>, after: Duration) -> Result<()> {
+        let mut child = spawn(directory, wanted)?;
+        let stderr = child.stderr.take().context("no stderr")?;
+        let _lines = follow(stderr, Arc::default());
+        thread::sleep(after);
+        child.kill().context("failed to kill the daemon")?;
+        child.wait().context("failed to wait for the daemon").map(drop)
     }
 
     /// Where it listens.
@@ -256,6 +251,28 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A daemon of this configuration in this home.
+fn spawn(directory: &Home, wanted: &Wanted<'_>) -> Result<Child> {
+    let config = directory.path().join("portcullis.toml");
+    fs::write(&config, configuration(directory.path(), wanted)).context("failed to write the configuration")?;
+    let binary = binary::portcullis()?;
+    let input = wanted.input.as_ref().map(OwnedFd::try_clone).transpose()?;
+    let input = input.map_or_else(Stdio::null, Stdio::from);
+    let mut words = wanted
+        .wrapper
+        .iter()
+        .map(PathBuf::from)
+        .chain([binary, "run".into(), "--config".into(), config]);
+    let program = words.next().context("no program")?;
+    Command::new(&program)
+        .args(words)
+        .stdin(input)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("failed to start {}", program.display()))
 }
 
 fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
