@@ -72,6 +72,11 @@ impl NormalPath {
         &self.0
     }
 
+    /// The way through it.
+    pub(crate) fn steps(&self) -> Steps<'_> {
+        Steps(&self.0)
+    }
+
     /// The segments. A slash at the end makes no segment.
     pub fn segments(&self) -> impl Iterator<Item = &str> + Clone {
         Segments(&self.0)
@@ -271,15 +276,75 @@ impl Literal {
         }
     }
 
-    /// How this literal sorts against a segment of a normal path.
-    pub(crate) fn order(&self, segment: &str) -> Ordering {
-        let literal = self.0.iter().copied();
-        if segment.contains('%') {
-            literal.cmp(decoded(segment).map(|byte| byte.to_ascii_lowercase()))
-        } else {
-            literal.cmp(segment.bytes().map(|byte| byte.to_ascii_lowercase()))
-        }
+    /// A number that is the same for all segments that mean the same: that of [`Step::hash`].
+    pub(crate) fn hash(&self) -> u64 {
+        finished(self.0.iter().fold(0, |hash, byte| stirred(hash, *byte)))
     }
+
+    /// How this literal sorts against a segment of a normal path.
+    fn order(&self, segment: &str) -> Ordering {
+        let literal = self.0.iter().copied();
+        literal.cmp(decoded(segment).map(|byte| byte.to_ascii_lowercase()))
+    }
+}
+
+/// A segment on the way through a path.
+#[derive(Clone, Copy)]
+pub(crate) struct Step<'a> {
+    /// As it is in the normal path.
+    pub(crate) segment: &'a str,
+    /// The number by which its literal is found.
+    pub(crate) hash: u64,
+}
+
+impl Step<'_> {
+    /// Whether a literal means the same.
+    pub(crate) fn is(&self, literal: &Literal) -> bool {
+        // Most are written as they are compared.
+        *literal.0 == *self.segment.as_bytes() || literal.matches(self.segment)
+    }
+}
+
+/// The way through a path: each segment with its hash, in one look at its bytes.
+#[derive(Clone)]
+pub(crate) struct Steps<'a>(&'a str);
+
+impl<'a> Iterator for Steps<'a> {
+    type Item = Step<'a>;
+
+    fn next(&mut self) -> Option<Step<'a>> {
+        let rest = self.0.strip_prefix('/').unwrap_or(self.0);
+        let (mut hash, mut end, mut is_escaped) = (0, rest.len(), false);
+        for (position, byte) in rest.bytes().enumerate() {
+            if byte == b'/' {
+                end = position;
+                break;
+            }
+            is_escaped |= byte == b'%';
+            hash = stirred(hash, byte);
+        }
+        let (segment, rest) = rest.split_at_checked(end)?;
+        self.0 = rest;
+        if is_escaped {
+            hash = decoded(segment).fold(0, stirred);
+        }
+        let step = Step {
+            segment,
+            hash: finished(hash),
+        };
+        // In normal form, only the last segment can be empty.
+        (!segment.is_empty()).then_some(step)
+    }
+}
+
+/// A hash with one byte more, without the bit that tells letter cases apart. Whoever is found by it is compared then.
+fn stirred(hash: u64, byte: u8) -> u64 {
+    hash.rotate_left(5) ^ u64::from(byte | 0x20)
+}
+
+fn finished(hash: u64) -> u64 {
+    let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    spread ^ (spread >> 32)
 }
 
 /// A set of paths: `/login`, `/api/**` (that path and all below it), `/users/*/avatar` (`*` is one segment).

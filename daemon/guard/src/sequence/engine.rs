@@ -298,6 +298,13 @@ impl Holders<'_> {
         for holder in 0..=plan.scopes.len() {
             let marks = *to_mark;
             let seats = || plan.marked(marks).filter(|(_, mark)| mark.seat.holder == holder);
+            // Mostly there is room for anything.
+            if self
+                .get(holder)
+                .is_some_and(|facts| facts.has_room_for(plan.marks.len()))
+            {
+                continue;
+            }
             // Making room forgets what is over, and that may be what was to grow: so it is measured again.
             let fits = (0..2).all(|_| {
                 let units: usize = seats()

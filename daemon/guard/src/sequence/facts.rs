@@ -133,6 +133,8 @@ impl Facts {
     pub const CAPACITY: usize = 256;
     /// Bytes of one fact, at most.
     pub const UNIT: usize = 64;
+    /// Units that one mark takes, at most.
+    const LARGEST_MARK: usize = 3;
 
     /// How many facts are held.
     #[must_use]
@@ -171,6 +173,11 @@ impl Facts {
 
     fn room(&self) -> usize {
         Self::CAPACITY + self.extra as usize
+    }
+
+    /// Whether so many marks find room, whatever they remember.
+    pub(super) fn has_room_for(&self, marks: usize) -> bool {
+        self.used() + marks * Self::LARGEST_MARK <= self.room()
     }
 
     /// Room that was given beyond [`CAPACITY`](Self::CAPACITY).

@@ -1,10 +1,11 @@
-//! Finds the operation of a call: a tree of segments, searched from the most to the least specific branch.
+//! Finds the operation of a call: a tree of segments, searched from the most to the least specific branch. How many
+//! operations there are does not matter: at each segment the next one is found by a hash.
 
 use http::Method;
 
 use super::operation::{Operation, Segment};
 use super::value::Kind;
-use crate::path::{Literal, NormalPath};
+use crate::path::{Literal, NormalPath, Step, Steps};
 
 /// An operation by its position in the compiled rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +28,67 @@ pub(super) struct Router {
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Sorted, for search by halves.
-    literals: Vec<(Literal, usize)>,
+    literals: Literals,
     int: Option<usize>,
     uuid: Option<usize>,
     text: Option<usize>,
     ends: Vec<(Method, OperationIndex)>,
     rests: Vec<(Method, OperationIndex)>,
+}
+
+/// Nodes by the literals that lead to them.
+#[derive(Debug, Default)]
+struct Literals {
+    entries: Vec<(Literal, usize)>,
+    /// Positions of entries plus one, by hash; 0 is free, and at least half of them are. A power of two, or none.
+    slots: Vec<u32>,
+}
+
+impl Literals {
+    fn find(&self, step: Step<'_>) -> Option<usize> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        self.probe(step.hash, |literal| step.is(literal)).ok()
+    }
+
+    /// The node of a literal; `next`, if there is none yet.
+    fn find_or_insert(&mut self, literal: &Literal, next: usize) -> usize {
+        let hash = literal.hash();
+        if !self.slots.is_empty()
+            && let Ok(known) = self.probe(hash, |other| other == literal)
+        {
+            return known;
+        }
+        self.entries.push((literal.clone(), next));
+        let size = (2 * self.entries.len()).next_power_of_two();
+        self.slots = vec![0; size];
+        for (position, (literal, _)) in (1..).zip(&self.entries) {
+            if let Err(slot) = self.probe(literal.hash(), |_| false) {
+                self.slots[slot] = position;
+            }
+        }
+        next
+    }
+
+    /// The node of a literal, or the free slot for it.
+    fn probe(&self, hash: u64, is_it: impl Fn(&Literal) -> bool) -> Result<usize, usize> {
+        let mask = self.slots.len() - 1;
+        // The low bits are as good as the others.
+        let mut slot = hash as usize & mask;
+        loop {
+            let Some((literal, node)) = self.slots[slot]
+                .checked_sub(1)
+                .and_then(|position| self.entries.get(position as usize))
+            else {
+                return Err(slot);
+            };
+            if is_it(literal) {
+                return Ok(*node);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
 }
 
 impl Router {
@@ -70,10 +125,9 @@ impl Router {
         let next = self.nodes.len();
         let slot = match segment {
             Segment::Literal(literal) => {
-                let literals = &mut self.nodes[node].literals;
-                match literals.binary_search_by(|(found, _)| found.cmp(literal)) {
-                    Ok(position) => return literals[position].1,
-                    Err(position) => literals.insert(position, (literal.clone(), next)),
+                let found = self.nodes[node].literals.find_or_insert(literal, next);
+                if found != next {
+                    return found;
                 }
                 None
             }
@@ -94,43 +148,53 @@ impl Router {
     /// The operation of a call.
     pub(super) fn find(&self, method: &Method, path: &NormalPath) -> Option<Found> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let exact = self
-            .search(0, path.segments(), method, Kind::accepts)
-            .map(Found::Exactly);
-        exact.or_else(|| {
-            self.search(0, path.segments(), method, Kind::resembles)
-                .map(Found::Nearly)
-        })
-    }
-
-    /// Each node is reached by one way only, so a search visits no node twice.
-    fn search<'a>(
-        &self,
-        node: usize,
-        mut segments: impl Iterator<Item = &'a str> + Clone,
-        method: &Method,
-        fits: fn(Kind, &[u8]) -> bool,
-    ) -> Option<OperationIndex> {
-        let node = self.nodes.get(node)?;
-        let Some(segment) = segments.next() else {
-            return find_method(&node.ends, method).or_else(|| find_method(&node.rests, method));
+        let mut search = Search {
+            nodes: &self.nodes,
+            method,
+            fits: Kind::accepts,
+            has_rejected: false,
         };
-        let literal = node
-            .literals
-            .binary_search_by(|(literal, _)| literal.order(segment))
-            .ok();
-        let literal = literal.map(|position| node.literals[position].1);
-        let typed = |child: Option<usize>, kind: Kind| child.filter(|_| fits(kind, segment.as_bytes()));
-        [
-            literal,
-            typed(node.int, Kind::Int),
-            typed(node.uuid, Kind::Uuid),
-            node.text,
-        ]
-        .into_iter()
-        .flatten()
-        .find_map(|child| self.search(child, segments.clone(), method, fits))
-        .or_else(|| find_method(&node.rests, method))
+        if let Some(found) = search.run(0, path.steps()) {
+            return Some(Found::Exactly(found));
+        }
+        if !search.has_rejected {
+            return None;
+        }
+        search.fits = Kind::resembles;
+        search.run(0, path.steps()).map(Found::Nearly)
+    }
+}
+
+/// A search for the operation of a call.
+struct Search<'a> {
+    nodes: &'a [Node],
+    method: &'a Method,
+    fits: fn(Kind, &[u8]) -> bool,
+    /// Whether a value did not fit its parameter. Otherwise a search for those that nearly fit finds nothing else.
+    has_rejected: bool,
+}
+
+impl Search<'_> {
+    /// Each node is reached by one way only, so a search visits no node twice.
+    fn run(&mut self, node: usize, mut steps: Steps<'_>) -> Option<OperationIndex> {
+        let node = self.nodes.get(node)?;
+        let Some(step) = steps.next() else {
+            return find_method(&node.ends, self.method).or_else(|| find_method(&node.rests, self.method));
+        };
+        if let Some(child) = node.literals.find(step)
+            && let Some(found) = self.run(child, steps.clone())
+        {
+            return Some(found);
+        }
+        for (child, kind) in [(node.int, Kind::Int), (node.uuid, Kind::Uuid), (node.text, Kind::Plain)] {
+            let Some(child) = child else { continue };
+            if !(self.fits)(kind, step.segment.as_bytes()) {
+                self.has_rejected = true;
+            } else if let Some(found) = self.run(child, steps.clone()) {
+                return Some(found);
+            }
+        }
+        find_method(&node.rests, self.method)
     }
 }
 

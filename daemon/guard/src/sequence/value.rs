@@ -307,6 +307,9 @@ pub(super) struct Binder(pub(super) Vec<(Source, Kind)>);
 impl Binder {
     /// The binding of a call.
     pub(super) fn bind(&self, key: &BindingKey, parts: Parts<'_>) -> Result<Binding, Unbound> {
+        if let [(source, kind)] = self.0.as_slice() {
+            return Ok(kind.of_one(key, source.read(parts)?));
+        }
         let mut hasher = SipHasher13::new_with_key(&key.0);
         for (source, kind) in &self.0 {
             add(&mut hasher, *kind, source.read(parts)?);
@@ -318,9 +321,11 @@ impl Binder {
 impl Kind {
     /// The binding that a call with this one value has.
     pub(super) fn bind(self, key: &BindingKey, value: &[u8]) -> Binding {
-        let mut hasher = SipHasher13::new_with_key(&key.0);
-        add(&mut hasher, self, Cow::Borrowed(value));
-        Binding(hasher.finish())
+        self.of_one(key, Cow::Borrowed(value))
+    }
+
+    fn of_one(self, key: &BindingKey, value: Cow<'_, [u8]>) -> Binding {
+        Binding(SipHasher13::new_with_key(&key.0).hash(&self.canonical(value)))
     }
 }
 

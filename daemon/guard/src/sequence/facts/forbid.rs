@@ -27,7 +27,9 @@ impl Facts {
 
     /// Counts a call.
     pub(in super::super) fn count(&mut self, id: FactId, limit: Limit, now: MonoMillis) -> Result<(), Full> {
-        self.make_room(self.growth_by_count(id, limit, now), now)?;
+        if !self.has_room_for(1) {
+            self.make_room(self.growth_by_count(id, limit, now), now)?;
+        }
         let known = self.change(id, |fact| {
             if let Fact::Counts(window, until) = fact {
                 window.add(limit, now);
