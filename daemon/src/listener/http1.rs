@@ -40,7 +40,8 @@ impl Conversation {
         let idle = self.proxy.get().http().header_timeout;
         let mut line = Line::new(stream, Bytes::new());
         loop {
-            let Some(resting) = self.serve(line, connection).await else {
+            // In a box, so that a connection that rests has no room for it.
+            let Some(resting) = Box::pin(self.serve(line, connection)).await else {
                 return;
             };
             line = resting;

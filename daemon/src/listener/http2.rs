@@ -47,7 +47,8 @@ impl Conversation {
         let proxy = Arc::clone(&self.proxy);
         let service = {
             let connection = Arc::clone(connection);
-            service_fn(move |request| proxy.get().answer(Arc::clone(&connection), request))
+            // In a box, as hyper moves it about with the stream.
+            service_fn(move |request| Box::pin(proxy.get().answer(Arc::clone(&connection), request)))
         };
         let mut conversation = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ending = tokio::select! {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Request;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Incoming};
 use portcullis_guard::refusal::Refusal;
@@ -15,8 +16,12 @@ use crate::listener::timer::CoarseTimer;
 /// The body of an answer: ours, or the upstream's as it comes.
 pub(super) type AnswerBody = Either<Full<Bytes>, Streamed>;
 
-/// The body of a request to the upstream: read and checked, or as it passes.
-pub(super) type CallBody = Either<Full<Bytes>, Passing>;
+/// The body of a request to the upstream: read and checked, or as it passes. The latter is in a box, as the room for it
+/// would be in every request, and is copied as often as that is moved.
+pub(super) type CallBody = Either<Full<Bytes>, Box<Passing>>;
+
+/// A request to the upstream, on its way through those who try to send it.
+pub(super) type Outgoing = Box<Request<CallBody>>;
 
 /// Bytes of bodies that are being read at once. Each is small; ten thousand connections are many.
 const HELD_AT_MOST: usize = 256 << 20;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Request, Uri, Version};
 use portcullis_guard::guard::Permit;
 use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
 
-use super::body::CallBody;
+use super::body::{CallBody, Outgoing};
 use super::intake::{Head, METHOD_OVERRIDES};
 use super::origin::Origin;
 use crate::listener::connections::Connection;
@@ -58,7 +58,7 @@ pub(super) fn request(
     (origin, connection): (Origin, &Connection),
     told: Told,
     body: CallBody,
-) -> Result<Request<CallBody>, http::Error> {
+) -> Result<Outgoing, http::Error> {
     let mut headers = parts.headers;
     if parts.version == Version::HTTP_2 {
         put_into_http1(&mut headers, &parts.uri);
@@ -86,7 +86,7 @@ pub(super) fn request(
         .uri(target(&parts.uri, head)?)
         .body(body)?;
     *request.headers_mut() = headers;
-    Ok(request)
+    Ok(Box::new(request))
 }
 
 /// What HTTP/2 says in another form (RFC 9113 sections 8.2.3 and 8.3.1).

@@ -15,7 +15,7 @@ impl Proxy {
         let judgement = self.guard.admit(bound, &call.view(), body, clock::now());
         match self.settle(call, judgement)? {
             Passage::Forward(permit) => Ok(permit),
-            Passage::Hold(hold) => self.hold(call, hold, body).await,
+            Passage::Hold(hold) => Box::pin(self.hold(call, hold, body)).await,
         }
     }
 

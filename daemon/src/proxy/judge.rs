@@ -31,7 +31,7 @@ impl Proxy {
             return Ok((permit, body));
         }
         let bytes = if call.head.has_body {
-            let bytes = self.read_body(call, body).await?;
+            let bytes = Box::pin(self.read_body(call, body)).await?;
             intake::check_form(headers, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
             bytes
         } else {
@@ -79,7 +79,7 @@ impl Proxy {
         }
         let passing = Passing::new(body, self.body_limit(call), expected, form, call.connection);
         passing
-            .map(Either::Right)
+            .map(|passing| Either::Right(Box::new(passing)))
             .map_err(|refusal| Box::new(self.refuse(call, refusal)))
     }
 

@@ -7,14 +7,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::rt::{Read, Write};
 use portcullis_guard::guard::{Guard, Reading};
 use portcullis_guard::refusal::Refusal;
 
-use super::body::CallBody;
+use super::body::{CallBody, Outgoing};
 use super::passing::Progress;
 use super::pool::Counted;
 use crate::clock;
@@ -39,7 +39,7 @@ pub(super) struct Lane {
 /// Why there is no answer.
 pub(super) enum Broken {
     /// Not a byte of the call was sent; here it is again.
-    Unsent(Box<Request<CallBody>>),
+    Unsent(Outgoing),
     /// It may have been seen.
     Sent(hyper::Error),
     /// There was none in time.
@@ -116,7 +116,7 @@ impl Lane {
     /// [`Broken`]; the connection is of no use then.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<CallBody>,
+        request: Outgoing,
         patience: Patience<'_>,
     ) -> Result<Response<Incoming>, Broken> {
         self.timer.move_to(&mut self.deadline, Some(patience.step()));
@@ -127,7 +127,7 @@ impl Lane {
             deadline,
             timer,
         } = self;
-        let mut answer = pin!(sender.try_send_request(request));
+        let mut answer = pin!(sender.try_send_request(*request));
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Ok(answer));

@@ -214,7 +214,7 @@ impl Proxy {
             return answer.map(Either::Left);
         }
         if let Some(path) = own::path(&head.path) {
-            return self.answer_own(&call, path, body).await.map(Either::Left);
+            return Box::pin(self.answer_own(&call, path, body)).await.map(Either::Left);
         }
         let passage = self.judge(&call, body).await;
         match passage {

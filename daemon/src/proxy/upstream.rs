@@ -9,7 +9,7 @@ use http::{Method, Request, Response};
 use http_body_util::Either;
 use portcullis_guard::refusal::Refusal;
 
-use super::body::CallBody;
+use super::body::Outgoing;
 use super::intake::Head;
 use super::lane::{Broken, Idle, Lane, Patience, Streamed};
 use super::passing::Progress;
@@ -72,7 +72,7 @@ impl Failure {
 }
 
 /// An attempt that brought no answer, and the call if it can be made again.
-struct Missed(Failure, Option<Box<Request<CallBody>>>);
+struct Missed(Failure, Option<Outgoing>);
 
 impl Upstream {
     /// Without connections yet.
@@ -112,7 +112,7 @@ impl Upstream {
     pub(super) async fn send(
         &self,
         head: &Head,
-        request: Request<CallBody>,
+        request: Outgoing,
         progress: Option<&Progress>,
     ) -> Result<Response<Streamed>, Failure> {
         let patience = Patience {
@@ -141,7 +141,7 @@ impl Upstream {
             {
                 Ok(answer) => return Ok(answer),
                 Err(Missed(failure, None)) => return Err(failure),
-                Err(Missed(failure, Some(again))) => (request, last) = (*again, failure),
+                Err(Missed(failure, Some(again))) => (request, last) = (again, failure),
             }
             tried.push(server);
         }
@@ -153,25 +153,26 @@ impl Upstream {
         pool: &Pool,
         idle: &Arc<Idle>,
         call: Counted,
-        (mut request, patience): (Request<CallBody>, Patience<'_>),
+        (mut request, patience): (Outgoing, Patience<'_>),
     ) -> Result<Response<Streamed>, Missed> {
         // Worth its price only where somebody else could answer.
         let copy = (pool.servers().len() > 1).then(|| copy_of(&request)).flatten();
         while let Some(lane) = idle.take() {
             match self.exchange(idle, lane, &call, (request, patience)).await {
                 Ok(answer) => return Ok(answer.map(|body| body.counted(call))),
-                Err(Missed(Failure::NotSent, Some(unsent))) => request = *unsent,
+                Err(Missed(Failure::NotSent, Some(unsent))) => request = unsent,
                 Err(Missed(failure, _)) => {
                     call.failed();
                     return Err(Missed(failure, copy));
                 }
             }
         }
-        let lane = match self.connect(pool, &call).await {
+        // Seldom, and large: in a box, so that calls over kept connections have no room for it.
+        let lane = match Box::pin(self.connect(pool, &call)).await {
             Ok(lane) => lane,
             Err(failure) => {
                 call.failed();
-                return Err(Missed(failure, Some(Box::new(request))));
+                return Err(Missed(failure, Some(request)));
             }
         };
         match self.exchange(idle, lane, &call, (request, patience)).await {
@@ -188,7 +189,7 @@ impl Upstream {
         idle: &Arc<Idle>,
         mut lane: Lane,
         call: &Counted,
-        (request, patience): (Request<CallBody>, Patience<'_>),
+        (request, patience): (Outgoing, Patience<'_>),
     ) -> Result<Response<Streamed>, Missed> {
         match lane.exchange(request, patience).await {
             Ok(answer) => {
@@ -227,7 +228,7 @@ impl Upstream {
 }
 
 /// The same call once more, if making it twice is as good as once and its body is at hand (RFC 9110 section 9.2.2).
-fn copy_of(request: &Request<CallBody>) -> Option<Box<Request<CallBody>>> {
+fn copy_of(request: &Outgoing) -> Option<Outgoing> {
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let Either::Left(body) = request.body() else {
         return None;
@@ -279,7 +280,7 @@ async fn ask(pool: &Pool, server: usize, path: &str, timer: &CoarseTimer) -> boo
     let request = Request::get(path).header(http::header::HOST, "localhost").body(body);
     let Ok(request) = request else { return false };
     let answer = lane
-        .exchange(request, Patience::simple(pool.care().health_interval))
+        .exchange(Box::new(request), Patience::simple(pool.care().health_interval))
         .await;
     answer.is_ok_and(|answer| answer.status().is_success() || answer.status().is_redirection())
 }

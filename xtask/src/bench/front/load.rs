@@ -28,6 +28,8 @@ pub(super) struct Effort {
 
 /// Requests a second of a moderate load: a fraction of what any of the proxies can do here.
 const MODERATE: u32 = 2_000;
+/// How long connections are idle before memory is looked at.
+const SETTLING: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a load cost.
@@ -206,6 +208,8 @@ pub(super) fn idle(effort: &Effort, root: u32, address: SocketAddr) -> Result<f6
         exchange(&mut line, request.as_bytes(), &mut [0; 8192])?;
         open.push(line);
     }
+    // What they needed for the request may go.
+    std::thread::sleep(SETTLING);
     Ok((resident_kb(root)? - before) / count(open.len()))
 }
 
