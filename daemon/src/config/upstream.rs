@@ -50,6 +50,8 @@ pub struct Care {
     pub maintenance: bool,
     /// The authorities that sign certificates of servers with TLS, in PEM.
     pub authorities: PathBuf,
+    /// Whether HTTP/2 is spoken: with TLS if the server agrees, in clear text in any case.
+    pub http2: bool,
 }
 
 impl Default for Care {
@@ -63,6 +65,7 @@ impl Default for Care {
             max_calls: 10_000,
             maintenance: false,
             authorities: SYSTEM_AUTHORITIES.into(),
+            http2: false,
         }
     }
 }
@@ -222,6 +225,7 @@ fn read_care(section: &Section<'_>) -> Care {
         max_calls: section.read("max_calls", defaults.max_calls, integer(1..=10_000_000)),
         maintenance: section.read("maintenance", defaults.maintenance, boolean),
         authorities: section.read("authorities", defaults.authorities, absolute_path),
+        http2: section.read("http2", defaults.http2, boolean),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use portcullis_guard::refusal::Refusal;
 use super::body::{CallBody, Outgoing};
 use super::passing::Progress;
 use super::pool::Counted;
+use super::trunk::Trunk;
 use crate::clock;
 use crate::listener::activity::Underway;
 use crate::listener::timer::{CoarseSleep, CoarseTimer};
@@ -57,6 +58,8 @@ pub(super) struct Patience<'a> {
     pub(super) body: Duration,
     /// That body.
     pub(super) progress: Option<&'a Progress>,
+    /// Whether the connection becomes another's after the answer, which only HTTP/1.1 can do.
+    pub(super) upgrades: bool,
 }
 
 impl Patience<'_> {
@@ -66,16 +69,17 @@ impl Patience<'_> {
             answer,
             body: answer,
             progress: None,
+            upgrades: false,
         }
     }
 
     /// How long to wait before looking again.
-    fn step(&self) -> Duration {
+    pub(super) fn step(&self) -> Duration {
         self.progress.map_or(self.answer, |_| LOOK)
     }
 
     /// What is over, after a step.
-    fn over(&self) -> Option<Broken> {
+    pub(super) fn over(&self) -> Option<Broken> {
         let Some(progress) = self.progress else {
             return Some(Broken::TimedOut);
         };
@@ -170,28 +174,52 @@ impl Lane {
     }
 }
 
+/// What a call is sent over.
+pub(super) enum Link {
+    /// It alone.
+    Lane(Lane),
+    /// Others too.
+    Trunk(Trunk),
+}
+
 /// Connections that wait for their next call. The oldest are taken last, and looked at now and then.
 pub(super) struct Idle {
     lanes: Mutex<Vec<Lane>>,
     kept: usize,
+    trunk: Mutex<Option<Trunk>>,
 }
 
 impl Idle {
     /// None yet, and at most `kept` at a time.
     pub(super) fn new(kept: usize) -> Self {
-        let lanes = Mutex::default();
-        Self { lanes, kept }
+        Self {
+            lanes: Mutex::default(),
+            kept,
+            trunk: Mutex::default(),
+        }
     }
 
     /// One that can take a call.
-    pub(super) fn take(&self) -> Option<Lane> {
+    pub(super) fn take(&self, upgrades: bool) -> Option<Link> {
+        if !upgrades && let Some(trunk) = self.trunk().clone().filter(Trunk::is_open) {
+            return Some(Link::Trunk(trunk));
+        }
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(mut lane) = lanes.pop() {
             if lane.is_free() {
-                return Some(lane);
+                return Some(Link::Lane(lane));
             }
         }
         None
+    }
+
+    /// Keeps a connection for all calls from here on, or none.
+    pub(super) fn keep(&self, trunk: Option<Trunk>) {
+        *self.trunk() = trunk;
+    }
+
+    fn trunk(&self) -> MutexGuard<'_, Option<Trunk>> {
+        self.trunk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, lane: Lane) {
@@ -247,6 +275,11 @@ impl Streamed {
         response
     }
 
+    /// The body of an answer that came beside others.
+    pub(super) fn shared(response: Response<Incoming>) -> Response<Self> {
+        response.map(|body| Self::of(body, None))
+    }
+
     fn of(body: Incoming, held: Option<Held>) -> Self {
         Self {
             body,
@@ -269,7 +302,7 @@ impl Streamed {
     /// Counts as work of a server until it has come whole.
     pub(super) fn counted(mut self, call: Counted) -> Self {
         // One that has come whole already is done.
-        self.call = self.held.is_some().then_some(call);
+        self.call = (!self.body.is_end_stream()).then_some(call);
         self
     }
 

@@ -16,6 +16,7 @@ pub mod pool;
 pub mod problem;
 mod reach;
 mod scripts;
+mod trunk;
 pub mod upstream;
 mod verdict;
 mod websocket;
@@ -268,7 +269,8 @@ impl Proxy {
                 if let Some(upgrade) = &upgrade {
                     upgrade.ask(request.headers_mut());
                 }
-                self.upstream.send(head, request, progress.as_deref()).await
+                let upgrades = upgrade.is_some();
+                self.upstream.send(head, request, progress.as_deref(), upgrades).await
             }
             Err(_) => Err(Failure::NotSent),
         };

@@ -5,21 +5,37 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::uri::Scheme;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::lane::Lane;
+use super::lane::{Lane, Link};
+use super::trunk::Trunk;
 use crate::config::{Care, Route};
 use crate::listener::timer::CoarseTimer;
+
+/// The name of HTTP/2 in a TLS handshake (RFC 9113 section 3.2).
+const HTTP2: &[u8] = b"h2";
 
 /// How a server is reached, with all that is needed for it.
 pub(super) struct Reach {
     route: Route,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
+    http2: bool,
+}
+
+/// What TLS to a server needs.
+struct Tls {
+    /// Without a word of protocols.
+    plain: TlsConnector,
+    /// Offering HTTP/2.
+    http2: TlsConnector,
+    name: ServerName<'static>,
 }
 
 /// Why a server cannot be reached at all.
@@ -48,36 +64,58 @@ impl Reach {
                 let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
                 let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
                 let name = name.map_err(|_| ReachError::Name(route.to_string()))?;
-                Some((connector(care)?, name))
+                let [plain, http2] = connectors(care)?;
+                Some(Tls { plain, http2, name })
             }
             Route::Clear(_) | Route::Unix(_) => None,
         };
-        let route = route.clone();
-        Ok(Self { route, tls })
+        Ok(Self {
+            route: route.clone(),
+            tls,
+            http2: care.http2,
+        })
     }
 
-    /// Opens a connection.
+    /// Opens a connection. One that `upgrades` speaks HTTP/1.1 in any case.
     ///
     /// # Errors
     /// Whatever keeps it from being opened.
-    pub(super) async fn connect(&self, timer: &CoarseTimer) -> io::Result<Lane> {
+    pub(super) async fn connect(&self, timer: &CoarseTimer, upgrades: bool) -> io::Result<Link> {
+        let http2 = self.http2 && !upgrades;
         let over_tcp = async |authority: &str| {
             let stream = TcpStream::connect(authority).await?;
             stream.set_nodelay(true)?;
             io::Result::Ok(stream)
         };
-        let lane = match (&self.route, &self.tls) {
-            (Route::Unix(path), _) => Lane::over(TokioIo::new(UnixStream::connect(path).await?), timer).await,
+        match (&self.route, &self.tls) {
+            (Route::Unix(path), _) => speak(UnixStream::connect(path).await?, http2, Scheme::HTTP, timer).await,
             (Route::Clear(authority) | Route::Tls(authority), None) => {
-                Lane::over(TokioIo::new(over_tcp(authority).await?), timer).await
+                speak(over_tcp(authority).await?, http2, Scheme::HTTP, timer).await
             }
-            (Route::Clear(authority) | Route::Tls(authority), Some((tls, name))) => {
-                let stream = tls.connect(name.clone(), over_tcp(authority).await?).await?;
-                Lane::over(TokioIo::new(stream), timer).await
+            (Route::Clear(authority) | Route::Tls(authority), Some(tls)) => {
+                let connector = if http2 { &tls.http2 } else { &tls.plain };
+                let stream = over_tcp(authority).await?;
+                let stream = connector.connect(tls.name.clone(), stream).await?;
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+                speak(stream, http2, Scheme::HTTPS, timer).await
             }
-        };
-        lane.map_err(io::Error::other)
+        }
     }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    http2: bool,
+    scheme: Scheme,
+    timer: &CoarseTimer,
+) -> io::Result<Link> {
+    let stream = TokioIo::new(stream);
+    let link = if http2 {
+        Trunk::over(stream, scheme, timer).await.map(Link::Trunk)
+    } else {
+        Lane::over(stream, timer).await.map(Link::Lane)
+    };
+    link.map_err(io::Error::other)
 }
 
 impl fmt::Display for Reach {
@@ -86,7 +124,8 @@ impl fmt::Display for Reach {
     }
 }
 
-fn connector(care: &Care) -> Result<TlsConnector, ReachError> {
+/// One that says nothing of protocols, and one that offers HTTP/2.
+fn connectors(care: &Care) -> Result<[TlsConnector; 2], ReachError> {
     let path = &care.authorities;
     let unreadable = |source| ReachError::Authorities {
         path: path.clone(),
@@ -103,5 +142,7 @@ fn connector(care: &Care) -> Result<TlsConnector, ReachError> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    let mut offering = config.clone();
+    offering.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
+    Ok([config, offering].map(|config| TlsConnector::from(Arc::new(config))))
 }

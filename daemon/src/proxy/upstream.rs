@@ -11,7 +11,7 @@ use portcullis_guard::refusal::Refusal;
 
 use super::body::Outgoing;
 use super::intake::Head;
-use super::lane::{Broken, Idle, Lane, Patience, Streamed};
+use super::lane::{Broken, Idle, Link, Patience, Streamed};
 use super::passing::Progress;
 use super::pool::{Counted, NoServer, Pool, Pools};
 use crate::clock;
@@ -114,11 +114,13 @@ impl Upstream {
         head: &Head,
         request: Outgoing,
         progress: Option<&Progress>,
+        upgrades: bool,
     ) -> Result<Response<Streamed>, Failure> {
         let patience = Patience {
             answer: self.timeout,
             body: self.body_timeout,
             progress,
+            upgrades,
         };
         self.sweep();
         let (number, pool) = self.pools.of(&head.authority, &head.path).ok_or(Failure::NotSent)?;
@@ -157,8 +159,8 @@ impl Upstream {
     ) -> Result<Response<Streamed>, Missed> {
         // Worth its price only where somebody else could answer.
         let copy = (pool.servers().len() > 1).then(|| copy_of(&request)).flatten();
-        while let Some(lane) = idle.take() {
-            match self.exchange(idle, lane, &call, (request, patience)).await {
+        while let Some(link) = idle.take(patience.upgrades) {
+            match self.exchange(idle, link, &call, (request, patience)).await {
                 Ok(answer) => return Ok(answer.map(|body| body.counted(call))),
                 Err(Missed(Failure::NotSent, Some(unsent))) => request = unsent,
                 Err(Missed(failure, _)) => {
@@ -168,14 +170,17 @@ impl Upstream {
             }
         }
         // Seldom, and large: in a box, so that calls over kept connections have no room for it.
-        let lane = match Box::pin(self.connect(pool, &call)).await {
-            Ok(lane) => lane,
+        let link = match Box::pin(self.connect(pool, &call, patience.upgrades)).await {
+            Ok(link) => link,
             Err(failure) => {
                 call.failed();
                 return Err(Missed(failure, Some(request)));
             }
         };
-        match self.exchange(idle, lane, &call, (request, patience)).await {
+        if let Link::Trunk(trunk) = &link {
+            idle.keep(Some(trunk.clone()));
+        }
+        match self.exchange(idle, link, &call, (request, patience)).await {
             Ok(answer) => Ok(answer.map(|body| body.counted(call))),
             Err(Missed(failure, unsent)) => {
                 call.failed();
@@ -187,14 +192,28 @@ impl Upstream {
     async fn exchange(
         &self,
         idle: &Arc<Idle>,
-        mut lane: Lane,
+        link: Link,
         call: &Counted,
         (request, patience): (Outgoing, Patience<'_>),
     ) -> Result<Response<Streamed>, Missed> {
-        match lane.exchange(request, patience).await {
+        let answer = match link {
+            Link::Lane(mut lane) => {
+                let answer = lane.exchange(request, patience).await;
+                answer.map(|answer| Streamed::answer(answer, lane, idle))
+            }
+            Link::Trunk(trunk) => {
+                let answer = Box::pin(trunk.exchange(request, patience)).await;
+                if answer.is_err() {
+                    // Whatever is wrong with it, the next call has a new one.
+                    idle.keep(None);
+                }
+                answer.map(Streamed::shared)
+            }
+        };
+        match answer {
             Ok(answer) => {
                 call.answered();
-                Ok(Streamed::answer(answer, lane, idle))
+                Ok(answer)
             }
             Err(Broken::Unsent(unsent)) => Err(Missed(Failure::NotSent, Some(unsent))),
             Err(Broken::Sent(error)) => {
@@ -206,13 +225,13 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, pool: &Pool, call: &Counted) -> Result<Lane, Failure> {
+    async fn connect(&self, pool: &Pool, call: &Counted, upgrades: bool) -> Result<Link, Failure> {
         let reach = &call.server().reach;
         let connecting = self
             .timer
-            .timeout(pool.care().connect_timeout, reach.connect(&self.timer));
+            .timeout(pool.care().connect_timeout, reach.connect(&self.timer, upgrades));
         let error = match connecting.await {
-            Ok(Ok(lane)) => return Ok(lane),
+            Ok(Ok(link)) => return Ok(link),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it takes too long".into(),
         };
@@ -273,14 +292,16 @@ async fn ask(pool: &Pool, server: usize, path: &str, timer: &CoarseTimer) -> boo
     let Some(server) = pool.servers().get(server) else {
         return false;
     };
-    let Ok(mut lane) = server.reach.connect(timer).await else {
+    let Ok(link) = server.reach.connect(timer, false).await else {
         return false;
     };
     let body = Either::Left(http_body_util::Full::default());
     let request = Request::get(path).header(http::header::HOST, "localhost").body(body);
     let Ok(request) = request else { return false };
-    let answer = lane
-        .exchange(Box::new(request), Patience::simple(pool.care().health_interval))
-        .await;
+    let (request, patience) = (Box::new(request), Patience::simple(pool.care().health_interval));
+    let answer = match link {
+        Link::Lane(mut lane) => lane.exchange(request, patience).await,
+        Link::Trunk(trunk) => trunk.exchange(request, patience).await,
+    };
     answer.is_ok_and(|answer| answer.status().is_success() || answer.status().is_redirection())
 }

@@ -17,7 +17,7 @@ use super::gate;
 const CLEAR: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\nhttp2 = true\n";
 
 /// A signed call as a request of hyper.
-fn signed(client: &mut Client, method: &str, target: &str) -> Result<http::Request<Empty<Bytes>>> {
+pub(super) fn signed(client: &mut Client, method: &str, target: &str) -> Result<http::Request<Empty<Bytes>>> {
     let bytes = String::from_utf8(client.request(method, target, "")?)?;
     let mut lines = bytes.lines().skip(1).take_while(|line| !line.is_empty());
     let (_, host) = lines.next().and_then(|line| line.split_once(": ")).context("no host")?;
@@ -30,14 +30,14 @@ fn signed(client: &mut Client, method: &str, target: &str) -> Result<http::Reque
     Ok(request.body(Empty::new())?)
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Empty<Bytes>>> {
+pub(super) async fn connect(address: SocketAddr) -> Result<SendRequest<Empty<Bytes>>> {
     let stream = TcpStream::connect(address).await?;
     let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
 }
 
-async fn text(answer: http::Response<hyper::body::Incoming>) -> Result<String> {
+pub(super) async fn text(answer: http::Response<hyper::body::Incoming>) -> Result<String> {
     Ok(String::from_utf8(
         answer.into_body().collect().await?.to_bytes().to_vec(),
     )?)

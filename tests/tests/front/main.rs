@@ -6,6 +6,7 @@ mod pools;
 mod proxies;
 mod pseudo;
 mod raw;
+mod servers;
 mod smuggling;
 mod streaming;
 mod tls;

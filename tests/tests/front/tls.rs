@@ -1,6 +1,7 @@
 //! TLS: versions, certificates by name, resumption, renewal, and what the handshake says of a client.
 
 use std::fs;
+use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -54,6 +55,66 @@ fn old_versions_are_refused() -> Result<()> {
     ensure!(tls::connect(daemon.listener(1)?, "shop.example", &old).is_err());
     let new = tls::client(&[&TLS13], &[])?;
     tls::connect(daemon.listener(1)?, "shop.example", &new)?;
+    Ok(())
+}
+
+/// A ClientHello of this version with these suites, as an old client would send it.
+fn hello(version: [u8; 2], suites: &[u16]) -> Vec<u8> {
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(0).to_be_bytes();
+    let suites: Vec<u8> = suites.iter().flat_map(|suite| suite.to_be_bytes()).collect();
+    // P-256 and X25519; uncompressed points; ECDSA and RSA with SHA-256 and SHA-1.
+    let extensions = [
+        &[0, 10, 0, 6, 0, 4, 0, 23, 0, 29][..],
+        &[0, 11, 0, 2, 1, 0],
+        &[0, 13, 0, 10, 0, 8, 4, 3, 4, 1, 2, 3, 2, 1],
+    ]
+    .concat();
+    let body = [
+        &version[..],
+        &[7; 32],
+        &[0],
+        &length(&suites),
+        &suites,
+        &[1, 0],
+        &length(&extensions),
+        &extensions,
+    ]
+    .concat();
+    let message = [&[1, 0][..], &length(&body), &body].concat();
+    [&[22, 3, 1][..], &length(&message), &message].concat()
+}
+
+/// What TLS 1.3 and later still call weak: no forward secrecy, CBC, RC4, 3DES, NULL, export, anonymous.
+const WEAK: [u16; 14] = [
+    0x0001, 0x0004, 0x0005, 0x0008, 0x000a, 0x0034, 0x002f, 0x0035, 0x003c, 0x009c, 0x009d, 0xc009, 0xc013, 0xc024,
+];
+
+#[test]
+fn weak_suites_and_versions_before_1_2_are_refused_with_an_alert() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (backend, daemon) = gate("", &listener(&pair, ""))?;
+    let answer = |hello: &[u8]| -> Result<Vec<u8>> {
+        let mut wire = Wire::connect(daemon.listener(1)?)?;
+        wire.stream().write_all(hello)?;
+        wire.bytes(7)
+    };
+    let good = [0xc02b, 0xc02f];
+    ensure!(
+        answer(&hello([3, 3], &good))?[0] == 22,
+        "this is what a good one would get"
+    );
+    // SSL 3.0, TLS 1.0 and 1.1: an alert, protocol_version (RFC 8446 section 6).
+    for minor in [0, 1, 2] {
+        let told = answer(&hello([3, minor], &good))?;
+        ensure!((told[0], told[5], told[6]) == (21, 2, 70), "3.{minor}: {told:?}");
+    }
+    // handshake_failure, for each alone and for all of them.
+    for suites in WEAK.chunks(1).chain([&WEAK[..]]) {
+        let told = answer(&hello([3, 3], suites))?;
+        ensure!((told[0], told[5], told[6]) == (21, 2, 40), "{suites:x?}: {told:?}");
+    }
+    ensure!(backend.requests() == 0);
     Ok(())
 }
 

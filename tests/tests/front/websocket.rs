@@ -5,9 +5,18 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::ext::Protocol;
+use hyper_util::rt::TokioIo;
 use portcullis_tests::client::{Answer, Client, Wire};
 use portcullis_tests::daemon::{Daemon, Wanted};
 
+use sha1::{Digest, Sha1};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::http2::{connect, signed, text};
+use super::streaming::by_hand;
 use super::{PROTECT, refused};
 
 const ASK: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
@@ -38,8 +47,13 @@ fn echo(mut stream: TcpStream) -> Result<()> {
     if !head.contains("upgrade: websocket") {
         return Ok(stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")?);
     }
-    let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-                  sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: "));
+    let key = key.context("no key")?.to_owned() + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let accept = STANDARD.encode(Sha1::digest(key));
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-accept: {accept}\r\n\r\n"
+    );
     stream.write_all(&[answer.as_bytes(), HELLO].concat())?;
     let mut buffer = [0; 4096];
     loop {
@@ -192,5 +206,113 @@ fn a_daemon_that_stops_says_goodbye() -> Result<()> {
         close.starts_with(&[0x88]) && close[2..4] == 1001u16.to_be_bytes(),
         "{close:?}"
     );
+    Ok(())
+}
+
+const HTTP2: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\nhttp2 = true\n";
+
+/// A signed upgrade of HTTP/2: an extended CONNECT (RFC 8441). It is signed as the GET that it stands for.
+fn ask_over_stream(client: &mut Client, target: &str) -> Result<http::Request<http_body_util::Empty<bytes::Bytes>>> {
+    let mut request = signed(client, "GET", target)?;
+    *request.method_mut() = http::Method::CONNECT;
+    request.extensions_mut().insert(Protocol::from_static("websocket"));
+    request
+        .headers_mut()
+        .insert("sec-websocket-version", http::HeaderValue::from_static("13"));
+    Ok(request)
+}
+
+/// Over a proxy's connection, which a verdict on one of its clients does not end.
+#[tokio::test]
+async fn a_stream_of_http2_is_a_socket_beside_calls() -> Result<()> {
+    let daemon = gate("trusted_proxies = [\"127.0.0.1/32\"]", HTTP2)?;
+    let [mut client, mut other] = [Client::open(daemon.address())?, Client::open(daemon.address())?];
+    let mut sender = connect(daemon.listener(1)?).await?;
+    let mut sockets = Vec::new();
+    for client in [&mut client, &mut other] {
+        sender.ready().await?;
+        let answer = sender.send_request(ask_over_stream(client, "/api/live")?).await?;
+        ensure!(answer.status() == 200, "{answer:?}");
+        ensure!(
+            answer.headers().keys().all(|name| !name.as_str().starts_with("sec-")),
+            "{answer:?}"
+        );
+        sockets.push(TokioIo::new(hyper::upgrade::on(answer).await?));
+    }
+    for socket in &mut sockets {
+        let mut seen = [0; HELLO.len()];
+        socket.read_exact(&mut seen).await?;
+        ensure!(seen == HELLO);
+    }
+    for length in [1, 1000, 100_000] {
+        // A frame: what tells the client of its end comes between two.
+        let sent = [
+            &[0x82, 127][..],
+            &u64::to_be_bytes(length),
+            &vec![7; usize::try_from(length)?],
+        ]
+        .concat();
+        let (mut from, mut to) = tokio::io::split(&mut sockets[0]);
+        let mut seen = vec![0; sent.len()];
+        tokio::try_join!(to.write_all(&sent), from.read_exact(&mut seen))?;
+        ensure!(seen == sent, "{length}");
+    }
+    // Calls go on beside, and a session that is revoked ends its own socket only.
+    for _ in 0..3 {
+        let answer = sender.send_request(signed(&mut client, "GET", "/api/a")?).await?;
+        ensure!(answer.status() == 400);
+    }
+    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
+    let sessions = sessions["sessions"].as_array().context("no sessions")?;
+    let busiest = sessions.iter().max_by_key(|session| session["calls"].as_u64());
+    let id = busiest
+        .and_then(|session| session["id"].as_str())
+        .context("no session")?;
+    daemon.cli(&["session", "revoke", id])?;
+    let mut close = [0; 4];
+    sockets[0].read_exact(&mut close).await?;
+    ensure!(close[0] == 0x88 && close[2..] == 4403u16.to_be_bytes(), "{close:?}");
+    sockets[1].write_all(b"\x81\x01x").await?;
+    sockets[1].read_exact(&mut close[..3]).await?;
+    ensure!(&close[..3] == b"\x81\x01x", "another session's");
+    daemon.signal(nix::sys::signal::Signal::SIGTERM)?;
+    sockets[1].read_exact(&mut close).await?;
+    ensure!(close[0] == 0x88 && close[2..] == 1001u16.to_be_bytes(), "{close:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socket_over_http2_is_judged_and_the_application_must_know_sockets() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let extra = format!("{PROTECT}{HTTP2}");
+    let daemon = Daemon::start(&Wanted::enforcing(upstream, &extra))?;
+    let mut client = Client::open(daemon.address())?;
+    let mut sender = connect(daemon.listener(1)?).await?;
+    let mut unsigned = ask_over_stream(&mut client, "/api/live")?;
+    unsigned.headers_mut().remove("signature");
+    let answer = sender.send_request(unsigned).await?;
+    ensure!(answer.status() == 400, "{answer:?}");
+    ensure!(text(answer).await?.contains("signature-malformed"));
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+    ] {
+        sender.ready().await?;
+        let asked = tokio::spawn(sender.send_request(ask_over_stream(&mut client, "/api/live")?));
+        let (mut application, head) = loop {
+            match calls.try_recv() {
+                Ok(call) => break call,
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        };
+        ensure!(head.starts_with("GET /api/live HTTP/1.1\r\n"), "{head}");
+        ensure!(
+            head.contains("upgrade: websocket\r\n") && head.contains("sec-websocket-key: "),
+            "{head}"
+        );
+        application.write_all(answer.as_bytes())?;
+        ensure!(asked.await??.status() == 502, "{answer}");
+    }
     Ok(())
 }
