@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::fingerprint::Fingerprint;
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Reference};
 use crate::session::SessionId;
@@ -19,6 +20,8 @@ pub struct Incident {
     pub refusal: Refusal,
     /// Who asked.
     pub client: ClientAddress,
+    /// What its TLS handshake said of its program, where TLS ends at the gate.
+    pub fingerprint: Option<Fingerprint>,
     /// By which session; `None` if none was proved.
     pub session: Option<SessionId>,
     /// The method.
@@ -109,6 +112,7 @@ mod tests {
             at: WallMillis(0),
             refusal: Refusal::Replay,
             client: ClientAddress::new("10.0.0.1".parse().unwrap()),
+            fingerprint: None,
             session: None,
             method: "GET".into(),
             path: "/".into(),

@@ -297,6 +297,7 @@ pub(super) enum SessionVerb {
     /// List the sessions that the gate remembers
     List,
     /// Tell what a session did, when, and what each rule said to it
+    #[command(visible_alias = "show")]
     Timeline(SessionArgs),
     /// End a session for good
     Revoke(SessionArgs),

@@ -40,6 +40,10 @@ fn told(timeline: &SessionTimeline) -> Result<Answer, Failure> {
         .field("address", &session.address)
         .field("score", &format!("{:.1}", session.score))
         .field("calls", &session.calls);
+    let answer = timeline
+        .ja4
+        .iter()
+        .fold(answer, |answer, ja4| answer.field("ja4", &ja4));
     let mut events = Table::new(&["WHEN", "METHOD", "PATH", ">STATUS", "WHAT"]);
     for event in &timeline.events {
         events.row([

@@ -83,6 +83,9 @@ fn shown(status: &Status) -> Result<Answer, Failure> {
     if refused > 0 {
         answer = answer.line("").table(causes(status));
     }
+    if status.connections.limits.values().any(|count| *count > 0) {
+        answer = answer.line("").table(limits(status));
+    }
     Ok(match &status.packet_layer {
         Some(layer) => answer.line("").table(packets(layer)),
         None => answer,
@@ -157,6 +160,15 @@ fn causes(status: &Status) -> Table {
     causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     for (cause, count) in causes {
         table.row([cause.clone(), count.to_string()]);
+    }
+    table
+}
+
+/// What ended connections beside refused requests.
+fn limits(status: &Status) -> Table {
+    let mut table = Table::new(&["LIMIT REACHED", ">CONNECTIONS"]).in_report();
+    for (limit, count) in status.connections.limits.iter().filter(|(_, count)| **count > 0) {
+        table.row([limit.clone(), count.to_string()]);
     }
     table
 }

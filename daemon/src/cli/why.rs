@@ -31,8 +31,9 @@ fn explained(incident: &Incident) -> Result<Answer, Failure> {
         .field("when", &incident.at)
         .field("cause", &&incident.cause)
         .field("client saw", &answered(incident))
-        .field("address", &incident.address)
-        .field("session", &incident.session.as_deref().unwrap_or("none proved"));
+        .field("address", &incident.address);
+    let answer = incident.ja4.iter().fold(answer, |answer, ja4| answer.field("ja4", ja4));
+    let answer = answer.field("session", &incident.session.as_deref().unwrap_or("none proved"));
     let answer = match &incident.rule {
         Some(rule) => answer.field("rule", &rule),
         None => answer,

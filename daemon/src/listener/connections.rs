@@ -302,6 +302,15 @@ impl Connections {
         }
     }
 
+    /// What the TLS handshakes of those that are open said of their clients' programs.
+    #[must_use]
+    pub fn fingerprints(&self, ids: &[ConnectionId]) -> Vec<Fingerprint> {
+        let of = |id: &ConnectionId| self.with(*id, |open| open.get(id)?.fingerprint());
+        let mut found: Vec<Fingerprint> = ids.iter().filter_map(of).collect();
+        found.dedup();
+        found
+    }
+
     /// Whether packets of a connection come from that source.
     #[must_use]
     pub fn any_from(&self, source: Source) -> bool {

@@ -109,16 +109,22 @@ impl Conversation {
         if !self.door.settings.proxy_protocol {
             // Of a proxy's connection nobody else's packets are dropped.
             let flow = peer.flow.filter(|_| !peer.is_proxy);
-            return may_ask(Peer { flow, ..peer });
+            return self.may_ask(Peer { flow, ..peer });
         }
         if !peer.is_proxy {
+            self.count(Limit::Untrusted);
             return Err(io::Error::other(
                 "a PROXY protocol header from somebody who is not trusted",
             ));
         }
-        let client = greeting::proxy_header(transport, ahead).await?;
+        let client = greeting::proxy_header(transport, ahead).await.inspect_err(|error| {
+            // Who connects and leaves again only looked whether somebody is here.
+            if error.kind() == io::ErrorKind::InvalidData {
+                self.count(Limit::ProxyHeader);
+            }
+        })?;
         let address = client.map_or(peer.address, ClientAddress::new);
-        may_ask(Peer {
+        self.may_ask(Peer {
             address,
             flow: None,
             is_proxy: client.is_none() || self.proxy.get().trusts(address),
@@ -134,7 +140,8 @@ impl Conversation {
             Some(tls) => {
                 let handshake = Box::pin(shake_hands(tls, socket, connection));
                 let handshake = self.timer.timeout(patience, handshake);
-                let stream = Box::new(self.in_time(handshake.await)??);
+                let shaken = self.in_time(handshake.await)?;
+                let stream = Box::new(shaken.inspect_err(|_| self.count(Limit::HandshakeFailed))?);
                 let protocol = match stream.get_ref().1.alpn_protocol() {
                     Some(tls::HTTP2) => Protocol::Http2,
                     Some(_) | None => Protocol::Http1,
@@ -165,6 +172,17 @@ impl Conversation {
         }
     }
 
+    /// Verdicts on others are given to trusted proxies only.
+    fn may_ask(&self, peer: Peer) -> io::Result<Peer> {
+        if peer.asks.is_some() && !peer.is_proxy {
+            self.count(Limit::Untrusted);
+            return Err(io::Error::other(
+                "a question for a verdict from somebody who is not trusted",
+            ));
+        }
+        Ok(peer)
+    }
+
     pub(super) fn count(&self, limit: Limit) {
         self.proxy.get().gate().connections().limits().count(limit);
     }
@@ -187,16 +205,6 @@ impl Conversation {
         }
         let _ = tokio::time::timeout(LAST_ANSWER, tunnel).await;
     }
-}
-
-/// Verdicts on others are given to trusted proxies only.
-fn may_ask(peer: Peer) -> io::Result<Peer> {
-    if peer.asks.is_some() && !peer.is_proxy {
-        return Err(io::Error::other(
-            "a question for a verdict from somebody who is not trusted",
-        ));
-    }
-    Ok(peer)
 }
 
 async fn shake_hands(

@@ -11,6 +11,12 @@ pub enum Limit {
     SourceConnections,
     /// The PROXY protocol header or the TLS handshake did not come in time.
     Handshake,
+    /// The TLS handshake failed.
+    HandshakeFailed,
+    /// What came where the PROXY protocol is spoken was no header of it.
+    ProxyHeader,
+    /// Only trusted proxies may connect there: to speak the PROXY protocol, or to ask for verdicts.
+    Untrusted,
     /// A head did not come whole in time.
     HeadTime,
     /// A head, its target or the number of its fields is over the limit.
@@ -26,10 +32,13 @@ pub enum Limit {
 }
 
 impl Limit {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Connections,
         Self::SourceConnections,
         Self::Handshake,
+        Self::HandshakeFailed,
+        Self::ProxyHeader,
+        Self::Untrusted,
         Self::HeadTime,
         Self::HeadSize,
         Self::Malformed,
@@ -44,6 +53,9 @@ impl Limit {
             Self::Connections => "connections",
             Self::SourceConnections => "source-connections",
             Self::Handshake => "handshake",
+            Self::HandshakeFailed => "handshake-failed",
+            Self::ProxyHeader => "proxy-header",
+            Self::Untrusted => "untrusted",
             Self::HeadTime => "head-time",
             Self::HeadSize => "head-size",
             Self::Malformed => "malformed",

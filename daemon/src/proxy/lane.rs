@@ -13,13 +13,16 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::rt::{Read, Write};
 use portcullis_guard::guard::{Guard, Reading};
 use portcullis_guard::refusal::Refusal;
+use portcullis_guard::session::SessionId;
 
 use super::body::{CallBody, Outgoing};
 use super::passing::Progress;
 use super::pool::Counted;
 use super::trunk::Trunk;
 use crate::clock;
+use crate::gate::Gate;
 use crate::listener::activity::Underway;
+use crate::listener::connections::Connection;
 use crate::listener::timer::{CoarseSleep, CoarseTimer};
 
 /// How often a body that passes is looked after.
@@ -245,6 +248,35 @@ pub struct Streamed {
     reader: Option<Reader>,
     /// Until it has come whole, its server is at work.
     call: Option<Counted>,
+    leash: Option<Leash>,
+    is_cut: bool,
+}
+
+/// Ends an answer that would go on after its session was ended, over a connection that belongs to others as well.
+pub(super) struct Leash {
+    gate: Arc<Gate>,
+    branch: Arc<Connection>,
+    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Leash {
+    /// For an answer to a session over this connection.
+    pub(super) fn of(gate: &Arc<Gate>, connection: &Arc<Connection>, session: SessionId) -> Self {
+        let branch = gate.connections().branch(connection);
+        gate.connections().belong(&branch, session);
+        let until = Arc::clone(&branch);
+        Self {
+            gate: Arc::clone(gate),
+            branch,
+            ended: Box::pin(async move { _ = until.ended().await }),
+        }
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.gate.connections().close(&self.branch);
+    }
 }
 
 /// Reads what passes for the ids that it shows.
@@ -287,7 +319,15 @@ impl Streamed {
             underway: None,
             reader: None,
             call: None,
+            leash: None,
+            is_cut: false,
         }
+    }
+
+    /// Ends with its session, if it has a leash.
+    pub(super) fn led_by(mut self, leash: Option<Leash>) -> Self {
+        self.leash = leash;
+        self
     }
 
     /// Shows the guard what passes, before the client gets it.
@@ -346,6 +386,20 @@ impl Body for Streamed {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         if let Some(underway) = &mut self.underway {
             underway.asked();
+        }
+        if let Some(leash) = &mut self.leash
+            && leash.ended.as_mut().poll(cx).is_ready()
+        {
+            // What follows is not for the client any more; the application's connection is closed.
+            self.leash = None;
+            self.held = None;
+            self.is_cut = true;
+            if let Some(underway) = &mut self.underway {
+                underway.answered();
+            }
+        }
+        if self.is_cut {
+            return Poll::Ready(None);
         }
         let frame = std::task::ready!(self.poll_body(cx));
         if let Some(underway) = &mut self.underway {

@@ -42,7 +42,7 @@ use self::body::{AnswerBody, CallBody};
 use self::cors::Reader;
 use self::forward::Told;
 use self::intake::Head;
-use self::lane::Streamed;
+use self::lane::{Leash, Streamed};
 use self::origin::Origin;
 use self::pool::Pools;
 use self::upstream::{Failure, Upstream};
@@ -302,8 +302,13 @@ impl Proxy {
             Ok(mut response) => {
                 let word = SessionWord::take(response.headers_mut());
                 let reading = self.complete(receipt, response.status());
+                let mut leash = None;
                 if let Some(session) = session.filter(|_| is_long(&response)) {
-                    self.gate.connections().belong(connection, session);
+                    if connection.peer.is_proxy && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                        leash = Some(Leash::of(&self.gate, connection, session));
+                    } else {
+                        self.gate.connections().belong(connection, session);
+                    }
                 }
                 if let (Some(caller), Some(word)) = (caller, word)
                     && let Some(refused) = self.heed(&call, caller, word, response.status())
@@ -316,7 +321,7 @@ impl Proxy {
                 {
                     self.splice(upgrade, session, &mut response);
                 }
-                response.map(|body| Either::Right(body.read_by(&self.guard, reading)))
+                response.map(|body| Either::Right(body.read_by(&self.guard, reading).led_by(leash)))
             }
             Err(failure) => {
                 let answer = self.refuse(&call, failure.refusal());

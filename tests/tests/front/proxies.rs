@@ -156,6 +156,15 @@ fn the_proxy_protocol_is_mandatory_and_for_trusted_proxies_only() -> Result<()> 
             .is_err()
     );
     ensure!(backend.requests() == 0);
+    for (daemon, limit, times) in [
+        (&daemon, "proxy-header", 2),
+        (&daemon, "handshake", 1),
+        (&stranger, "untrusted", 1),
+    ] {
+        let status: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "status"])?)?;
+        ensure!(status["connections"]["limits"][limit] == times, "{limit}: {status}");
+    }
+    ensure!(stranger.cli(&["status"])?.contains("untrusted"));
     Ok(())
 }
 

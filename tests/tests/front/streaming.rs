@@ -69,6 +69,37 @@ fn events_arrive_when_they_are_sent_and_end_with_the_session() -> Result<()> {
 }
 
 #[test]
+fn a_stream_behind_a_proxy_ends_with_its_session_and_its_neighbours_go_on() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = Daemon::start(&Wanted {
+        http: "trusted_proxies = [\"127.0.0.1\"]",
+        ..Wanted::enforcing(upstream, PROTECT)
+    })?;
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let open = || -> Result<_> {
+        let mut client = Client::open(daemon.address())?;
+        let mut wire = Wire::connect(daemon.address())?;
+        wire.stream().write_all(&client.request("GET", "/api/events", "")?)?;
+        let (mut application, _) = calls.recv_timeout(PATIENCE)?;
+        application.write_all(head)?;
+        ensure!(wire.answer()?.status == 200);
+        Ok((wire, application))
+    };
+    let (mut first, mut its_application) = open()?;
+    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
+    let id = sessions["sessions"][0]["id"].as_str().context("no session")?.to_owned();
+    let (mut second, mut other_application) = open()?;
+    daemon.cli(&["session", "revoke", &id])?;
+    ensure!(first.bytes(5)? == b"0\r\n\r\n", "it ends as answers end");
+    let mut rest = Vec::new();
+    its_application.read_to_end(&mut rest)?;
+    let event = b"9\r\ndata: ...\r\n";
+    other_application.write_all(event)?;
+    ensure!(second.bytes(event.len())? == event, "another session's goes on");
+    Ok(())
+}
+
+#[test]
 fn trailers_of_answers_pass_to_those_who_want_them() -> Result<()> {
     let (upstream, calls) = by_hand()?;
     let daemon = gate(upstream)?;

@@ -171,6 +171,33 @@ fn certificates_are_chosen_and_renewed_without_a_pause() -> Result<()> {
 }
 
 #[test]
+fn the_operator_sees_what_handshakes_say() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (_, daemon) = gate("", &listener(&pair, ""))?;
+    let mut client = Client::open(daemon.address())?;
+    let config = tls::client(&[&TLS13], &[b"http/1.1"])?;
+    let mut wire = Wire::of(tls::connect(daemon.listener(1)?, "shop.example", &config)?);
+    let call = client.request("GET", "/api/a", "")?;
+    ensure!(wire.exchange(&call)?.status == 200);
+    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
+    let id = sessions["sessions"][0]["id"].as_str().unwrap_or_default().to_owned();
+    let shown = daemon.cli(&["session", "show", &id])?;
+    ensure!(shown.contains("ja4:     t13d"), "{shown}");
+    let copy = wire.exchange(&call)?;
+    let why = daemon.cli(&["why", &copy.reference()])?;
+    ensure!(why.contains("ja4:        t13d"), "{why}");
+    let old = tls::client(&[&TLS12], &[b"nonsense"])?;
+    ensure!(
+        tls::connect(daemon.listener(1)?, "shop.example", &old).is_err(),
+        "no protocol in common"
+    );
+    let status: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "status"])?)?;
+    ensure!(status["connections"]["limits"]["handshake-failed"] == 1, "{status}");
+    Ok(())
+}
+
+#[test]
 fn another_program_under_the_same_name_has_to_sign_again() -> Result<()> {
     let certificates = Certificates::new()?;
     let pair = certificates.write("a", &["shop.example"], 2090)?;

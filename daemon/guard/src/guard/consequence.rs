@@ -375,6 +375,7 @@ impl Guard {
             at: now.wall,
             refusal,
             client: request.client,
+            fingerprint: request.fingerprint,
             session,
             method: kept(request.method.as_str(), METHOD_KEPT),
             path: kept(request.raw_path, PATH_KEPT),

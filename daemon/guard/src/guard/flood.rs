@@ -55,6 +55,7 @@ impl Guard {
             at: now.wall,
             refusal: Refusal::AddressBanned(ttl),
             client,
+            fingerprint: None,
             session: None,
             method: String::new(),
             path: String::new(),

@@ -14,7 +14,7 @@ use crate::effect::{Effect, KernelBan};
 use crate::incident::Incident;
 use crate::ledger::Ledger;
 use crate::policy::{Mode, Share};
-use crate::request::{ClientAddress, Reference};
+use crate::request::{ClientAddress, ConnectionId, Reference};
 use crate::session::calls::RecentCall;
 use crate::session::{SessionId, SessionSummary};
 use crate::source::SourceSummary;
@@ -203,6 +203,13 @@ impl Guard {
     pub fn session_account(&self, id: SessionId, now: Now) -> Option<(SessionSummary, Ledger)> {
         let half_life = self.policy.thresholds.half_life;
         self.sessions.shard(id).account(id, half_life, now)
+    }
+
+    /// The connections that a session in use was last seen on; some may have ended.
+    #[must_use]
+    pub fn connections_of(&self, id: SessionId) -> Vec<ConnectionId> {
+        let mut shard = self.sessions.shard(id);
+        shard.get(id).map(|record| record.connections()).unwrap_or_default()
     }
 
     /// The last calls of a session that were admitted, the oldest first.

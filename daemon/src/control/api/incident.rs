@@ -21,6 +21,9 @@ pub struct Incident {
     pub http_status: u16,
     /// Who asked.
     pub address: IpAddr,
+    /// JA4 of its TLS handshake; `null` where TLS ends elsewhere.
+    #[serde(default)]
+    pub ja4: Option<String>,
     /// By which session; `null` if none was proved.
     pub session: Option<String>,
     /// The method.

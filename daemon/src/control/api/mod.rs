@@ -33,7 +33,8 @@ pub use session::{
     SessionTimeline,
 };
 pub use status::{
-    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts, Status, Tables,
+    BanCount, CallCount, ConnectionCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts,
+    Status, Tables,
 };
 
 /// What every path of this version begins with.

@@ -136,6 +136,9 @@ pub struct SessionEvent {
 pub struct SessionTimeline {
     /// The session.
     pub session: Session,
+    /// JA4 of its open connections, where TLS ends at the gate.
+    #[serde(default)]
+    pub ja4: Vec<String>,
     /// Its last calls and refusals, the oldest first.
     pub events: Vec<SessionEvent>,
     /// Where its points came from, the oldest first.

@@ -34,9 +34,21 @@ pub struct Status {
     pub sessions: usize,
     /// Calls.
     pub calls: CallCount,
+    /// Connections of clients.
+    #[serde(default)]
+    pub connections: ConnectionCount,
     /// What rules keep of addresses, networks, browsers and users.
     #[serde(default)]
     pub shared_facts: SharedFacts,
+}
+
+/// Connections of clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionCount {
+    /// How many are open.
+    pub open: usize,
+    /// How many met a limit beside refused requests, by its name in the metrics.
+    pub limits: BTreeMap<String, u64>,
 }
 
 /// How full the facts are that rules keep of everybody but sessions.

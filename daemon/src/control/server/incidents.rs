@@ -62,6 +62,7 @@ fn shown(incident: &incident::Incident) -> Incident {
         problem: problem.name.to_owned(),
         http_status: problem.status,
         address: incident.client.ip(),
+        ja4: incident.fingerprint.map(|fingerprint| fingerprint.to_string()),
         session: incident.session.map(|session| session.to_string()),
         method: incident.method.clone(),
         path: incident.path.clone(),

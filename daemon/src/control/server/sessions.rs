@@ -50,8 +50,10 @@ pub(super) fn timeline(gate: &Gate, id: &str) -> Result<Reply, ControlError> {
     });
     let mut events: Vec<SessionEvent> = calls.chain(refusals).collect();
     events.sort_by_key(|event| event.at);
+    let fingerprints = gate.connections().fingerprints(&guard.connections_of(id));
     Reply::ok(&SessionTimeline {
         session: shown(&summary),
+        ja4: fingerprints.iter().map(ToString::to_string).collect(),
         events,
         points: lines(&ledger),
     })

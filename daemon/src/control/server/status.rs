@@ -10,7 +10,8 @@ use super::dispatch::Reply;
 use super::error::ControlError;
 use crate::confine;
 use crate::control::api::{
-    BanCount, CallCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts, Status, Tables,
+    BanCount, CallCount, ConnectionCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts,
+    Status, Tables,
 };
 use crate::enforcer::{Enforcer, EnforcerError, Target};
 use crate::gate::{self, Gate};
@@ -44,6 +45,13 @@ pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
                 .into_iter()
                 .map(|(cause, count)| (cause.to_owned(), count))
                 .collect(),
+        },
+        connections: ConnectionCount {
+            open: gate.connections().len(),
+            limits: {
+                let limits = gate.connections().limits().iter();
+                limits.map(|(limit, count)| (limit.to_owned(), count)).collect()
+            },
         },
         shared_facts: shared_facts(gate),
     })
