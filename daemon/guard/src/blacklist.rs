@@ -7,6 +7,7 @@ mod fixed;
 mod keep;
 pub mod list;
 mod order;
+mod shelf;
 #[cfg(test)]
 mod tests;
 

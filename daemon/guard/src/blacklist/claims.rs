@@ -1,7 +1,7 @@
 //! Who wants which network banned. Several may want the same one: the claim that lasts longest is the ban, and the
 //! others wait behind it, so that a list which lets go of a network does not lift the operator's ban of it.
 //!
-//! A million bans are kept in some 70 MB: times are seconds, and claims with the same words share them.
+//! A million bans are kept in some 35 MB: times are seconds, and claims with the same words share them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Holder, Origin, span};
+use super::shelf::Shelves;
+use super::{Holder, Origin};
 use crate::request::Reference;
 use crate::time::{MonoMillis, Now, WallMillis};
 
@@ -136,7 +137,7 @@ impl Tally {
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     /// The one of each network that lasts longest.
-    first: BTreeMap<IpNet, Claim>,
+    first: Shelves<Claim>,
     /// The others.
     more: BTreeMap<IpNet, Vec<Claim>>,
     tally: Tally,
@@ -153,30 +154,31 @@ impl Claims {
     }
 
     pub(super) fn contains(&self, network: IpNet) -> bool {
-        self.first.contains_key(&network)
+        self.first.get(network).is_some()
     }
 
     pub(super) fn get(&self, network: IpNet) -> Option<&Claim> {
-        self.first.get(&network)
+        self.first.get(network)
     }
 
     /// Every claim to a network, the one that holds first.
     pub(super) fn all(&self, network: IpNet) -> impl Iterator<Item = &Claim> {
-        let first = self.first.get(&network).into_iter();
+        let first = self.first.get(network).into_iter();
         first.chain(self.more.get(&network).into_iter().flatten())
     }
 
     pub(super) fn iter(&self, from: Bound<IpNet>) -> impl Iterator<Item = (IpNet, &Claim)> {
-        let range = self.first.range((from, Bound::Unbounded));
-        range.map(|(network, claim)| (*network, claim))
+        self.first.from(from)
     }
 
     /// Those in a network, itself included.
     pub(super) fn within(&self, network: IpNet) -> impl Iterator<Item = (IpNet, &Claim)> {
-        let range = self.first.range(span(network));
-        range
-            .filter(move |(inner, _)| network.contains(*inner))
-            .map(|(inner, claim)| (*inner, claim))
+        let first = IpNet::new(network.network(), 0).unwrap_or(network);
+        let last = network.broadcast();
+        self.first
+            .from(Bound::Included(first))
+            .take_while(move |(inner, _)| inner.addr() <= last)
+            .filter(move |(inner, _)| network.contains(inner))
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -202,7 +204,7 @@ impl Claims {
         if let Some(seen) = &mut self.first_end_seen {
             *seen = (*seen).min(claim.ends);
         }
-        if !self.first.contains_key(&network) {
+        if self.first.get(network).is_none() {
             self.count_list(&claim, 1);
             self.tally.change(network, &claim, 1);
             self.first.insert(network, claim);
@@ -231,7 +233,7 @@ impl Claims {
         all.retain(|claim| !claim.is_held_by(holder));
         let released = before - all.len();
         self.put_back(network, all);
-        (released, self.first.get(&network))
+        (released, self.first.get(network))
     }
 
     /// Looks at `at_most` of them from `from` on, and removes what is over. Without a look if none can be.
@@ -244,10 +246,10 @@ impl Claims {
         }
         let (mut over, mut seen, mut last) = (Vec::new(), 0, None);
         let mut first_end = MonoMillis(u64::MAX);
-        for (network, claim) in self.first.range((from, Bound::Unbounded)).take(at_most) {
-            (seen, last) = (seen + 1, Some(*network));
+        for (network, claim) in self.first.from(from).take(at_most) {
+            (seen, last) = (seen + 1, Some(network));
             if claim.ends <= now.mono {
-                over.push(*network);
+                over.push(network);
             } else {
                 first_end = first_end.min(claim.ends);
             }
@@ -267,7 +269,7 @@ impl Claims {
 
     /// Takes a network out, with all claims to it, the one that holds first.
     fn take(&mut self, network: IpNet) -> Vec<Claim> {
-        let Some(first) = self.first.remove(&network) else {
+        let Some(first) = self.first.remove(network) else {
             return Vec::new();
         };
         self.tally.change(network, &first, -1);
