@@ -6,6 +6,8 @@
 #[cfg(feature = "bench")]
 mod front;
 #[cfg(feature = "bench")]
+mod operate;
+#[cfg(feature = "bench")]
 mod packet;
 #[cfg(feature = "bench")]
 mod report;
@@ -39,6 +41,8 @@ enum Bench {
     Packet,
     /// The HTTP front beside nginx, haproxy and caddy.
     Front,
+    /// What operators wait for, with a million bans: imports, commands, the start, memory.
+    Operate,
     /// Microseconds from an offence to the first dropped packet.
     Verdict,
     /// The cost of verifying a call: in the guard alone, and in the whole daemon.
@@ -52,6 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let report = match arguments.name {
         Bench::Packet => packet::measure(arguments.quick)?,
         Bench::Front => front::measure(arguments.quick)?,
+        Bench::Operate => operate::measure(arguments.quick)?,
         Bench::Verdict => verdict::measure(arguments.quick)?,
         Bench::Verify => verify::measure(arguments.quick)?,
         Bench::Rules => rules::measure(arguments.quick)?,
