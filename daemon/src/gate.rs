@@ -1,15 +1,16 @@
 //! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
 
+pub mod events;
 mod keys;
+mod reconcile;
 mod renew;
 pub mod trial;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use ipnet::IpNet;
-use portcullis_guard::blacklist::{AllowRefused, Allowed, Ban};
+use portcullis_guard::blacklist::{AllowRefused, Allowed};
 use portcullis_guard::effect::{Effect, KernelBan};
 use portcullis_guard::guard::Guard;
 use portcullis_guard::incident::Incident;
@@ -19,15 +20,18 @@ use portcullis_guard::time::{Now, WallMillis};
 
 use crate::clock;
 use crate::config::Config;
-use crate::enforcer::{self, Enforcer, EnforcerError, Flow, Intended, Origin, Reconciled, Target};
+use crate::enforcer::{self, Enforcer, EnforcerError, Flow, Origin, Target};
 use crate::hold::Waiting;
 use crate::latest::Latest;
 use crate::listener::connections::{Connections, Doom};
 use crate::random;
 use crate::reload::Reload;
+use crate::stats::Offenders;
 use crate::store::{Change, Deed, Item, Store, Undo};
 use crate::throttle::{Leave, Throttle};
+use events::{Events, What};
 use keys::Keys;
+pub use reconcile::Enforcement;
 use trial::Trials;
 
 /// The kernel refused what the guard decided. The intention stands, the enforcement does not.
@@ -74,15 +78,8 @@ pub struct Gate {
     enforcement: Mutex<Option<Enforcement>>,
     store: Option<Store>,
     trials: Trials,
-}
-
-/// What a comparison of the kernel with the intention found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Enforcement {
-    /// When.
-    pub at: WallMillis,
-    /// What; [`Reconciled::ratio`] is the part that was enforced.
-    pub found: Reconciled,
+    events: Events,
+    offenders: Offenders,
 }
 
 impl Gate {
@@ -102,6 +99,8 @@ impl Gate {
             enforcement: Mutex::new(None),
             store: None,
             trials: Trials::default(),
+            events: Events::default(),
+            offenders: Offenders::default(),
         }
     }
 
@@ -157,6 +156,18 @@ impl Gate {
         &self.waiting
     }
 
+    /// What happens, for whoever follows it.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The bans that keep away most.
+    #[must_use]
+    pub fn offenders(&self) -> &Offenders {
+        &self.offenders
+    }
+
     /// What the operator configured, as far as it is in force.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
@@ -193,10 +204,12 @@ impl Gate {
         let (bans, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_ban);
         let mut outcome = Ok(());
         for effect in bans.into_iter().chain(others) {
+            let what = self.events.wanted(|| What::of(&effect));
             if let Err(error) = self.perform_one(effect) {
                 tracing::error!(%error, "kernel enforcement failed");
                 outcome = outcome.and(Err(error));
             }
+            self.events.tell(clock::now().wall, what);
         }
         outcome
     }
@@ -218,6 +231,8 @@ impl Gate {
     /// # Errors
     /// [`ChangeError::Store`].
     pub fn record(&self, items: Vec<Item>, deed: Deed, undo: Undo) -> Result<(), ChangeError> {
+        let told = self.events.wanted(|| Some(What::Operator(Box::new(deed.clone()))));
+        self.events.tell(deed.at, told);
         let Some(store) = &self.store else { return Ok(()) };
         let change = Change { items, deed, undo };
         store.submit(change).map_err(ChangeError::Store)
@@ -272,42 +287,6 @@ impl Gate {
         let outcome = self.in_kernel(|kernel| kernel.ban(Target::Prefix(network), ttl, kernel_origin(origin)));
         tracing::warn!(%network, ttl = ttl.as_secs(), %origin, "ban");
         outcome
-    }
-
-    /// Compares the kernel with the intention, repairs it, and says so (invariant I5). `None` without a packet layer.
-    pub fn reconcile(&self) -> Option<Result<Enforcement, EnforcerError>> {
-        let kernel = self.enforcer.as_ref()?;
-        let now = clock::now();
-        let bans: Vec<_> = self.guard().bans(now).iter().map(|ban| intended(ban, now)).collect();
-        let current = |target| {
-            let now = clock::now();
-            let ban = self.guard().ban_of(network_of(target)?, now)?;
-            Some(intended(&ban, now))
-        };
-        let outcome = kernel.reconcile(&bans, &current);
-        if let Ok(found) = &outcome
-            && (found.missing, found.wrong, found.strays) != (0, 0, 0)
-        {
-            tracing::warn!(
-                ratio = found.ratio(),
-                missing = found.missing,
-                wrong = found.wrong,
-                strays = found.strays,
-                refused = found.refused,
-                "the kernel had drifted and was repaired"
-            );
-        }
-        Some(outcome.map(|found| {
-            let enforcement = Enforcement { at: now.wall, found };
-            *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner) = Some(enforcement);
-            enforcement
-        }))
-    }
-
-    /// What the last comparison of the kernel with the intention found. `None` before the first one.
-    #[must_use]
-    pub fn enforcement(&self) -> Option<Enforcement> {
-        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Draws the consequence of packets that were over the rate limits again and again.
@@ -382,22 +361,6 @@ pub(crate) fn item(effect: &Effect) -> Option<Item> {
 pub(crate) fn kernel_bans(bans: &[KernelBan]) -> impl ExactSizeIterator<Item = (Target, Duration, Origin)> {
     bans.iter()
         .map(|ban| (Target::Prefix(ban.network), ban.ttl, kernel_origin(ban.origin)))
-}
-
-fn intended(ban: &Ban, now: Now) -> Intended {
-    Intended {
-        target: Target::Prefix(ban.network),
-        until: Duration::from_millis(now.mono.0).saturating_add(ban.remaining(now)),
-        origin: kernel_origin(ban.origin),
-    }
-}
-
-fn network_of(target: Target) -> Option<IpNet> {
-    match target {
-        Target::Host(address) => Some(address.into()),
-        Target::Prefix(network) => Some(network),
-        Target::Flow(_) => None,
-    }
 }
 
 /// The mode as the packet layer calls it.

@@ -20,7 +20,8 @@ pub const SUBCOMMAND: &str = "helper";
 #[must_use]
 pub fn command(log: &Log) -> Command {
     let format = match log.format {
-        LogFormat::Text => "text",
+        // It keeps no socket of the journal, whose service reads its stderr.
+        LogFormat::Text | LogFormat::Journal => "text",
         LogFormat::Json => "json",
     };
     let mut command = Command::new("/proc/self/exe");

@@ -3,21 +3,23 @@
 use anyhow::{Context, Result};
 
 use crate::config::{self, Config};
-use crate::enforcer::{AttachOptions, Capacities, Enforcer, Rate, RateLimits, SynFlood};
+use crate::enforcer::{AttachOptions, Capacities, Enforcer, Rate, RateLimits, SynFlood, room_for};
 use crate::gate::kernel_mode;
 use crate::helper;
 
-/// Attaches the packet layer that a configuration wants, if it wants one.
+/// Attaches the packet layer that a configuration wants, if it wants one. Its tables have room for the bans that are
+/// stored: growing while they are filled takes as long as filling them.
 ///
 /// # Errors
 /// What the kernel refuses.
-pub fn attach(config: &Config) -> Result<Option<Enforcer>> {
+pub fn attach(config: &Config, stored: u64) -> Result<Option<Enforcer>> {
     let packet = &config.packet;
     if packet.interfaces.is_empty() {
         tracing::warn!("packet.interfaces is empty: bans are enforced in HTTP only");
         return Ok(None);
     }
-    let options = options(config);
+    let mut options = options(config);
+    options.capacities.hosts = room_for(stored, packet.max_bans, packet.max_bans_limit);
     let enforcer = Enforcer::attach_apart(&options, helper::command(&config.log));
     let enforcer = enforcer.context("failed to attach the packet layer")?;
     for interface in enforcer.interfaces() {

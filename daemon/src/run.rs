@@ -1,7 +1,6 @@
 //! The composition root: puts the parts together, runs them, and takes them down again.
 
 use std::net::{IpAddr, SocketAddr};
-
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -178,7 +177,7 @@ fn open_gate(config: Config) -> Result<Gate> {
     );
     // A damaged store keeps the daemon from starting, before it touches what the kernel enforces.
     let store = Store::open(&config.state.directory).context("failed to open the store")?;
-    let enforcer = packets::attach(&config)?;
+    let enforcer = packets::attach(&config, store.banned_networks()?)?;
     let gate = Gate::new(guard, enforcer, config).with_keys(ring);
     let kept = start::kept_by_kernel(&gate)?;
     // Before the first packet of a client can be judged.

@@ -1,40 +1,39 @@
 //! What the start takes over from earlier runs: what the store kept, and what the kernel kept beyond it.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use ipnet::IpNet;
 use portcullis_guard::blacklist::{self, Allowed, BanOrder, KeptClaim, Restorer};
 use portcullis_guard::guard::Guard;
 use portcullis_guard::session::KeptSession;
 
 use crate::clock;
-use crate::enforcer::{self, Enforcer, Target};
+use crate::enforcer::{self, Target};
 use crate::gate::{Gate, kernel_bans};
+use crate::memory;
 use crate::store::{Restore, Store};
 
 /// By how much the kernel's end of a ban must lie behind the one that the store tells, for it to be another ban: the
 /// kernel counts by the time since boot, the store by the wall clock, which may be set.
 const TOLERANCE: Duration = Duration::from_secs(60);
 
-/// Gives the guard the sessions and never-ban entries that were kept, and both guard and kernel the bans.
-struct Keeper<'a> {
+/// Bans that were read and wait for guard and kernel, some thousands each.
+const READ_AHEAD: usize = 4;
+
+/// Gives the guard the sessions and never-ban entries that were kept, and hands the bans on.
+struct Keeper {
     guard: Arc<Guard>,
-    kernel: Option<&'a Enforcer>,
-    restorer: Restorer,
-    bans: usize,
-    refused: usize,
+    bans: SyncSender<Vec<(IpNet, KeptClaim)>>,
 }
 
-impl Restore for Keeper<'_> {
-    fn bans(&mut self, claims: &[(IpNet, KeptClaim)]) {
-        let now = clock::now();
-        let holding = self.guard.restore_bans(claims, &mut self.restorer, now);
-        self.bans += holding.len();
-        if let Some(kernel) = self.kernel {
-            self.refused += kernel.ban_all(kernel_bans(&holding)).len();
-        }
+impl Restore for Keeper {
+    fn bans(&mut self, claims: Vec<(IpNet, KeptClaim)>) {
+        // Whoever takes them is there until the last one.
+        let _ = self.bans.send(claims);
     }
 
     fn allowed(&mut self, entry: Allowed) {
@@ -59,22 +58,45 @@ impl Restore for Keeper<'_> {
 /// # Errors
 /// If the store is damaged, or the kernel does not honour the never-ban set.
 pub fn restore(gate: &Gate, store: &Store, never_ban: Vec<Allowed>) -> Result<()> {
-    let mut keeper = Keeper {
-        guard: gate.guard(),
-        kernel: gate.kernel(),
-        restorer: Restorer::default(),
-        bans: 0,
-        refused: 0,
-    };
+    let (bans, read) = sync_channel(READ_AHEAD);
+    let guard = gate.guard();
+    let mut keeper = Keeper { guard, bans };
     store.load_exceptions(&mut keeper)?;
     gate.exempt(never_ban).context("failed to fill the never-ban set")?;
-    store.load_bans(&mut keeper)?;
-    let (bans, refused) = (keeper.bans, keeper.refused);
+    // The next ones are read while these are put in force.
+    let taken = thread::scope(|scope| -> Result<Taken> {
+        let taking = scope.spawn(move || take(gate, read));
+        let loaded = store.load_bans(&mut keeper);
+        drop(keeper);
+        let taken = taking.join().map_err(|_| anyhow!("bans cannot be put in force"))?;
+        loaded.map(|()| taken).map_err(Into::into)
+    });
+    let Taken { bans, refused } = taken?;
     if refused > 0 {
         tracing::error!(refused, "the kernel did not take all bans of the store");
     }
     tracing::info!(bans, "bans restored");
+    memory::give_back();
     Ok(())
+}
+
+/// What became of bans that were kept.
+#[derive(Default)]
+struct Taken {
+    bans: usize,
+    refused: usize,
+}
+
+fn take(gate: &Gate, read: Receiver<Vec<(IpNet, KeptClaim)>>) -> Taken {
+    let (mut restorer, mut taken) = (Restorer::default(), Taken::default());
+    for claims in read {
+        let holding = gate.guard().restore_bans(&claims, &mut restorer, clock::now());
+        taken.bans += holding.len();
+        if let Some(kernel) = gate.kernel() {
+            taken.refused += kernel.ban_all(kernel_bans(&holding)).len();
+        }
+    }
+    taken
 }
 
 /// What the kernel kept while no daemon ran. To be read before anything is written to it.

@@ -175,16 +175,16 @@ fn usage() {
     says(
         &["bann"],
         &expect![[r#"
-        exit status: 2
-        ----- stderr
-        error: unrecognized subcommand 'bann'
+            exit status: 2
+            ----- stderr
+            error: unrecognized subcommand 'bann'
 
-          tip: a similar subcommand exists: 'ban'
+              tip: some similar subcommands exist: 'man', 'ban'
 
-        Usage: portcullis [OPTIONS] <COMMAND>
+            Usage: portcullis [OPTIONS] <COMMAND>
 
-        For more information, try '--help'.
-    "#]],
+            For more information, try '--help'.
+        "#]],
     );
 }
 

@@ -238,23 +238,29 @@ fn help() {
         Usage: portcullis [OPTIONS] <COMMAND>
 
         Commands:
-          run      Run the gate in the foreground
-          check    Check a configuration and tell what it would run
-          detach   Take a pinned packet layer off the interfaces, after the daemon has ended
-          status   Tell what the running gate does
-          ban      Ban addresses and networks
-          allow    Exempt addresses and networks from every ban
-          session  Look at sessions and end them
-          undo     Take the last change of bans or exemptions back
-          audit    Tell what operators did, the last first
-          store    Look after the file that outlives the daemon
-          rules    Look at rules, try them, and put them in force
-          reload   Have the running gate read its whole configuration anew
-          mode     Tell whether verdicts have consequences, or change it until the next start
-          confirm  Let a change stand that was made with --confirm
-          why      Explain a refusal, or list the last ones
-          sign     Sign a request and print it as a curl command
-          help     Print this message or the help of the given subcommand(s)
+          run          Run the gate in the foreground
+          check        Check a configuration and tell what it would run
+          detach       Take a pinned packet layer off the interfaces, after the daemon has ended
+          status       Tell what the running gate does
+          ban          Ban addresses and networks
+          allow        Exempt addresses and networks from every ban
+          session      Look at sessions and end them
+          undo         Take the last change of bans or exemptions back
+          audit        Tell what operators did, the last first
+          store        Look after the file that outlives the daemon
+          rules        Look at rules, try them, and put them in force
+          reload       Have the running gate read its whole configuration anew
+          mode         Tell whether verdicts have consequences, or change it until the next start
+          confirm      Let a change stand that was made with --confirm
+          why          Explain a refusal, or list the last ones
+          events       Tell what happened, or what happens
+          top          Watch the running gate: traffic, drops, offenders, rules
+          sign         Sign a request and print it as a curl command
+          config       Look at the configuration
+          completions  Print completions for a shell
+          man          Print the man page, or write those of all commands
+          openapi      Print the OpenAPI document of the control socket
+          help         Print this message or the help of the given subcommand(s)
 
         Options:
               --socket <PATH>  The control socket of the daemon [env: PORTCULLIS_SOCKET] [default:

@@ -404,7 +404,7 @@ fn reconciling_repairs_what_drifted_and_tells_how_much() {
     enforcer.allow("198.51.100.10/32".parse().unwrap()).unwrap();
     let among = |bans: &[Intended], target| bans.iter().find(|ban| ban.target == target).copied();
     let found = enforcer
-        .reconcile(&intended, &|target| among(&intended, target))
+        .reconcile([intended.clone()], &|target| among(&intended, target))
         .unwrap();
     let expected = Reconciled {
         intended: 10,
@@ -418,7 +418,7 @@ fn reconciling_repairs_what_drifted_and_tells_how_much() {
     assert!((found.ratio() - 0.6).abs() < 1e-9);
     assert!(!drops(&enforcer, "198.51.100.99".parse().unwrap()));
     let again = enforcer
-        .reconcile(&intended[..9], &|target| among(&intended[..9], target))
+        .reconcile([intended[..9].to_vec()], &|target| among(&intended[..9], target))
         .unwrap();
     assert_eq!((again.enforced, again.strays, again.ratio()), (9, 0, 1.0));
     for ban in &intended[..9] {
@@ -440,7 +440,7 @@ fn what_changes_meanwhile_is_no_drift() {
     let (lifted, made) = (ban(1), ban(2));
     enforcer.ban(made.target, HOUR, Origin::List).unwrap();
     let current = |target| (target == made.target).then_some(made);
-    let found = enforcer.reconcile(&[lifted], &current).unwrap();
+    let found = enforcer.reconcile([vec![lifted]], &current).unwrap();
     assert_eq!((found.missing, found.strays), (0, 0));
     assert!(enforcer.lookup(made.target).unwrap().is_some(), "taken for a stray");
     assert!(enforcer.lookup(lifted.target).unwrap().is_none(), "brought back");

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::{
-    paths, process,
+    papers, paths, process,
     setup::{self, Purpose, Toolchain},
 };
 
@@ -30,7 +30,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<PathBuf> {
         return Ok(objects);
     }
     process::run(process::cargo().args(["build", "--release", "--package", "portcullis"]))?;
-    Ok(paths::target().join("release/portcullis"))
+    let program = paths::target().join("release/portcullis");
+    papers::assets(&program)?;
+    Ok(program)
 }
 
 /// Builds the eBPF objects and returns their folder.

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod fuzz;
 mod kernels;
+mod papers;
 mod paths;
 mod process;
 mod setup;
@@ -31,6 +32,8 @@ enum Task {
     Setup(setup::Arguments),
     /// Build target/release/portcullis with the XDP program embedded.
     Build(build::Arguments),
+    /// Write docs/control-api.json, and man pages and completions into target/assets.
+    Papers,
     /// Show the whole gate at work, on real packets in network namespaces.
     Demo(demo::Arguments),
     /// Test everything: Rust, SDK, browser, kernel.
@@ -50,6 +53,7 @@ impl Task {
         match self {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Build(arguments) => build::run(&arguments).map(drop),
+            Self::Papers => papers::run(),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),

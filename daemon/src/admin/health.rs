@@ -4,7 +4,8 @@ use crate::enforcer::Enforcer;
 use crate::gate::Gate;
 
 /// What keeps it from that, in words.
-pub(super) fn missing(gate: &Gate) -> Vec<String> {
+#[must_use]
+pub fn missing(gate: &Gate) -> Vec<String> {
     let unguarded = gate.kernel().map(Enforcer::unguarded).unwrap_or_default();
     let mut missing: Vec<String> = unguarded
         .into_iter()

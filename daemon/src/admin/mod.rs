@@ -6,7 +6,6 @@
 
 mod health;
 mod metrics;
-mod stats;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +26,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::gate::Gate;
-use stats::Offenders;
+use crate::stats::stats;
+
+pub use health::missing;
 
 const CONNECTIONS: usize = 32;
 const LONGEST_HEAD: usize = 16 << 10;
@@ -41,12 +42,6 @@ const STYLE: &str = include_str!("page/page.css");
 /// Nothing from elsewhere, nothing inline, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// What all connections share.
-struct Admin {
-    gate: Arc<Gate>,
-    offenders: Offenders,
-}
 
 /// Opens the listener.
 ///
@@ -64,10 +59,6 @@ pub async fn serve(gate: Arc<Gate>, listener: std::net::TcpListener, mut stopped
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin listener cannot be used"),
     };
-    let admin = Arc::new(Admin {
-        gate,
-        offenders: Offenders::default(),
-    });
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // The semaphore is never closed, so there always is a slot in the end.
@@ -80,11 +71,11 @@ pub async fn serve(gate: Arc<Gate>, listener: std::net::TcpListener, mut stopped
             tokio::time::sleep(BREATHER).await;
             continue;
         };
-        let admin = Arc::clone(&admin);
+        let gate = Arc::clone(&gate);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(answer(admin, &request).await) }
+                let gate = Arc::clone(&gate);
+                async move { Ok::<_, Infallible>(answer(gate, &request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -99,7 +90,7 @@ pub async fn serve(gate: Arc<Gate>, listener: std::net::TcpListener, mut stopped
     }
 }
 
-async fn answer(admin: Arc<Admin>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(gate: Arc<Gate>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if !names_us(request) {
         return text(StatusCode::MISDIRECTED_REQUEST, "ask by the address, or by localhost\n");
     }
@@ -122,13 +113,13 @@ async fn answer(admin: Arc<Admin>, request: &Request<Incoming>) -> Response<Full
                 "/metrics" => with_type(
                     StatusCode::OK,
                     "text/plain; version=0.0.4; charset=utf-8",
-                    metrics::text(&admin.gate),
+                    metrics::text(&gate),
                 ),
-                "/readyz" => ready(&admin.gate),
+                "/readyz" => ready(&gate),
                 _ => with_type(
                     StatusCode::OK,
                     "application/json",
-                    stats::json(&admin.gate, &admin.offenders),
+                    serde_json::to_vec(&stats(&gate)).unwrap_or_default(),
                 ),
             });
             read.await
@@ -157,7 +148,7 @@ fn is_local_name(host: &str) -> bool {
 }
 
 fn ready(gate: &Gate) -> Response<Full<Bytes>> {
-    let missing = health::missing(gate);
+    let missing = missing(gate);
     if missing.is_empty() {
         return text(StatusCode::OK, "ready\n");
     }

@@ -20,12 +20,11 @@ fn entry(args: &AllowAddArgs) -> Result<AllowRequest, Failure> {
     Ok(AllowRequest {
         network: parse_network(&args.network)?.to_string(),
         reason: args.reason.clone(),
-        for_seconds: args
-            .span
-            .as_deref()
-            .map(ban::lasting)
-            .transpose()?
-            .map(|span| span.as_secs()),
+        for_seconds: match (&args.until, &args.span) {
+            (Some(until), _) => Some(ban::seconds_until(until)?),
+            (None, Some(span)) => Some(ban::lasting(span)?.as_secs()),
+            (None, None) => None,
+        },
     })
 }
 

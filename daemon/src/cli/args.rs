@@ -1,8 +1,16 @@
 //! What may be typed. Values stay text here, so that what is wrong with them is said in our own words.
 
+mod papers;
+mod sign;
+mod watch;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(super) use papers::{CompletionsArgs, ConfigVerb, ManArgs};
+pub(super) use sign::SignArgs;
+pub(super) use watch::{EventsArgs, TopArgs, WhyArgs};
 
 const SOCKET_VARIABLE: &str = "PORTCULLIS_SOCKET";
 const DEFAULT_SOCKET: &str = "/run/portcullis/control.sock";
@@ -81,8 +89,22 @@ pub(super) enum Command {
     Confirm(ConfirmArgs),
     /// Explain a refusal, or list the last ones
     Why(WhyArgs),
+    /// Tell what happened, or what happens
+    Events(EventsArgs),
+    /// Watch the running gate: traffic, drops, offenders, rules
+    Top(TopArgs),
     /// Sign a request and print it as a curl command
     Sign(SignArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the man page, or write those of all commands
+    Man(ManArgs),
+    /// Print the OpenAPI document of the control socket
+    #[command(name = "openapi")]
+    OpenApi,
     /// What `run` starts for itself
     #[command(hide = true)]
     Helper(HelperArgs),
@@ -270,6 +292,9 @@ pub(super) struct AllowAddArgs {
     /// For how long; for good unless told
     #[arg(long = "for", value_name = "DURATION")]
     pub(super) span: Option<String>,
+    /// Until when, instead: 2027-01-15T09:30:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "span")]
+    pub(super) until: Option<String>,
     /// Why, for whoever reads the list later
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) reason: String,
@@ -406,41 +431,6 @@ pub(super) struct RulesTestArgs {
     /// headers, body, status, answer
     #[arg(value_name = "FILE.jsonl")]
     pub(super) file: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct WhyArgs {
-    /// The `ref` of a problem document; without it, the last refusals are listed
-    #[arg(value_name = "REF")]
-    pub(super) reference: Option<String>,
-    /// How many refusals to list
-    #[arg(long, value_name = "COUNT", default_value_t = 20, conflicts_with = "reference")]
-    pub(super) last: usize,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct SignArgs {
-    /// The HTTP method
-    #[arg(value_name = "METHOD")]
-    pub(super) method: String,
-    /// The URL to call, through the gate
-    #[arg(value_name = "URL")]
-    pub(super) url: String,
-    /// The body, or @FILE to read it from a file
-    #[arg(long, value_name = "BODY|@FILE", allow_hyphen_values = true)]
-    pub(super) data: Option<String>,
-    /// A header field to send; may be given several times
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
-    pub(super) headers: Vec<String>,
-    /// Where to open the session, if not at the origin of URL
-    #[arg(long, value_name = "URL")]
-    pub(super) session_url: Option<String>,
-    /// Sign by a ticket in the query, for what cannot send header fields
-    #[arg(long)]
-    pub(super) ticket: bool,
-    /// Certificates to trust with https, in PEM form, in place of the system's
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
 }
 
 #[cfg(test)]

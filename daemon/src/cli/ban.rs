@@ -16,14 +16,14 @@ use crate::control::api::{
 use crate::control::client::Client;
 use crate::span::{self, Span};
 
-pub(super) fn run(verb: &BanVerb, client: &Client) -> Result<Answer, Failure> {
+pub(super) fn run(verb: &BanVerb, client: &Client, json: bool) -> Result<Answer, Failure> {
     match verb {
         BanVerb::Add(args) => added(&client.ban(&order(args)?)?),
         BanVerb::Del(args) => deleted(&client.unban(parse_network(&args.network)?)?),
         BanVerb::Edit(args) => edited(&client.edit(parse_network(&args.network)?, &edit(args)?)?),
         BanVerb::List(args) => listed(&client.bans(&query(args)?)?),
-        BanVerb::Import(args) => bulk::import(args, client),
-        BanVerb::Export(args) => bulk::export(args, client),
+        BanVerb::Import(args) => bulk::import(args, client, json),
+        BanVerb::Export(args) => bulk::export(args, client, json),
         BanVerb::Flush(args) => bulk::flush(args, client),
         BanVerb::Check(args) => checked(&client.check(parse_address(&args.address)?)?),
     }
@@ -70,7 +70,7 @@ fn query(args: &BanListArgs) -> Result<BanQuery, Failure> {
 }
 
 /// From now to a time that was typed.
-fn seconds_until(text: &str) -> Result<u64, Failure> {
+pub(super) fn seconds_until(text: &str) -> Result<u64, Failure> {
     let time = humantime::parse_rfc3339_weak(text).map_err(|_| {
         Failure::error("time-invalid", format!("'{text}' is not a time")).hint("write it like 2027-01-15T09:30:00Z")
     })?;

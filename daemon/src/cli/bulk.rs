@@ -9,26 +9,31 @@ use serde::Serialize;
 use super::answer::Answer;
 use super::args::{BanExportArgs, BanFlushArgs, BanImportArgs};
 use super::ban::lasting;
+use super::caller;
 use super::exit::ExitStatus;
 use super::failure::Failure;
+use super::progress::Progress;
 use crate::control::api::{Ban, BanQuery, Imported, Moment};
 use crate::control::client::Client;
 
 /// Bans that are asked for at once.
 const PAGE: usize = 20_000;
 
-pub(super) fn import(args: &BanImportArgs, client: &Client) -> Result<Answer, Failure> {
+pub(super) fn import(args: &BanImportArgs, client: &Client, json: bool) -> Result<Answer, Failure> {
     let file = read(&args.file)?;
     let seconds = lasting(&args.span)?.as_secs().to_string();
     let flag = |wanted: bool| wanted.then_some("true");
+    let caller = caller::address().map(|address| address.to_string());
     let options = [
         ("list", args.list.as_deref()),
         ("for_seconds", Some(seconds.as_str())),
         ("reason", args.reason.as_deref()),
         ("force", flag(args.force)),
         ("dry_run", flag(args.dry_run)),
+        ("caller", caller.as_deref()),
     ];
-    imported(&client.import(&options, file)?)
+    let progress = Progress::new(json);
+    imported(&progress.during("importing", || client.import(&options, file))?)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -50,6 +55,7 @@ fn imported(done: &Imported) -> Result<Answer, Failure> {
     let counts = [
         (done.duplicates, "named again"),
         (done.exempt, "left out, as they overlap the never-ban set"),
+        (done.caller, "left out, as you are logged in from there"),
         (done.too_wide, "left out, as they are too wide without --force"),
         (done.over, "left out, as their time is over"),
         (done.unreadable, "left out, as they cannot be read"),
@@ -105,7 +111,7 @@ impl<'a> Line<'a> {
 }
 
 /// Page by page, so that a million bans need no memory.
-pub(super) fn export(args: &BanExportArgs, client: &Client) -> Result<Answer, Failure> {
+pub(super) fn export(args: &BanExportArgs, client: &Client, json: bool) -> Result<Answer, Failure> {
     let failed = |error: io::Error| Failure::failed("output", format!("failed to write the export: {error}"));
     let mut out: Box<dyn Write> = match &args.output {
         Some(path) => Box::new(BufWriter::new(File::create(path).map_err(failed)?)),
@@ -120,6 +126,8 @@ pub(super) fn export(args: &BanExportArgs, client: &Client) -> Result<Answer, Fa
             ..BanQuery::default()
         },
     );
+    // Where the bans go to the terminal, they are what shows how far it is.
+    let mut progress = Progress::new(json || args.output.is_none());
     loop {
         let page = client.bans(&query)?;
         for ban in &page.bans {
@@ -131,6 +139,7 @@ pub(super) fn export(args: &BanExportArgs, client: &Client) -> Result<Answer, Fa
             }
         }
         count += page.bans.len();
+        progress.tell(count, page.total, "bans");
         query.after = page.next;
         if query.after.is_none() {
             break;

@@ -58,7 +58,11 @@ pub(super) fn run(args: &ConfigArgs) -> Result<Answer, Failure> {
 
 /// Reads a configuration for whoever needs a valid one.
 pub(super) fn load(path: &Path) -> Result<Config, Failure> {
-    Config::load(path).map_err(|errors| Failure::error("config-invalid", lines(&errors).join("\n")))
+    Config::load(path).map_err(|errors| failure(&errors))
+}
+
+pub(super) fn failure(errors: &ConfigErrors) -> Failure {
+    Failure::error("config-invalid", lines(errors).join("\n"))
 }
 
 fn invalid(errors: &ConfigErrors) -> Result<Answer, Failure> {

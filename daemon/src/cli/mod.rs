@@ -13,12 +13,15 @@ mod bulk;
 mod caller;
 mod check;
 mod detach;
+mod events;
 mod exit;
 mod failure;
 mod learn;
 mod mode;
 mod page;
+mod papers;
 mod printer;
+mod progress;
 mod reach;
 mod reload;
 mod rules;
@@ -28,6 +31,7 @@ mod sign;
 mod status;
 mod store;
 mod text;
+mod top;
 mod why;
 
 use clap::Parser;
@@ -66,13 +70,13 @@ pub fn main() -> ExitStatus {
 }
 
 fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
-    let client = Client::new(args.global.socket());
+    let (client, json) = (Client::new(args.global.socket()), args.global.json);
     match &args.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::Detach(args) => detach::run(args),
         Command::Status(args) => status::run(args, &client),
-        Command::Ban(verb) => ban::run(verb, &client),
+        Command::Ban(verb) => ban::run(verb, &client, json),
         Command::Allow(verb) => allow::run(verb, &client),
         Command::Session(verb) => session::run(verb, &client),
         Command::Undo => audit::undo(&client),
@@ -83,7 +87,13 @@ fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
         Command::Mode(args) => mode::run(args, &client),
         Command::Confirm(args) => mode::confirm(args, &client),
         Command::Why(args) => why::run(args, &client),
+        Command::Events(args) => events::run(args, &client, json),
+        Command::Top(args) => top::run(args, &client, json),
         Command::Sign(args) => sign::run(args),
         Command::Helper(args) => run::helper(args),
+        Command::Config(verb) => papers::config(verb),
+        Command::Completions(args) => papers::completions(args),
+        Command::Man(args) => papers::man(args),
+        Command::OpenApi => papers::api(),
     }
 }

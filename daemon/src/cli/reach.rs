@@ -124,6 +124,7 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             no,
             Some("it is tried again until it works; is the disk full? `journalctl -u portcullis` tells"),
         ),
+        Code::TooManyFollowers => (no, Some("end a `portcullis events --follow` first")),
         Code::TimedOut | Code::Internal | Code::Unknown => (no, None),
         Code::DurationInvalid => (usage, Some("write the time like 90s, 1h, 1h30m or 2d")),
         Code::NotFound | Code::MethodNotAllowed => (usage, Some("is the running portcullis older than this command?")),

@@ -86,7 +86,7 @@ struct Export<W> {
 }
 
 impl<W: Write> Restore for Export<W> {
-    fn bans(&mut self, claims: &[(IpNet, KeptClaim)]) {
+    fn bans(&mut self, claims: Vec<(IpNet, KeptClaim)>) {
         for (network, claim) in claims {
             let moment = |seconds: u32| WallMillis(u64::from(seconds) * 1000).into();
             let reference = claim.reference.map(|reference| reference.to_string());

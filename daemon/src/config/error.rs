@@ -6,6 +6,8 @@ use std::path::Path;
 
 use portcullis_guard::sequence::closest;
 
+use super::environment::{Override, blame};
+
 /// Bytes of the file.
 pub(super) type Span = Range<usize>;
 
@@ -74,6 +76,13 @@ impl ConfigErrors {
             errors: Vec::new(),
         }
         .and(None, source, mistakes)
+    }
+
+    /// Says which mistakes are in values of the environment, and adds variables that nobody knows.
+    pub(super) fn with_environment(mut self, unknown: Vec<ConfigError>, overrides: &[Override]) -> Self {
+        blame(&mut self.errors, overrides);
+        self.errors.extend(unknown);
+        self
     }
 
     /// Adds the mistakes of another file, or of the same one if it has no name.

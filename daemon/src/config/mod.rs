@@ -6,6 +6,7 @@
 
 mod cors;
 mod difference;
+mod environment;
 mod error;
 mod files;
 mod http;
@@ -17,6 +18,7 @@ mod route;
 mod rules;
 mod section;
 mod service;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -29,13 +31,16 @@ use portcullis_guard::policy::{Mode, Policy};
 use toml::de::DeTable;
 
 pub use difference::{Change, Written};
+pub use environment::PACKAGED;
 pub use error::{ConfigError, ConfigErrors};
 pub use http::{Http, Scheme};
 pub use listener::{CertificateFiles, ForwardAuth, Listener, Place, Tls, TlsVersion};
 pub use packet::Packet;
 pub use service::{Admin, Control, Log, LogFormat, Service, State};
+pub use settings::{Origin, Setting, settings};
 pub use upstream::{Care, Pool, Route, Server};
 
+use environment::Override;
 use error::{Located, Mistake};
 use files::RuleFiles;
 use rules::RuleDocument;
@@ -71,15 +76,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads a file, with what the environment says instead of it.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with them.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
         let directory = path.parent().unwrap_or(Path::new("."));
+        let (overrides, unknown) = environment::overrides(std::env::vars());
         let files = RuleFiles::of(&text, directory);
-        let mut config = Self::read(&text, &path.display().to_string(), &files)?;
+        let mut config = Self::read(&text, &path.display().to_string(), &files, &overrides, unknown)?;
         config.written = Written::of(&text, &files);
         config.file = Some(path.to_owned());
         config.rule_files = files.texts.iter().map(|file| PathBuf::from(&file.name)).collect();
@@ -91,29 +97,42 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigErrors> {
-        Self::read(text, file, &RuleFiles::default())
+        Self::read(text, file, &RuleFiles::default(), &[], Vec::new())
     }
 
-    fn read(text: &str, file: &str, files: &RuleFiles) -> Result<Self, ConfigErrors> {
-        let (config, mistakes, _) = read(text, files);
+    fn read(
+        text: &str,
+        file: &str,
+        files: &RuleFiles,
+        overrides: &[Override],
+        unknown: Vec<ConfigError>,
+    ) -> Result<Self, ConfigErrors> {
+        let (config, mistakes, _) = read_with(text, files, overrides);
         let mut all = mistakes.into_iter();
-        config.ok_or_else(|| {
-            let own = ConfigErrors::new(file, text, all.next().unwrap_or_default());
-            let others = files.texts.iter().zip(all);
-            others.fold(own, |errors, (file, mistakes)| {
-                errors.and(Some(&file.name), &file.text, mistakes)
-            })
-        })
+        if let (Some(config), true) = (config, unknown.is_empty()) {
+            return Ok(config);
+        }
+        let own = ConfigErrors::new(file, text, all.next().unwrap_or_default());
+        let own = own.with_environment(unknown, overrides);
+        let others = files.texts.iter().zip(all);
+        Err(others.fold(own, |errors, (file, mistakes)| {
+            errors.and(Some(&file.name), &file.text, mistakes)
+        }))
     }
 }
 
 /// The configuration if nothing is wrong, all mistakes of it and of each rule file, and all keys that are known.
-fn read(text: &str, files: &RuleFiles) -> (Option<Config>, Vec<Vec<Located>>, Vec<String>) {
-    let (document, errors) = DeTable::parse_recoverable(text);
+fn read_with(
+    text: &str,
+    files: &RuleFiles,
+    overrides: &[Override],
+) -> (Option<Config>, Vec<Vec<Located>>, Vec<String>) {
+    let (mut document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a broken document seems to say would only be noise.
         return (None, vec![syntax(text, errors)], Vec::new());
     }
+    environment::apply(document.get_mut(), overrides);
     let parsed: Vec<_> = files
         .texts
         .iter()

@@ -59,9 +59,15 @@ pub enum LogFormat {
     Text,
     /// For programs: one object for each line.
     Json,
+    /// For the journal of systemd, with its fields; not to stderr.
+    Journal,
 }
 
-const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const FORMATS: &[(&str, LogFormat)] = &[
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+    ("journal", LogFormat::Journal),
+];
 
 const LEVELS: &[(&str, Level)] = &[
     ("error", Level::ERROR),

@@ -163,17 +163,12 @@ fn what_is_not_said_is_the_default_of_the_policy() {
     assert_eq!(format!("{:#?}", config.policy), format!("{:#?}", Policy::default()));
 }
 
-/// The packaged file with its commented keys in force. Examples are behind two `#` and stay comments.
 fn packaged(uncommented: bool) -> String {
-    let text = fs::read_to_string(repository().join("packaging/portcullis.toml")).unwrap();
-    let is_key = |line: &str| {
-        line.strip_prefix("#")
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
-    };
-    let lines = text
-        .lines()
-        .map(|line| if uncommented && is_key(line) { &line[1..] } else { line });
-    lines.collect::<Vec<_>>().join("\n")
+    if uncommented {
+        environment::defaults()
+    } else {
+        PACKAGED.to_owned()
+    }
 }
 
 #[test]
@@ -197,7 +192,7 @@ fn the_examples_of_the_packaged_file_are_right() {
 /// All keys that are known, rules with all of theirs included.
 fn known_keys() -> Vec<String> {
     let text = fs::read_to_string(repository().join("tests/configs/good/shop.toml")).unwrap();
-    let (_, _, mut keys) = read(&text, &RuleFiles::default());
+    let (_, _, mut keys) = read_with(&text, &RuleFiles::default(), &[]);
     keys.retain(|key| !key.contains('['));
     keys.sort();
     keys.dedup();
@@ -225,6 +220,33 @@ fn every_key_is_packaged_and_documented() {
             "docs/configuration.md does not tell of {key}"
         );
     }
+}
+
+#[test]
+fn the_environment_wins_and_is_blamed() {
+    let (overrides, _) = environment::overrides(
+        [
+            ("PORTCULLIS_MODE", "enforce"),
+            ("PORTCULLIS_HTTP_LISTEN", "[\"127.0.0.1:7\"]"),
+            ("PORTCULLIS_PACKET_INTERFACES", "[\"eth7\"]"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter(),
+    );
+    let read =
+        |text, overrides: &[Override]| Config::read(text, "x.toml", &RuleFiles::default(), overrides, Vec::new());
+    let text = "mode = \"monitor\"\n[http]\nlisten = [\"127.0.0.1:1\"]\nupstream = \"http://a:1\"\n";
+    let config = read(text, &overrides).unwrap();
+    assert_eq!(config.mode, Mode::Enforce);
+    assert_eq!(config.http.listen, ["127.0.0.1:7".parse().unwrap()]);
+    assert_eq!(config.packet.interfaces, ["eth7"]);
+    let (overrides, _) =
+        environment::overrides([("PORTCULLIS_HTTP_LISTEN".to_owned(), "[\"x\"]".to_owned())].into_iter());
+    let errors = read(text, &overrides).unwrap_err().to_string();
+    assert!(
+        errors.starts_with("PORTCULLIS_HTTP_LISTEN: http.listen[0]: "),
+        "{errors}"
+    );
 }
 
 #[test]

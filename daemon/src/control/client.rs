@@ -1,5 +1,7 @@
 //! The side of the command line: one blocking request for each question.
 
+mod follow;
+
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
     BanRequest, ConfirmRequest, Ended, Flushed, Imported, Incident, IncidentList, KeyRotated, ModeRequest, ModeState,
     PREFIX, Problem, ReloadRequest, Reloaded, RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored,
-    SessionTimeline, Status, StoreReport, Undone,
+    SessionTimeline, Stats, Status, StoreReport, Undone,
 };
 
 /// A daemon that takes longer than this has stalled.
@@ -102,7 +104,15 @@ impl Client {
         self.get("/status")
     }
 
-    /// The same, after the kernel was compared with the intention and repaired.
+    /// What live views show.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn stats(&self) -> Result<Stats, ClientError> {
+        self.get("/stats")
+    }
+
+    /// The state, after the kernel was compared with the intention and repaired.
     pub fn verify(&self) -> Result<Status, ClientError> {
         self.post("/verify", &())
     }

@@ -7,6 +7,8 @@
 
 pub mod api;
 pub mod client;
+pub mod openapi;
+mod routes;
 mod server;
 mod socket;
 

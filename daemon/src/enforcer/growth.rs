@@ -96,6 +96,16 @@ fn wanted(tables: &Tables) -> Option<u32> {
     ((is_crowded || is_uneven) && next > capacity).then_some(next)
 }
 
+/// How large tables must be, at least `capacity` and at most `limit`, so that so many bans do not make them grow.
+#[must_use]
+pub fn room_for(bans: u64, capacity: u32, limit: u32) -> u32 {
+    let mut room = capacity;
+    while bans.saturating_mul(4) >= u64::from(room) * 3 && room < limit {
+        room = room.max(1).saturating_mul(2).min(limit);
+    }
+    room
+}
+
 /// The smallest doubling of `capacity` that holds so many hosts, as far as the limit allows.
 fn doubled(capacities: &Capacities, hosts: u64) -> Option<u32> {
     let limit = capacities.hosts_limit;
@@ -255,6 +265,15 @@ mod tests {
         assert_eq!(doubled(&capacities(1_000, 10_000), 1_000), None);
         assert_eq!(doubled(&capacities(1_000, 0), 2_000), None);
         assert_eq!(doubled(&capacities(10_000, 10_000), 20_000), None);
+    }
+
+    #[test]
+    fn what_is_stored_finds_its_room_from_the_start() {
+        assert_eq!(room_for(0, 1_000, 10_000), 1_000);
+        assert_eq!(room_for(749, 1_000, 10_000), 1_000);
+        assert_eq!(room_for(750, 1_000, 10_000), 2_000);
+        assert_eq!(room_for(20_000, 1_000, 10_000), 10_000);
+        assert_eq!(room_for(5_000, 1_000, 500), 1_000);
     }
 
     #[test]

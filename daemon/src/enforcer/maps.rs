@@ -346,6 +346,12 @@ impl Maps {
         Ok(found)
     }
 
+    /// The prefixes that are banned.
+    pub(super) fn banned_prefixes(&self) -> Result<Vec<(Key, Entry)>, EnforcerError> {
+        let entries = self.prefixes.entries()?.into_iter();
+        Ok(entries.map(|(key, entry)| (Key::Prefix(key), entry.into())).collect())
+    }
+
     /// Brings tables that were filled from `earlier` to its state: prefixes, flows and the never-ban set are the same
     /// maps, hits are too unless they have another number of cells.
     pub(super) fn catch_up(&mut self, earlier: &Self, changed: &[Key]) -> Result<(), EnforcerError> {
@@ -376,10 +382,8 @@ impl Maps {
         match table {
             BanTable::Hosts => self.hosts.walk(|key, slot| visit(key, slot.into()))?,
             BanTable::Prefixes => {
-                let entries = self.prefixes.entries()?;
-                entries
-                    .into_iter()
-                    .for_each(|(key, entry)| visit(Key::Prefix(key), entry.into()));
+                let banned = self.banned_prefixes()?;
+                banned.into_iter().for_each(|(key, entry)| visit(key, entry));
             }
             BanTable::Flows => {
                 let entries = self.flows.entries()?;

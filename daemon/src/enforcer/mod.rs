@@ -57,7 +57,7 @@ pub use self::{
     counters::{Count, Counters},
     error::EnforcerError,
     events::{DropReport, Events},
-    growth::Growth,
+    growth::{Growth, room_for},
     helper::serve as serve_as_helper,
     hits::Hits,
     netlink::InterfaceChanges,
@@ -171,18 +171,6 @@ impl Enforcer {
             || lock(&self.attached)
                 .iter()
                 .any(|attached| attached.index == interface.index)
-    }
-
-    /// Compares what the kernel holds with what it should hold, and repairs it.
-    ///
-    /// `current` is asked again about each difference, so that a ban which is made or lifted meanwhile is not taken for
-    /// drift. It must not call the enforcer.
-    pub fn reconcile(
-        &self,
-        intended: &[Intended],
-        current: &dyn Fn(Target) -> Option<Intended>,
-    ) -> Result<Reconciled, EnforcerError> {
-        reconcile::run(&mut self.tables().maps, intended, current)
     }
 
     /// Bans `target` for `ttl` from now, whatever was left of an earlier ban of it.

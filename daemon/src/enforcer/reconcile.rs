@@ -1,11 +1,11 @@
 //! Makes the kernel hold what it should.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use portcullis_common::Origin;
 
 use super::{
-    EnforcerError, Target, clock,
+    Enforcer, EnforcerError, Target, clock,
     maps::{Entry, Maps},
     target::Key,
 };
@@ -53,62 +53,144 @@ impl Reconciled {
 }
 
 /// Asked about each difference while the tables are held: what a ban should be at this moment.
-pub(super) type Current<'a> = &'a dyn Fn(Target) -> Option<Intended>;
+type Current<'a> = &'a dyn Fn(Target) -> Option<Intended>;
 
-/// Whoever changes a ban changes the intention first and the tables then. So a difference that `current` does not
-/// confirm is a change on its way, and is left to whoever makes it.
-pub(super) fn run(maps: &mut Maps, intended: &[Intended], current: Current<'_>) -> Result<Reconciled, EnforcerError> {
-    let mut outcome = Reconciled {
-        intended: intended.len(),
-        ..Reconciled::default()
-    };
-    let mut held: HashMap<Key, Entry> = HashMap::new();
-    maps.walk(|key, entry| {
-        if !matches!(key, Key::Flow(_)) {
-            held.insert(key, entry);
+/// Lines of hosts that are looked at before others get their turn: some eight thousand bans at most.
+const LINES_AT_ONCE: u32 = 1024;
+
+/// Whether what differs is only counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Count,
+    Repair,
+}
+
+impl Enforcer {
+    /// Compares what the kernel holds with what it should hold, and repairs it. Others wait for a few thousand bans at
+    /// most, and no copy is made of all of them.
+    ///
+    /// `intended` are all bans, some thousands at a time. `current` is asked again about each difference, so that a ban
+    /// which is made or lifted meanwhile is not taken for drift: whoever changes a ban changes the intention first and
+    /// the tables then, and a difference that it does not confirm is left to whoever makes it. It must not call the
+    /// enforcer.
+    ///
+    /// # Errors
+    /// If the kernel does not tell what it holds.
+    pub fn reconcile(
+        &self,
+        intended: impl IntoIterator<Item = Vec<Intended>>,
+        current: Current<'_>,
+    ) -> Result<Reconciled, EnforcerError> {
+        self.compare_by(Aim::Repair, intended, current)
+    }
+
+    /// Does the same and repairs nothing.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn compare(
+        &self,
+        intended: impl IntoIterator<Item = Vec<Intended>>,
+        current: Current<'_>,
+    ) -> Result<Reconciled, EnforcerError> {
+        self.compare_by(Aim::Count, intended, current)
+    }
+
+    fn compare_by(
+        &self,
+        aim: Aim,
+        intended: impl IntoIterator<Item = Vec<Intended>>,
+        current: Current<'_>,
+    ) -> Result<Reconciled, EnforcerError> {
+        let mut outcome = Reconciled::default();
+        // Strays first: they may have taken the room of others.
+        let lines = self.tables().maps.lines();
+        for first in (0..lines).step_by(LINES_AT_ONCE as usize) {
+            // Larger tables may have taken the place of these meanwhile.
+            let held = {
+                let maps = &self.tables().maps;
+                maps.hosts_in(first.min(maps.lines())..maps.lines().min(first + LINES_AT_ONCE))
+            };
+            self.find_strays(aim, held, current, &mut outcome)?;
         }
-    })?;
-    let (mut missing, mut wrong) = (Vec::new(), Vec::new());
-    for ban in intended {
-        match held.remove(&Key::try_from(ban.target)?) {
-            Some(entry) if holds(&entry, ban) => outcome.enforced += 1,
-            Some(_) => wrong.push(ban.target),
-            None => missing.push(ban.target),
+        let others = {
+            let maps = &self.tables().maps;
+            let mut others = maps.overflowed_hosts()?;
+            others.extend(maps.banned_prefixes()?);
+            others
+        };
+        self.find_strays(aim, others, current, &mut outcome)?;
+        for some in intended {
+            self.find_missing(aim, &some, current, &mut outcome)?;
         }
+        Ok(outcome)
     }
-    lift_strays(maps, held, current, &mut outcome)?;
-    // After the strays, which may have taken the room.
-    for ban in missing.into_iter().filter_map(current) {
-        outcome.missing += 1;
-        outcome.refused += usize::from(!write(maps, &ban)?);
+
+    fn find_strays(
+        &self,
+        aim: Aim,
+        mut held: Vec<(Key, Entry)>,
+        current: Current<'_>,
+        outcome: &mut Reconciled,
+    ) -> Result<(), EnforcerError> {
+        let now = clock::boot_ns();
+        held.retain(|(key, entry)| entry.expires_boot_ns > now && current((*key).into()).is_none());
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut tables = self.tables();
+        for (key, _) in held {
+            let is_there = tables
+                .maps
+                .entry(&key)?
+                .is_some_and(|entry| entry.expires_boot_ns > now);
+            if is_there && current(key.into()).is_none() {
+                outcome.strays += 1;
+                if aim == Aim::Repair {
+                    tables.maps.remove(&key)?;
+                }
+            }
+        }
+        Ok(())
     }
-    for ban in wrong.into_iter().filter_map(current) {
-        outcome.wrong += 1;
-        outcome.refused += usize::from(!write(maps, &ban)?);
+
+    fn find_missing(
+        &self,
+        aim: Aim,
+        intended: &[Intended],
+        current: Current<'_>,
+        outcome: &mut Reconciled,
+    ) -> Result<(), EnforcerError> {
+        outcome.intended += intended.len();
+        let mut tables = self.tables();
+        for ban in intended {
+            let key = Key::try_from(ban.target)?;
+            let entry = tables.maps.entry(&key)?;
+            if entry.is_some_and(|entry| holds(&entry, ban)) {
+                outcome.enforced += 1;
+                continue;
+            }
+            let Some(ban) = current(ban.target) else { continue };
+            match entry {
+                Some(entry) if holds(&entry, &ban) => {
+                    outcome.enforced += 1;
+                    continue;
+                }
+                Some(_) => outcome.wrong += 1,
+                None => outcome.missing += 1,
+            }
+            if aim == Aim::Repair {
+                outcome.refused += usize::from(!write(&mut tables.maps, &ban)?);
+            }
+        }
+        Ok(())
     }
-    Ok(outcome)
 }
 
 /// Whether the kernel honours a ban as long as it should, and knows by whose word.
 fn holds(entry: &Entry, ban: &Intended) -> bool {
     let expires = clock::nanos(ban.until);
     entry.expires_boot_ns.abs_diff(expires) <= TOLERANCE_NS && entry.origin == ban.origin as u32
-}
-
-fn lift_strays(
-    maps: &mut Maps,
-    held: HashMap<Key, Entry>,
-    current: Current<'_>,
-    outcome: &mut Reconciled,
-) -> Result<(), EnforcerError> {
-    let now = clock::boot_ns();
-    for (key, entry) in held {
-        if entry.expires_boot_ns > now && current(key.into()).is_none() {
-            outcome.strays += 1;
-            maps.remove(&key)?;
-        }
-    }
-    Ok(())
 }
 
 /// `false` if the kernel does not take it.

@@ -192,13 +192,20 @@ impl Database {
                 let network = rows::network_of(key)?;
                 reader.read(value, |claim| some.push((network, claim)))?;
                 if some.len() >= AT_ONCE {
-                    into.bans(&some);
-                    some.clear();
+                    into.bans(std::mem::replace(&mut some, Vec::with_capacity(AT_ONCE)));
                 }
                 Ok(())
             })?;
-            into.bans(&some);
+            into.bans(some);
             Ok(())
+        })
+    }
+
+    pub(super) fn banned_networks(&self) -> Result<u64, StoreError> {
+        self.guarded(|database| {
+            let read = database.read()?;
+            let len = || -> Result<u64, redb::Error> { Ok(read.open_table(BANS)?.len()?) };
+            len().map_err(|error| database.failed(error))
         })
     }
 
@@ -274,12 +281,7 @@ impl Database {
         let mut count = Counting(&mut checked);
         self.load_exceptions(&mut count)?;
         self.load_bans(&mut count)?;
-        self.guarded(|database| {
-            let read = database.read()?;
-            let len = |table| -> Result<u64, redb::Error> { Ok(read.open_table::<Bytes, Bytes>(table)?.len()?) };
-            checked.bans = len(BANS).map_err(|error| database.failed(error))?;
-            Ok(())
-        })?;
+        checked.bans = self.banned_networks()?;
         checked.deeds = self.deeds(usize::MAX)?.len() as u64;
         self.last_change()?;
         checked.bytes = self.bytes();
@@ -325,7 +327,7 @@ impl Database {
 struct Counting<'a>(&'a mut Checked);
 
 impl Restore for Counting<'_> {
-    fn bans(&mut self, _: &[(IpNet, KeptClaim)]) {}
+    fn bans(&mut self, _: Vec<(IpNet, KeptClaim)>) {}
 
     fn allowed(&mut self, _: portcullis_guard::blacklist::Allowed) {
         self.0.allowed += 1;

@@ -105,7 +105,7 @@ pub struct LastChange {
 /// What the start gets back.
 pub trait Restore {
     /// Claims, in the order of their networks, a few thousand at a time.
-    fn bans(&mut self, claims: &[(IpNet, KeptClaim)]);
+    fn bans(&mut self, claims: Vec<(IpNet, KeptClaim)>);
     /// An entry of the never-ban set.
     fn allowed(&mut self, entry: Allowed);
     /// A session that was ended.
@@ -179,6 +179,14 @@ impl Store {
     /// [`StoreError`].
     pub fn load_bans(&self, into: &mut dyn Restore) -> Result<(), StoreError> {
         self.database().load_bans(into)
+    }
+
+    /// How many networks somebody wants banned.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn banned_networks(&self) -> Result<u64, StoreError> {
+        self.database().banned_networks()
     }
 
     /// Has things written soon.

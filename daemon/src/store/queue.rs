@@ -1,14 +1,17 @@
 //! What waits to be written, and who waits for it.
 
-use std::collections::HashSet;
-
 use super::{Change, Item};
+
+/// Things that may wait twice before it is looked at.
+const ROOM: usize = 8192;
 
 /// What waits. Bounded by what there is to write down, and by the number of operators.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     changes: Vec<Change>,
-    noted: HashSet<Item>,
+    /// Some may be there twice; how many are not is known up to a number of them.
+    noted: Vec<Item>,
+    tidy: usize,
     /// Changes that were submitted, and those of them that are written.
     submitted: u64,
     written: u64,
@@ -29,6 +32,16 @@ pub(super) struct Batch {
 impl Queue {
     pub(super) fn note(&mut self, items: impl IntoIterator<Item = Item>) {
         self.noted.extend(items);
+        // However often the same things change while the disk does not take them, they wait once.
+        if self.noted.len() > 2 * self.tidy + ROOM {
+            self.tidy();
+        }
+    }
+
+    fn tidy(&mut self) {
+        self.noted.sort_unstable();
+        self.noted.dedup();
+        self.tidy = self.noted.len();
     }
 
     /// The number of the change.
@@ -64,11 +77,11 @@ impl Queue {
         if self.changes.is_empty() && self.noted.is_empty() {
             return None;
         }
-        let mut noted: Vec<_> = std::mem::take(&mut self.noted).into_iter().collect();
-        noted.sort_unstable();
+        self.tidy();
+        self.tidy = 0;
         Some(Batch {
             changes: std::mem::take(&mut self.changes),
-            noted,
+            noted: std::mem::take(&mut self.noted),
             up_to: self.submitted,
         })
     }
@@ -84,7 +97,7 @@ impl Queue {
         if self.closed {
             return;
         }
-        self.noted.extend(batch.noted);
+        self.note(batch.noted);
         let later = std::mem::replace(&mut self.changes, batch.changes);
         self.changes.extend(later);
     }
@@ -99,5 +112,21 @@ impl Queue {
 
     pub(super) fn waiting(&self) -> usize {
         self.noted.len() + self.changes.iter().map(|change| change.items.len()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_things_wait_once() {
+        let mut queue = Queue::default();
+        let host = |number: u32| Item::Ban(std::net::IpAddr::from(number.to_be_bytes()).into());
+        for _ in 0..100 {
+            queue.note((0..1000).map(host));
+        }
+        assert!(queue.waiting() <= 2 * 1000 + ROOM, "{}", queue.waiting());
+        assert_eq!(queue.take().unwrap().noted.len(), 1000);
     }
 }

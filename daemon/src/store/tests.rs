@@ -79,9 +79,9 @@ struct Back {
 }
 
 impl Restore for Back {
-    fn bans(&mut self, claims: &[(IpNet, KeptClaim)]) {
+    fn bans(&mut self, claims: Vec<(IpNet, KeptClaim)>) {
         for (network, claim) in claims {
-            self.bans.entry(*network).or_default().push(claim.clone());
+            self.bans.entry(network).or_default().push(claim);
         }
     }
 

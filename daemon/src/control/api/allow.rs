@@ -1,14 +1,16 @@
 //! The never-ban set on the wire.
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
 
 /// A network that is never banned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allowed {
     /// The network.
+    #[schemars(with = "String")]
     pub network: IpNet,
     /// Why.
     pub reason: String,
@@ -26,14 +28,14 @@ pub struct Allowed {
 }
 
 /// `GET /v1/allow`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AllowList {
     /// By network.
     pub allowed: Vec<Allowed>,
 }
 
 /// `POST /v1/allow`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AllowRequest {
     /// An address or a network, as text: the server tells what is wrong with it.
@@ -46,10 +48,11 @@ pub struct AllowRequest {
 }
 
 /// The answer to [`AllowRequest`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AllowAdded {
     /// The entry as it stands.
     pub allowed: Allowed,
     /// Bans that ended by it.
+    #[schemars(with = "Vec<String>")]
     pub lifted: Vec<IpNet>,
 }

@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Allowed, Mode, Moment};
 
 /// A ban as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ban {
     /// A host (/32, /128) or a prefix.
+    #[schemars(with = "String")]
     pub network: IpNet,
     /// Why.
     pub reason: String,
@@ -37,7 +39,7 @@ pub struct Ban {
 }
 
 /// What a ban kept away at the network card; in monitor mode, what it would have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hits {
     /// Packets.
     pub packets: u64,
@@ -48,12 +50,13 @@ pub struct Hits {
 }
 
 /// `GET /v1/bans`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BanList {
     /// In the order that was asked for.
     pub bans: Vec<Ban>,
     /// Where the next page begins, for `after`; missing on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub next: Option<IpNet>,
     /// How many bans there are in all, whatever was asked for.
     #[serde(default)]
@@ -80,7 +83,7 @@ pub struct BanQuery {
 }
 
 /// `PATCH /v1/bans?network=`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanEdit {
     /// For how long from now; missing: as it is.
@@ -92,7 +95,7 @@ pub struct BanEdit {
 }
 
 /// `POST /v1/bans`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
     /// An address or a network, as text: the server tells what is wrong with it.
@@ -110,7 +113,7 @@ pub struct BanRequest {
 }
 
 /// The answer to [`BanRequest`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BanAdded {
     /// The ban as it stands.
     #[serde(flatten)]
@@ -122,7 +125,7 @@ pub struct BanAdded {
 }
 
 /// `GET /v1/bans/check?address=`: what happens to the packets and calls of one address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BanCheck {
     /// The address in its canonical form.
     pub address: IpAddr,
@@ -141,7 +144,7 @@ pub struct BanCheck {
 }
 
 /// A ban beside the kernel's entry for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckedBan {
     /// What the daemon intends.
     #[serde(flatten)]
@@ -151,16 +154,17 @@ pub struct CheckedBan {
 }
 
 /// A ban as the kernel has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelEntry {
     /// A host or a prefix.
+    #[schemars(with = "String")]
     pub network: IpNet,
     /// Time until the kernel itself ends it.
     pub remaining_seconds: u64,
 }
 
 /// What happens to an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nothing is held against it.

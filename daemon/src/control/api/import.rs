@@ -1,13 +1,14 @@
 //! Whole lists on the wire.
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
 use crate::store::Checked;
 
-/// `POST /v1/bans/import?list=&for_seconds=&reason=&force=&dry_run=` with the file as the body; what it did, or would.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/bans/import?list=&for_seconds=&reason=&force=&dry_run=&caller=` with the file as the body; what it did, or would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Imported {
     /// The name under which it replaces what it banned before; `null`: entries were only added.
     pub list: Option<String>,
@@ -25,6 +26,9 @@ pub struct Imported {
     pub duplicates: usize,
     /// Entries left out, as they overlap the never-ban set.
     pub exempt: usize,
+    /// Entries left out, as the operator is logged in from there.
+    #[serde(default)]
+    pub caller: usize,
     /// Entries left out, as they are wider than is accepted without force.
     pub too_wide: usize,
     /// Entries left out, as their time is over.
@@ -40,7 +44,7 @@ pub struct Imported {
 }
 
 /// An entry that was left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftOut {
     /// The line, or in a JSON array the element, where that is known.
     pub line: Option<usize>,
@@ -49,7 +53,7 @@ pub struct LeftOut {
 }
 
 /// `DELETE /v1/bans/all?origin=&list=`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Flushed {
     /// Bans that ended.
     pub ended: usize,
@@ -60,18 +64,20 @@ pub struct Flushed {
 }
 
 /// `POST /v1/undo`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Undone {
     /// What is undone.
     pub deed: Deed,
     /// Bans that are again as they were.
+    #[schemars(with = "Vec<String>")]
     pub bans: Vec<IpNet>,
     /// Entries of the never-ban set that are again as they were.
+    #[schemars(with = "Vec<String>")]
     pub allowed: Vec<IpNet>,
 }
 
 /// What an operator did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deed {
     /// When.
     pub at: Moment,
@@ -90,14 +96,14 @@ pub struct Deed {
 }
 
 /// `GET /v1/audit?limit=`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Audit {
     /// The newest first.
     pub deeds: Vec<Deed>,
 }
 
 /// `POST /v1/store/check` and `POST /v1/store/compact`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreReport {
     /// Networks that somebody wants banned.
     pub bans: u64,

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Moment, PointLine};
 
 /// `GET /v1/incidents/REF`: one refusal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
     /// What the client was told.
     pub reference: String,
@@ -52,7 +53,7 @@ pub struct Incident {
 }
 
 /// `GET /v1/incidents?limit=`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentList {
     /// The newest first.
     pub incidents: Vec<Incident>,

@@ -5,6 +5,7 @@
 
 mod allow;
 mod ban;
+mod event;
 mod import;
 mod incident;
 mod mode;
@@ -14,12 +15,14 @@ mod problem;
 mod reload;
 mod rules;
 mod session;
+mod stats;
 mod status;
 
 pub use allow::{AllowAdded, AllowList, AllowRequest, Allowed};
 pub use ban::{
     Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery, BanRequest, CheckedBan, Hits, KernelEntry, Verdict,
 };
+pub use event::{Event, EventKind};
 pub use import::{Audit, Deed, Flushed, Imported, LeftOut, StoreReport, Undone};
 pub use incident::{Incident, IncidentList};
 pub use mode::{ConfirmRequest, Ended, ModeRequest, ModeState, TakenBack, Trial};
@@ -32,6 +35,7 @@ pub use session::{
     KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionState,
     SessionTimeline,
 };
+pub use stats::{Offender, RecentRefusal, RuleCount, Stats};
 pub use status::{
     BanCount, CallCount, ConnectionCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts,
     Status, Tables,

@@ -1,11 +1,12 @@
 //! The mode and changes on trial, on the wire.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, Moment};
 
 /// `GET /v1/mode`, and the answer to a change of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModeState {
     /// Whether verdicts have consequences.
     pub mode: Mode,
@@ -22,7 +23,7 @@ pub struct ModeState {
 }
 
 /// A change of the mode.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModeRequest {
     /// What is wanted.
@@ -36,7 +37,7 @@ pub struct ModeRequest {
 }
 
 /// The end of a trial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmRequest {
     /// Take the change back at once, instead.
@@ -45,7 +46,7 @@ pub struct ConfirmRequest {
 }
 
 /// A change that waits to be confirmed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
     /// What was changed.
     pub what: String,
@@ -58,7 +59,7 @@ pub struct Trial {
 }
 
 /// A change that was taken back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TakenBack {
     /// What it was.
     pub what: String,
@@ -69,7 +70,7 @@ pub struct TakenBack {
 }
 
 /// How a trial ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ended {
     /// What was changed.
     pub what: String,

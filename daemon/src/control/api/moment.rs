@@ -1,9 +1,11 @@
 //! A point in time on the wire.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_guard::time::WallMillis;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// RFC 3339 in UTC, to the second: `2027-01-15T08:00:00Z`.
@@ -48,6 +50,20 @@ impl<'de> Deserialize<'de> for Moment {
         let since_epoch = time.duration_since(UNIX_EPOCH).map_err(de::Error::custom)?;
         Ok(Self {
             seconds: since_epoch.as_secs(),
+        })
+    }
+}
+
+impl JsonSchema for Moment {
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "description": "RFC 3339 in UTC, to the second.",
         })
     }
 }

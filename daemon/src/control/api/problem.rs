@@ -1,9 +1,10 @@
 //! Refusals of the control socket: RFC 9457 problem documents with a stable code.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `application/problem+json`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// A name for this kind of problem: `/problems/` and the code.
     #[serde(rename = "type")]
@@ -19,7 +20,7 @@ pub struct Problem {
 }
 
 /// What went wrong. These names are stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
     /// No such path.
@@ -90,6 +91,8 @@ pub enum Code {
     KeysFixed,
     /// The new key of session ids could not be stored; the old one stays in use.
     KeysNotStored,
+    /// As many follow the events as may.
+    TooManyFollowers,
     /// The daemon's own fault.
     Internal,
     /// A code that this client does not know.

@@ -1,12 +1,13 @@
 //! What a reload did, on the wire.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{RuleList, RulesDiffer};
 use crate::reload;
 
 /// A key that says something else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// The key.
     pub key: String,
@@ -19,7 +20,7 @@ pub struct Change {
 }
 
 /// What changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// Keys, by name.
     pub changed: Vec<Change>,

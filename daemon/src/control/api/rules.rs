@@ -2,10 +2,11 @@
 
 use portcullis_guard::policy::Mode;
 use portcullis_guard::sequence::{RuleInfo, Rules};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A rule in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
     /// Its name.
     pub id: String,
@@ -16,14 +17,14 @@ pub struct Rule {
 }
 
 /// The rules in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleList {
     /// In their order.
     pub rules: Vec<Rule>,
 }
 
 /// `POST /v1/rules/reload`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReloadRequest {
     /// Within which time it must be confirmed.
@@ -32,7 +33,7 @@ pub struct ReloadRequest {
 }
 
 /// How rules differ from others: names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RulesDiffer {
     /// New ones.
     pub added: Vec<String>,

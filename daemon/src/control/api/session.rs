@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
 
 /// A session that the gate remembers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// Its name.
     pub id: String,
@@ -40,7 +41,7 @@ pub struct Session {
 }
 
 /// Whether a session may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionState {
     /// It may.
@@ -54,14 +55,14 @@ pub enum SessionState {
 }
 
 /// `GET /v1/sessions`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionList {
     /// In no particular order.
     pub sessions: Vec<Session>,
 }
 
 /// `DELETE /v1/sessions/ID`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionEnded {
     /// Which.
     pub session: String,
@@ -70,14 +71,14 @@ pub struct SessionEnded {
 }
 
 /// `POST /v1/sessions/ID/restore`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionRestored {
     /// Which.
     pub session: String,
 }
 
 /// `POST /v1/session-keys`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRotated {
     /// The number of the new key, as session ids carry it, in hexadecimal.
     pub key: String,
@@ -86,7 +87,7 @@ pub struct KeyRotated {
 }
 
 /// One reason for which points were given, to a session or an address.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PointLine {
     /// When, or when for the last time.
     pub at: Moment,
@@ -107,7 +108,7 @@ pub struct PointLine {
 }
 
 /// What a session did, or what was said to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionEvent {
     /// When.
     pub at: Moment,
@@ -132,7 +133,7 @@ pub struct SessionEvent {
 }
 
 /// `GET /v1/sessions/ID/timeline`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionTimeline {
     /// The session.
     pub session: Session,

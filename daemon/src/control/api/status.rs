@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ModeState, Moment};
 
 /// `GET /v1/status`, and `POST /v1/verify`, which compares the kernel with the intention first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Whether verdicts have consequences.
     pub mode: Mode,
@@ -43,7 +44,7 @@ pub struct Status {
 }
 
 /// Connections of clients.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionCount {
     /// How many are open.
     pub open: usize,
@@ -52,7 +53,7 @@ pub struct ConnectionCount {
 }
 
 /// How full the facts are that rules keep of everybody but sessions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SharedFacts {
     /// How many have facts.
     pub holders: usize,
@@ -69,7 +70,7 @@ pub struct SharedFacts {
 }
 
 /// What the daemon may still do, as the kernel tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Process {
     /// Whose process it is.
     pub user: String,
@@ -82,7 +83,7 @@ pub struct Process {
 }
 
 /// Whether verdicts have consequences.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Judge, count and log, and let everything through.
@@ -101,7 +102,7 @@ impl fmt::Display for Mode {
 }
 
 /// What the XDP program does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PacketLayer {
     /// Where it is attached.
     pub interfaces: Vec<Interface>,
@@ -122,7 +123,7 @@ pub struct PacketLayer {
 }
 
 /// A comparison of the kernel with the intention. What differed was repaired.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Enforcement {
     /// When it was made.
     pub at: Moment,
@@ -143,7 +144,7 @@ pub struct Enforcement {
 }
 
 /// The tables of hosts and IPv6 /64s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tables {
     /// Bans in them, ended ones not yet swept among them.
     pub hosts: u32,
@@ -158,7 +159,7 @@ pub struct Tables {
 }
 
 /// An interface that the program is attached to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Interface {
     /// Its name.
     pub name: String,
@@ -167,7 +168,7 @@ pub struct Interface {
 }
 
 /// Packets and bytes with one outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PacketCount {
     /// The outcome.
     pub reason: String,
@@ -182,7 +183,7 @@ pub struct PacketCount {
 }
 
 /// Bans that are meant and bans that are enforced (invariant I5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BanCount {
     /// What the daemon intends.
     pub intended: usize,
@@ -193,7 +194,7 @@ pub struct BanCount {
 }
 
 /// Calls since the start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallCount {
     /// Calls that were let through.
     pub admitted: u64,

@@ -12,6 +12,7 @@ use super::error::ControlError;
 use super::import::Written;
 use crate::control::api::{Audit, Deed, Flushed, StoreReport, Undone};
 use crate::gate::Gate;
+use crate::memory;
 use crate::store::{self, Before, UNDOABLE, Undo};
 
 const DEFAULT_LIMIT: usize = 100;
@@ -57,7 +58,9 @@ pub(super) fn flush(gate: &Gate, peer: Peer, question: &Question) -> Result<Repl
     };
     let deed = peer.did("flush", &whose, "", gate.now().wall);
     let undo = if undoable { Undo::Kept } else { Undo::TooLarge };
-    gate.record(written.items.unwrap_or_default(), deed, undo)?;
+    let recorded = gate.record(written.items.unwrap_or_default(), deed, undo);
+    memory::give_back();
+    recorded?;
     Reply::ok(&Flushed { ended, left, undoable })
 }
 

@@ -9,7 +9,10 @@ use super::audit::Peer;
 use super::error::ControlError;
 use super::{allow, bans, changes, check, import, incidents, mode, rules, sessions, status};
 use crate::control::api::PREFIX;
+use crate::control::openapi;
+use crate::control::routes::{self, Way};
 use crate::gate::Gate;
+use crate::stats;
 
 /// A request that arrived whole.
 #[derive(Debug)]
@@ -76,11 +79,16 @@ impl Question {
 
 /// Answers a question.
 pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Reply, ControlError> {
-    let path = question
-        .uri
-        .path()
-        .strip_prefix(PREFIX)
-        .and_then(|path| path.strip_prefix('/'));
+    let path = question.uri.path();
+    match routes::find(question.method.as_str(), path) {
+        Way::Open => {}
+        Way::OtherMethod => return Err(ControlError::MethodNotAllowed),
+        Way::Nowhere => return Err(ControlError::NotFound),
+    }
+    if path == routes::DOCUMENT {
+        return Reply::ok(&openapi::document());
+    }
+    let path = path.strip_prefix(PREFIX).and_then(|path| path.strip_prefix('/'));
     let segments: Vec<&str> = path.ok_or(ControlError::NotFound)?.split('/').collect();
     let get = question.method == Method::GET;
     let post = question.method == Method::POST;
@@ -88,6 +96,7 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
     let patch = question.method == Method::PATCH;
     match segments.as_slice() {
         ["status"] if get => status::status(gate),
+        ["stats"] if get => Reply::ok(&stats::stats(gate)),
         ["verify"] if post => status::verify(gate),
         ["bans"] if get => bans::list(gate, question),
         ["bans"] if post => bans::add(gate, peer, &question.json()?),
@@ -116,13 +125,25 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["sessions", id] if delete => sessions::revoke(gate, peer, id),
         ["incidents"] if get => incidents::recent(gate, question.parameter("limit").as_deref()),
         ["incidents", reference] if get => incidents::one(gate, reference),
-        ["status" | "verify" | "bans" | "allow" | "sessions" | "session-keys" | "incidents" | "undo" | "audit"]
-        | ["bans", "check" | "all" | "import"]
-        | ["store", "check" | "compact"]
-        | ["sessions", _, "timeline" | "restore"]
-        | ["rules" | "reload" | "mode" | "confirm"]
-        | ["rules", "reload"]
-        | ["sessions" | "incidents", _] => Err(ControlError::MethodNotAllowed),
         _ => Err(ControlError::NotFound),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::routes::ROUTES;
+
+    #[test]
+    fn paths_are_told_apart_from_methods() {
+        assert_eq!(routes::find("GET", "/v1/sessions/x/timeline"), Way::Open);
+        assert_eq!(routes::find("GET", "/v1/sessions/x"), Way::OtherMethod);
+        assert_eq!(routes::find("GET", "/v1/sessions/"), Way::Nowhere);
+        assert_eq!(routes::find("GET", "/v2/status"), Way::Nowhere);
+        assert!(
+            ROUTES
+                .iter()
+                .all(|route| route.path == routes::DOCUMENT || route.path.starts_with(PREFIX))
+        );
     }
 }

@@ -79,6 +79,8 @@ pub(super) enum ControlError {
     Reload(#[from] ReloadError),
     #[error(transparent)]
     TakeBack(#[from] TakeBackError),
+    #[error("{0} follow already, and no more may")]
+    TooManyFollowers(usize),
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -147,6 +149,7 @@ impl ControlError {
             Self::TakeBack(_) => (Code::KernelRefused, 500, "The change could not be taken back"),
             Self::Reload(ReloadError::OnTrial(_)) => (Code::OnTrial, 409, "Another change is on trial"),
             Self::Reload(_) => (Code::ConfigInvalid, 422, "The configuration cannot be put in force"),
+            Self::TooManyFollowers(_) => (Code::TooManyFollowers, 503, "Too many follow"),
             Self::Internal(_) => (Code::Internal, 500, "Internal error"),
         }
     }

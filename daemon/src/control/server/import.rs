@@ -1,6 +1,7 @@
 //! `/v1/bans/import`: a list takes the place of what it was before, by difference: whoever stays on it is banned at
 //! every moment.
 
+use std::net::IpAddr;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use super::audit::Peer;
 use super::dispatch::{Question, Reply};
 use super::error::ControlError;
 use super::formats::{self, Listed};
-use crate::control::api::{Imported, LeftOut};
+use crate::control::api::{Imported, LeftOut, parse_address};
 use crate::gate::Gate;
+use crate::memory;
 use crate::store::{Item, UNDOABLE, Undo};
 
 const DAY: u64 = 86_400;
@@ -26,6 +28,7 @@ struct Wish {
     reason: Option<String>,
     force: bool,
     dry_run: bool,
+    caller: Option<IpAddr>,
 }
 
 pub(super) fn import(gate: &Gate, peer: Peer, question: &Question) -> Result<Reply, ControlError> {
@@ -41,6 +44,7 @@ pub(super) fn import(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         removed: 0,
         duplicates: 0,
         exempt: 0,
+        caller: 0,
         too_wide: 0,
         over: 0,
         unreadable: 0,
@@ -63,7 +67,10 @@ pub(super) fn import(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         );
     }
     if !wish.dry_run {
-        carry_out(gate, peer, &list, plan.make_room, &mut outcome)?;
+        let carried_out = carry_out(gate, peer, &list, plan.make_room, &mut outcome);
+        drop(list);
+        memory::give_back();
+        carried_out?;
     }
     Reply::ok(&outcome)
 }
@@ -92,6 +99,10 @@ impl Wish {
             reason: question.parameter("reason"),
             force: flag("force"),
             dry_run: flag("dry_run"),
+            caller: question
+                .parameter("caller")
+                .map(|text| parse_address(&text))
+                .transpose()?,
         })
     }
 
@@ -111,6 +122,14 @@ impl Wish {
                     ttl,
                     own,
                 } = listed;
+                if let Some(caller) = self.caller.filter(|caller| !self.force && network.contains(caller)) {
+                    outcome.caller += 1;
+                    outcome.leave_out(
+                        Some(place),
+                        format!("{network} covers {caller}, from which you are logged in"),
+                    );
+                    return;
+                }
                 let reason = self.reason.as_deref().or(reason.as_deref());
                 let left = own
                     .as_ref()

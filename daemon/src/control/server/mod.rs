@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod dispatch;
 mod error;
+mod follow;
 mod formats;
 mod import;
 mod incidents;
@@ -25,8 +26,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -34,10 +35,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::control::routes;
 use crate::gate::Gate;
 use audit::Peer;
 use dispatch::{Question, Reply, answer};
 use error::ControlError;
+use follow::Lines;
 
 const CONNECTIONS: usize = 32;
 const LONGEST_HEAD: usize = 16 << 10;
@@ -94,7 +97,16 @@ async fn converse(gate: Arc<Gate>, stream: UnixStream, _slot: Option<OwnedSemaph
     }
 }
 
-async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// A document, or lines without an end.
+type Answer = Response<Either<Full<Bytes>, Lines>>;
+
+async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Answer {
+    if request.method() == Method::GET && request.uri().path() == routes::EVENTS {
+        return match follow::follow(&gate) {
+            Ok(response) => response.map(Either::Right),
+            Err(error) => problem(&error).map(Either::Left),
+        };
+    }
     let reply = match read(request).await {
         // Listing what the kernel holds takes a while when there is much of it.
         Ok(question) => tokio::task::spawn_blocking(move || answer(&gate, peer, &question))
@@ -102,10 +114,11 @@ async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Res
             .unwrap_or_else(|error| Err(ControlError::Internal(error.to_string()))),
         Err(error) => Err(error),
     };
-    match reply {
+    let response = match reply {
         Ok(reply) => json(reply.status, "application/json", reply.body),
         Err(error) => problem(&error),
-    }
+    };
+    response.map(Either::Left)
 }
 
 async fn read(request: Request<Incoming>) -> Result<Question, ControlError> {

@@ -1,9 +1,7 @@
 //! `/v1/status`
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use portcullis_guard::policy;
 
 use super::dispatch::Reply;
@@ -13,7 +11,7 @@ use crate::control::api::{
     BanCount, CallCount, ConnectionCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts,
     Status, Tables,
 };
-use crate::enforcer::{Enforcer, EnforcerError, Target};
+use crate::enforcer::{Enforcer, EnforcerError, Reconciled};
 use crate::gate::{self, Gate};
 
 /// Compares the kernel with the intention now, repairs it, and tells the state.
@@ -25,7 +23,7 @@ pub(super) fn verify(gate: &Gate) -> Result<Reply, ControlError> {
 pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
     let now = gate.now();
     let guard = gate.guard();
-    let intended: HashSet<IpNet> = guard.bans(now).iter().map(|ban| ban.network).collect();
+    let compared = gate.compare().transpose()?;
     let uptime = Duration::from_millis(now.wall.0.saturating_sub(gate.started().0));
     Reply::ok(&Status {
         mode: mode(gate),
@@ -35,7 +33,7 @@ pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
         uptime_seconds: uptime.as_secs(),
         process: Some(process()),
         packet_layer: gate.kernel().map(|kernel| packet_layer(gate, kernel)).transpose()?,
-        bans: ban_count(&intended, gate.kernel())?,
+        bans: compared.map_or_else(|| unenforced(guard.ban_count().0), |found| ban_count(&found)),
         never_ban: guard.allowed().len(),
         sessions: guard.session_count(),
         calls: CallCount {
@@ -160,27 +158,20 @@ fn warnings(kernel: &Enforcer) -> Vec<String> {
     unguarded.chain(generic).chain(failure).chain(no_cookies).collect()
 }
 
-fn ban_count(intended: &HashSet<IpNet>, kernel: Option<&Enforcer>) -> Result<BanCount, EnforcerError> {
-    let held = kernel.map(Enforcer::list).transpose()?;
-    let held: Option<HashSet<IpNet>> =
-        held.map(|held| held.bans.iter().filter_map(|(target, _)| network(*target)).collect());
-    Ok(compared(intended, held.as_ref()))
-}
-
-fn compared(intended: &HashSet<IpNet>, held: Option<&HashSet<IpNet>>) -> BanCount {
+/// Without a packet layer.
+fn unenforced(intended: usize) -> BanCount {
     BanCount {
-        intended: intended.len(),
-        in_kernel: held.map(|held| intended.intersection(held).count()),
-        strays: held.map(|held| held.difference(intended).count()),
+        intended,
+        in_kernel: None,
+        strays: None,
     }
 }
 
-/// The network of a target; `None` for a connection, which belongs to a session and not to the ban list.
-fn network(target: Target) -> Option<IpNet> {
-    match target {
-        Target::Host(address) => Some(address.into()),
-        Target::Prefix(network) => Some(network),
-        Target::Flow(_) => None,
+fn ban_count(found: &Reconciled) -> BanCount {
+    BanCount {
+        intended: found.intended,
+        in_kernel: Some(found.enforced + found.wrong),
+        strays: Some(found.strays),
     }
 }
 
@@ -190,18 +181,16 @@ mod tests {
 
     #[test]
     fn drift_is_counted_both_ways() {
-        let set = |networks: &[&str]| networks.iter().map(|network| network.parse().unwrap()).collect();
-        let intended: HashSet<IpNet> = set(&["192.0.2.1/32", "192.0.2.2/32", "198.51.100.0/24"]);
-        let held = set(&["192.0.2.1/32", "203.0.113.0/24"]);
-        let count = compared(&intended, Some(&held));
-        assert_eq!((count.intended, count.in_kernel, count.strays), (3, Some(1), Some(1)));
-        assert_eq!(
-            compared(&intended, None),
-            BanCount {
-                intended: 3,
-                in_kernel: None,
-                strays: None
-            }
-        );
+        let found = Reconciled {
+            intended: 4,
+            enforced: 1,
+            missing: 2,
+            wrong: 1,
+            strays: 1,
+            refused: 0,
+        };
+        let count = ban_count(&found);
+        assert_eq!((count.intended, count.in_kernel, count.strays), (4, Some(2), Some(1)));
+        assert_eq!(unenforced(3).in_kernel, None);
     }
 }

@@ -1,15 +1,16 @@
-//! What the page shows, as JSON. Counters, not rates: the page makes the difference.
+//! What live views show: the page of the admin listener and `portcullis top`. Counters, not rates: whoever draws makes
+//! the difference.
 
 use std::ops::Bound;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use portcullis_guard::incident::Incident;
 use portcullis_guard::policy::Mode;
 use portcullis_guard::time::{MonoMillis, Now, WallMillis};
-use serde::Serialize;
 
-use super::health;
-use crate::control::api::Moment;
+use crate::admin;
+use crate::control::api::{Offender, RecentRefusal, RuleCount, RuleList, Stats};
 use crate::enforcer::{Enforcer, Target};
 use crate::gate::Gate;
 
@@ -17,70 +18,21 @@ use crate::gate::Gate;
 const SHOWN: usize = 12;
 /// Refusals that are shown.
 const REFUSALS: usize = 12;
+/// Refusals that rules are looked for in.
+const RECENT: usize = 200;
 /// How old the list of offenders may be: it takes a walk through all bans.
 const OFFENDERS_AGE: Duration = Duration::from_secs(10);
 
 /// The bans that keep away most, remembered for a while.
 #[derive(Default)]
-pub(super) struct Offenders(Mutex<Option<(MonoMillis, Vec<Offender>)>>);
+pub struct Offenders(Mutex<Option<(MonoMillis, Vec<Offender>)>>);
 
-#[derive(Clone, Serialize)]
-struct Offender {
-    network: String,
-    reason: String,
-    origin: &'static str,
-    until: Moment,
-    packets: u64,
-    bytes: u64,
-    last_seen: Moment,
-}
-
-#[derive(Serialize)]
-struct Stats {
-    version: &'static str,
-    enforcing: bool,
-    at_ms: u64,
-    started: Moment,
-    missing: Vec<String>,
-    admitted: u64,
-    refused: u64,
-    causes: Vec<(&'static str, u64)>,
-    packets_passed: u64,
-    packets_dropped: u64,
-    drops: Vec<(&'static str, u64)>,
-    bans: usize,
-    bans_capacity: usize,
-    sessions: usize,
-    connections: usize,
-    map: Option<(u32, u32)>,
-    enforced_ratio: Option<f64>,
-    interfaces: Vec<(String, String)>,
-    offenders: Vec<Offender>,
-    refusals: Vec<Refusal>,
-}
-
-#[derive(Serialize)]
-struct Refusal {
-    at: Moment,
-    reference: String,
-    cause: &'static str,
-    address: String,
-    method: String,
-    path: String,
-    waived: bool,
-}
-
-pub(super) fn json(gate: &Gate, offenders: &Offenders) -> Vec<u8> {
-    serde_json::to_vec(&stats(gate, offenders)).unwrap_or_default()
-}
-
-fn stats(gate: &Gate, offenders: &Offenders) -> Stats {
+/// All of it. Cheap: the offenders are looked for every ten seconds at most.
+#[must_use]
+pub fn stats(gate: &Gate) -> Stats {
     let (guard, kernel, now) = (gate.guard(), gate.kernel(), gate.now());
-    let mut causes: Vec<_> = guard
-        .refusal_counts()
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .collect();
+    let causes = guard.refusal_counts().into_iter().filter(|(_, count)| *count > 0);
+    let mut causes: Vec<_> = causes.map(|(cause, count)| (cause.to_owned(), count)).collect();
     causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let counters = kernel.and_then(|kernel| kernel.counters().ok());
     let (mut passed, mut drops) = (0, Vec::new());
@@ -91,7 +43,7 @@ fn stats(gate: &Gate, offenders: &Offenders) -> Stats {
         .flatten()
     {
         if reason.is_drop() {
-            drops.push((reason.name(), count.packets));
+            drops.push((reason.name().to_owned(), count.packets));
         } else {
             passed += count.packets;
         }
@@ -99,12 +51,13 @@ fn stats(gate: &Gate, offenders: &Offenders) -> Stats {
     let (bans, bans_capacity) = guard.ban_count();
     let usage = kernel.map(Enforcer::usage);
     let interfaces = kernel.map(Enforcer::interfaces).unwrap_or_default();
+    let recent = guard.recent_incidents(RECENT);
     Stats {
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         enforcing: guard.mode() == Mode::Enforce,
         at_ms: now.mono.0,
         started: gate.started().into(),
-        missing: health::missing(gate),
+        missing: admin::missing(gate),
         admitted: guard.admitted(),
         refused: causes.iter().map(|(_, count)| count).sum(),
         causes,
@@ -121,23 +74,38 @@ fn stats(gate: &Gate, offenders: &Offenders) -> Stats {
             .into_iter()
             .map(|interface| (interface.name, interface.attach_mode.to_string()))
             .collect(),
-        offenders: offenders.get(gate, now),
-        refusals: refusals(gate),
+        offenders: gate.offenders().get(gate, now),
+        refusals: recent.iter().take(REFUSALS).map(refusal).collect(),
+        rules: rules(gate, &recent),
     }
 }
 
-fn refusals(gate: &Gate) -> Vec<Refusal> {
-    let recent = gate.guard().recent_incidents(REFUSALS);
-    let shown = recent.into_iter().map(|incident| Refusal {
+fn refusal(incident: &Incident) -> RecentRefusal {
+    RecentRefusal {
         at: incident.at.into(),
         reference: incident.reference.to_string(),
-        cause: incident.refusal.cause(),
-        address: incident.client.ip().to_string(),
-        method: incident.method.to_string(),
-        path: incident.path.to_string(),
+        cause: incident.refusal.cause().to_owned(),
+        address: incident.client.ip(),
+        method: incident.method.clone(),
+        path: incident.path.clone(),
         waived: incident.waived,
+    }
+}
+
+fn rules(gate: &Gate, recent: &[Incident]) -> Vec<RuleCount> {
+    let rules = RuleList::from(&gate.guard().rules()).rules.into_iter();
+    let count = |id: &str| {
+        recent
+            .iter()
+            .filter(|incident| incident.rule.as_deref() == Some(id))
+            .count()
+    };
+    let counted = rules.map(|rule| RuleCount {
+        recent: count(&rule.id),
+        id: rule.id,
+        mode: rule.mode,
     });
-    shown.collect()
+    counted.collect()
 }
 
 impl Offenders {
@@ -166,7 +134,7 @@ fn worst(gate: &Gate, kernel: &Enforcer, now: Now) -> Vec<Offender> {
             worst.push(Offender {
                 network: ban.network.to_string(),
                 reason: ban.reason.to_string(),
-                origin: ban.origin.as_str(),
+                origin: ban.origin.to_string(),
                 until: ban.until.into(),
                 packets: hits.packets,
                 bytes: hits.bytes,
