@@ -85,6 +85,18 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test, Purpose::Bench],
     },
     Package {
+        program: "/usr/lib/nginx/modules/ngx_http_lua_module.so",
+        package: "libnginx-mod-http-lua",
+        reason: "lets nginx check signatures, as a peer of the front",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
+        program: "/usr/lib/nginx/modules/ngx_http_js_module.so",
+        package: "libnginx-mod-http-js",
+        reason: "lets nginx check signatures in another way",
+        purposes: &[Purpose::Bench],
+    },
+    Package {
         program: "caddy",
         package: "caddy",
         reason: "is a peer of the front, and asks for verdicts",

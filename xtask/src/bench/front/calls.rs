@@ -16,7 +16,7 @@ pub(super) enum Calls<'a> {
     Plain(&'static str),
     /// Each signed by the profile, one session for each connection.
     Signed(Box<dyn Fn() -> Result<Client> + Sync + 'a>),
-    /// Each with an HMAC that haproxy can check.
+    /// Each with an HMAC that haproxy and nginx can check.
     Hmac(&'a Hmac),
 }
 
@@ -35,11 +35,12 @@ impl Hmac {
 
     fn request(&self, address: SocketAddr) -> Vec<u8> {
         let nonce = format!("bench-stream-{}", self.nonce.fetch_add(1, Ordering::Relaxed));
-        let base = format!("GET\n{address}\n{PROTECTED}\n\n1800000000\n{nonce}");
+        let now = portcullis_tests::client::now();
+        let base = format!("GET\n{address}\n{PROTECTED}\n\n{now}\n{nonce}");
         let mut mac = self.mac.clone();
         mac.update(base.as_bytes());
         let signature = STANDARD.encode(mac.finalize().into_bytes());
-        let fields = format!("x-ts: 1800000000\r\nx-nonce: {nonce}\r\nx-sig: {signature}\r\n");
+        let fields = format!("x-ts: {now}\r\nx-nonce: {nonce}\r\nx-sig: {signature}\r\n");
         request(address, PROTECTED, &fields)
     }
 }

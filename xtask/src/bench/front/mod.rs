@@ -8,6 +8,7 @@ mod calls;
 mod load;
 mod peers;
 mod process;
+mod scripted;
 mod slow;
 
 use std::net::SocketAddr;
@@ -135,8 +136,16 @@ const HAPROXY_WALL: &str = "haproxy/plain/wall";
 
 fn requests(effort: &Effort, ours: &Subject, peers: &Peers) -> Result<Vec<Row>> {
     let [mut plain, mut verified, mut paced] = [(); 3].map(|()| Measured::default());
-    let [mut nginx, mut haproxy, mut caddy, mut rate, mut nonce, mut nginx_paced] =
-        [(); 6].map(|()| Measured::default());
+    let [
+        mut nginx,
+        mut haproxy,
+        mut caddy,
+        mut rate,
+        mut nonce,
+        mut nginx_paced,
+        mut lua,
+        mut njs,
+    ] = [(); 8].map(|()| Measured::default());
     let public = Calls::plain("/public/orders/7");
     let hmac = Hmac::new(peers::KEY)?;
     for _ in 0..effort.rounds {
@@ -148,6 +157,11 @@ fn requests(effort: &Effort, ours: &Subject, peers: &Peers) -> Result<Vec<Row>> 
         nginx_paced.push(&load::paced(effort, peers.nginx.id(), peers.nginx.clear, &public)?);
         haproxy.push(&go(&Subject::peer(&peers.haproxy), &public)?);
         caddy.push(&go(&Subject::peer(&peers.caddy), &public)?);
+        for (script, measured) in [(&peers.scripted.lua, &mut lua), (&peers.scripted.njs, &mut njs)] {
+            if let Some(peer) = script {
+                measured.push(&load::closed(effort, peer.id(), peer.clear, &Calls::hmac(&hmac))?);
+            }
+        }
         let (with_rate, with_nonce) = (&peers.haproxy.rate, &peers.haproxy.nonce);
         let guarded = |address: &Option<SocketAddr>| address.context("haproxy has no such frontend");
         rate.push(&load::closed(
@@ -170,6 +184,20 @@ fn requests(effort: &Effort, ours: &Subject, peers: &Peers) -> Result<Vec<Row>> 
     rows.extend(caddy.rows("caddy/plain"));
     rows.extend(rate.rows("haproxy/hmac-rate"));
     rows.extend(nonce.rows("haproxy/hmac-rate-nonce"));
+    for (name, module, peer, measured) in [
+        (
+            "nginx/lua-rate-nonce",
+            "libnginx-mod-http-lua",
+            &peers.scripted.lua,
+            &lua,
+        ),
+        ("nginx/njs", "libnginx-mod-http-js", &peers.scripted.njs, &njs),
+    ] {
+        rows.extend(match peer {
+            Some(_) => measured.rows(name),
+            None => vec![Row::missing(format!("{name}/cpu"), "us", module)],
+        });
+    }
     let cpu = |name: &str, of: &Measured| Row::new(name, "us", &of.cpu);
     rows.extend([
         cpu("plain-to-nginx", &plain).versus(NGINX, &nginx.cpu, Some(1.05)),

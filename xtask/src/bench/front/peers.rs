@@ -12,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use portcullis_tests::tls::Certificates;
 use tempfile::TempDir;
 
+use super::scripted::Scripted;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What haproxy checks signatures with.
 pub(super) const KEY: &[u8] = b"a key of thirty-two bytes, here.";
@@ -33,6 +35,7 @@ pub(super) struct Peers {
     pub(super) nginx: Peer,
     pub(super) haproxy: Peer,
     pub(super) caddy: Peer,
+    pub(super) scripted: Scripted,
 }
 
 impl Peers {
@@ -43,6 +46,7 @@ impl Peers {
             nginx: nginx(upstream, certificates)?,
             haproxy: haproxy(upstream, certificates)?,
             caddy: caddy(upstream, certificates)?,
+            scripted: Scripted::start(upstream)?,
             backend,
         })
     }
@@ -93,7 +97,7 @@ impl Drop for Peer {
     }
 }
 
-fn free() -> Result<SocketAddr> {
+pub(super) fn free() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
@@ -113,11 +117,21 @@ fn nginx_frame(home: &str, http: &str) -> String {
     )
 }
 
-fn start_nginx(http: impl FnOnce(&str) -> String, clear: SocketAddr, tls: SocketAddr) -> Result<Peer> {
+/// Starts nginx with these modules, and this in its section `http`.
+pub(super) fn start_nginx(
+    modules: &[String],
+    http: impl FnOnce(&str) -> Result<String>,
+    clear: SocketAddr,
+    tls: SocketAddr,
+) -> Result<Peer> {
     let home = TempDir::new()?;
     let directory = text(home.path())?.to_owned();
     let file = format!("{directory}/nginx.conf");
-    fs::write(&file, nginx_frame(&directory, &http(&directory)))?;
+    let modules: String = modules
+        .iter()
+        .map(|module| format!("load_module {module};\n"))
+        .collect();
+    fs::write(&file, modules + &nginx_frame(&directory, &http(&directory)?))?;
     Peer::start(home, "nginx", &["-p", &directory, "-c", &file], clear, tls)
 }
 
@@ -126,7 +140,7 @@ fn backend() -> Result<Peer> {
     let clear = free()?;
     let answer = "x".repeat(200);
     let http = format!("server {{ listen {clear} reuseport backlog=4096; location / {{ return 200 \"{answer}\"; }} }}");
-    start_nginx(|_| http, clear, clear)
+    start_nginx(&[], |_| Ok(http), clear, clear)
 }
 
 fn nginx(upstream: SocketAddr, certificates: &Certificates) -> Result<Peer> {
@@ -142,7 +156,7 @@ fn nginx(upstream: SocketAddr, certificates: &Certificates) -> Result<Peer> {
         text(&chain)?,
         text(&key)?
     );
-    start_nginx(|_| http, clear, tls)
+    start_nginx(&[], |_| Ok(http), clear, tls)
 }
 
 fn haproxy(upstream: SocketAddr, certificates: &Certificates) -> Result<Peer> {
@@ -157,6 +171,9 @@ fn haproxy(upstream: SocketAddr, certificates: &Certificates) -> Result<Peer> {
         "http-request set-var-fmt(txn.base) \"%[method]\\n%[req.hdr(host)]\\n%[path]\\n%[query]\\n%[req.hdr(x-ts)]\\n%[req.hdr(x-nonce)]\"\n\
          http-request set-var(txn.mac) var(txn.base),hmac(sha256,{secret}),base64\n\
          http-request deny if !{{ req.hdr(x-sig),strcmp(txn.mac) eq 0 }}\n\
+         http-request set-var(txn.ts) req.hdr(x-ts)\n\
+         http-request set-var(txn.age) date,sub(txn.ts)\n\
+         http-request deny if {{ var(txn.age) -m int gt 300 }} or {{ var(txn.age) -m int lt -5 }}\n\
          http-request track-sc0 src table rates\n\
          http-request deny deny_status 429 if {{ sc_http_req_rate(0,rates) gt 100000000 }}\n"
     );
