@@ -12,13 +12,14 @@ use super::files::RuleFiles;
 const LONGEST_SHOWN: usize = 200;
 
 /// Keys that hold from one start to the next, and why. A key stands for those in it.
-const NEEDS_RESTART: [(&str, &str); 17] = [
+const NEEDS_RESTART: [(&str, &str); 18] = [
     ("http.listen", "sockets are bound at the start"),
     ("http.workers", "threads are started at the start"),
     ("listener.address", "sockets are bound at the start"),
     ("listener.group", "sockets are bound at the start"),
     ("session.capacity", "the table has its size from the start"),
     ("session.source_capacity", "the table has its size from the start"),
+    ("session.shared_facts", "the table has its size from the start"),
     ("packet.interfaces", "attaching takes privileges of the start"),
     ("packet.attach", "attaching takes privileges of the start"),
     ("packet.max_bans", "the tables have their size from the start"),
@@ -136,6 +137,7 @@ impl Config {
         self.http.workers = running.http.workers;
         self.policy.sessions.capacity = running.policy.sessions.capacity;
         self.policy.sessions.source_capacity = running.policy.sessions.source_capacity;
+        self.policy.sessions.shared_facts = running.policy.sessions.shared_facts;
         self.packet.interfaces.clone_from(&running.packet.interfaces);
         self.packet.attach = running.packet.attach;
         self.packet.max_bans = running.packet.max_bans;

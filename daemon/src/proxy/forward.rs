@@ -12,8 +12,8 @@ use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
 use super::body::{CallBody, Outgoing};
 use super::intake::{Head, METHOD_OVERRIDES};
 use super::origin::Origin;
+use super::trace::Trace;
 use crate::listener::connections::Connection;
-use crate::random;
 
 /// Fields between two hops (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -33,16 +33,14 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The points of the session.
 pub(super) const PORTCULLIS_SCORE: HeaderName = HeaderName::from_static("portcullis-score");
-/// Where a call is in a distributed trace (W3C Trace Context).
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What the application is told beside the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
     /// Whether it learns of session, user and score.
     pub session: bool,
-    /// Whether every call belongs to a trace.
-    pub trace: bool,
+    /// To which trace the call belongs; `None`: as the client says, if it does.
+    pub trace: Option<Trace>,
     /// Whether its answer is read for the ids that it shows.
     pub whole_answer: bool,
 }
@@ -70,8 +68,8 @@ pub(super) fn request(
     if let Some(host) = headers.get(HOST).cloned() {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    if told.trace && !has_trace(&headers) {
-        headers.insert(TRACEPARENT, text(&new_trace()));
+    if let Some(trace) = told.trace {
+        trace.put_into(&mut headers);
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.scheme.as_str()));
     if told.session {
@@ -100,29 +98,6 @@ fn put_into_http1(headers: &mut HeaderMap, uri: &Uri) {
     {
         headers.insert(COOKIE, whole);
     }
-}
-
-/// Whether a call says to which trace it belongs: `00-TRACE-PARENT-FLAGS`, once, in hexadecimal, and not all zero.
-fn has_trace(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(TRACEPARENT).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return false;
-    };
-    let parts: Vec<&[u8]> = value.as_bytes().split(|&byte| byte == b'-').collect();
-    let is_hex =
-        |part: &[u8], length| part.len() == length && part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_zero = |part: &[u8]| part.iter().all(|&byte| byte == b'0');
-    let [version, trace, parent, flags] = parts.as_slice() else {
-        return false;
-    };
-    let has_form = is_hex(version, 2) && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
-    has_form && *version != b"ff" && !is_zero(trace) && !is_zero(parent)
-}
-
-/// A trace that begins here, recorded by nobody yet.
-fn new_trace() -> String {
-    let word = || random::reference().0;
-    format!("00-{:016x}{:016x}-{:016x}-00", word(), word(), word() | 1)
 }
 
 /// What shows ids must come as it is: not compressed, not in parts, and not as "you have it already".
@@ -196,24 +171,6 @@ fn text(value: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_whole_traceparent_is_kept() {
-        let has = |value: &str| has_trace(&HeaderMap::from_iter([(TRACEPARENT, value.parse().unwrap())]));
-        assert!(has("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
-        assert!(has(&new_trace()));
-        for bad in [
-            "",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
-        ] {
-            assert!(!has(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn http2_gets_a_host_and_one_cookie() {

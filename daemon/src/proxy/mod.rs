@@ -16,6 +16,7 @@ pub mod pool;
 pub mod problem;
 mod reach;
 mod scripts;
+mod trace;
 mod trunk;
 pub mod upstream;
 mod verdict;
@@ -36,7 +37,7 @@ use portcullis_guard::guard::{Caller, Guard, Permit, Reading, Receipt};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::reauth::{SessionWord, WordError};
 use portcullis_guard::request::{ClientAddress, Reference, Request};
-use portcullis_guard::session::SessionId;
+use tracing::{Instrument, Span};
 
 use self::body::{AnswerBody, CallBody};
 use self::cors::Reader;
@@ -45,8 +46,9 @@ use self::intake::Head;
 use self::lane::{Leash, Streamed};
 use self::origin::Origin;
 use self::pool::Pools;
+use self::trace::Trace;
 use self::upstream::{Failure, Upstream};
-use self::websocket::{Splice, Upgrade};
+use self::websocket::Upgrade;
 use crate::config::{Config, Http, Scheme};
 use crate::gate::Gate;
 use crate::listener::activity::Underway;
@@ -128,7 +130,7 @@ impl Proxy {
         let proxies = TrustedProxies::new(http.trusted_proxies.clone(), http.client_address.clone());
         let told = Told {
             session: http.session_fields,
-            trace: http.traceparent,
+            trace: None,
             whole_answer: false,
         };
         Self {
@@ -176,7 +178,10 @@ impl Proxy {
             return Ok(verdict.map(Either::Left));
         }
         let reader = Reader::of(&self.guard, request.uri().path(), request.headers());
-        let mut response = self.respond(&connection, request).await;
+        let trace = self.config.http.traceparent;
+        let trace = trace.then(|| Trace::of(request.headers(), connection.peer.is_proxy));
+        let span = trace.map_or_else(Span::none, Trace::span);
+        let mut response = self.respond(&connection, request, trace).instrument(span).await;
         if let Some(reader) = reader {
             reader.may_read(response.headers_mut());
         }
@@ -189,7 +194,12 @@ impl Proxy {
         }))
     }
 
-    async fn respond(&self, connection: &Arc<Connection>, request: HttpRequest<Incoming>) -> Response<AnswerBody> {
+    async fn respond(
+        &self,
+        connection: &Arc<Connection>,
+        request: HttpRequest<Incoming>,
+        trace: Option<Trace>,
+    ) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
         let upgrade = Upgrade::asked_by(&mut parts, connection, self.gate.connections());
         if parts.version != Version::HTTP_2 {
@@ -225,6 +235,7 @@ impl Proxy {
                     connection,
                     origin,
                     upgrade,
+                    trace: trace.map(|trace| trace.settled(permit.session().is_some(), &parts.headers)),
                 };
                 self.forward(parts, way, permit, body).await
             }
@@ -252,10 +263,12 @@ impl Proxy {
             connection,
             origin,
             upgrade,
+            trace,
         } = way;
         let session = permit.session();
         let told = Told {
             whole_answer: permit.wants_plain_answer(),
+            trace,
             ..self.told
         };
         let (receipt, caller) = (permit.take_receipt(), permit.take_caller());
@@ -334,42 +347,6 @@ impl Proxy {
         }
     }
 
-    /// Leaves the connections of both sides to their WebSocket, which ends with the session.
-    fn splice(&self, upgrade: Upgrade, session: Option<SessionId>, response: &mut Response<Streamed>) {
-        let Some(application) = response.extensions_mut().remove() else {
-            return;
-        };
-        let (mut status, is_stream) = (response.status(), upgrade.is_stream());
-        upgrade.grant(&mut status, response.headers_mut());
-        *response.status_mut() = status;
-        let http = self.http();
-        let limits = websocket::Limits {
-            lifetime: http.websocket_lifetime,
-            idle: http.websocket_idle,
-        };
-        let connection = Arc::clone(&upgrade.connection);
-        if let Some(session) = session {
-            self.gate.connections().belong(&connection, session);
-        }
-        let splice = Splice {
-            client: upgrade.client,
-            application,
-            connection: Arc::clone(&connection),
-            timer: self.timer.clone(),
-            limits,
-        };
-        if !is_stream {
-            return connection.continue_with(Box::pin(splice.run()));
-        }
-        let gate = Arc::clone(&self.gate);
-        tokio::spawn(async move {
-            let mut underway = Underway::over(connection.whole());
-            splice.run().await;
-            gate.connections().close(&connection);
-            underway.answered();
-        });
-    }
-
     /// Tells the guard what the application says of the session. What comes back takes the place of the answer.
     fn heed(
         &self,
@@ -422,6 +399,7 @@ struct Way<'a> {
     connection: &'a Arc<Connection>,
     origin: Origin,
     upgrade: Option<Upgrade>,
+    trace: Option<Trace>,
 }
 
 /// What a refusal tells of a request when its fields have gone to the upstream.

@@ -57,9 +57,42 @@ fn the_application_learns_host_trace_and_score() -> Result<()> {
     ] {
         ensure!(answer.body.contains(field), "{field}: {}", answer.body);
     }
-    let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
-    let answer = Wire::connect(daemon.address())?.exchange(format!("{GET}{trace}\r\n").as_bytes())?;
-    ensure!(answer.body.contains(trace), "{}", answer.body);
+    Ok(())
+}
+
+#[test]
+fn the_gate_is_a_span_of_the_traces_of_those_whom_it_believes() -> Result<()> {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let fields = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\ntracestate: vendor=1\r\n");
+    let told = |answer: &Answer, name: &str| {
+        let line = answer
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_default().to_owned()
+    };
+    let (_, strict) = gate("traceparent = true", "")?;
+    let stranger = Wire::connect(strict.address())?.exchange(format!("{GET}{fields}\r\n").as_bytes())?;
+    ensure!(!told(&stranger, "traceparent").contains(TRACE), "{}", stranger.body);
+    ensure!(told(&stranger, "tracestate").is_empty(), "{}", stranger.body);
+    let mut client = Client::open(strict.address())?;
+    let call = String::from_utf8(client.request("GET", "/api/a", "")?)?;
+    let call = call.replacen("\r\n", &format!("\r\n{fields}"), 1);
+    let signed = Wire::connect(strict.address())?.exchange(call.as_bytes())?;
+    let (_, proxied) = gate(&format!("{TRUSTED}\ntraceparent = true"), "")?;
+    let by_proxy = Wire::connect(proxied.address())?.exchange(format!("{GET}{fields}\r\n").as_bytes())?;
+    for answer in [&signed, &by_proxy] {
+        let traceparent = told(answer, "traceparent");
+        ensure!(traceparent.starts_with(&format!("00-{TRACE}-")), "{}", answer.body);
+        ensure!(
+            traceparent.ends_with("-01") && !traceparent.contains("00f067aa0ba902b7"),
+            "{traceparent}"
+        );
+        ensure!(told(answer, "tracestate") == "vendor=1", "{}", answer.body);
+    }
+    let (_, off) = gate("", "")?;
+    let as_it_comes = Wire::connect(off.address())?.exchange(format!("{GET}{fields}\r\n").as_bytes())?;
+    ensure!(as_it_comes.body.contains(&fields), "{}", as_it_comes.body);
     Ok(())
 }
 

@@ -10,12 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::Response;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use portcullis_guard::session::SessionId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use self::frame::Frames;
 pub(super) use self::upgrade::Upgrade;
+use super::Proxy;
+use super::lane::Streamed;
+use crate::listener::activity::Underway;
 use crate::listener::connections::{Connection, Ending};
 use crate::listener::timer::CoarseTimer;
 
@@ -55,6 +60,44 @@ impl Close {
             Self::Idle => frame::close(1001, "idle"),
             Self::Shutdown => frame::close(1001, "going away"),
         }
+    }
+}
+
+impl Proxy {
+    /// Leaves the connections of both sides to their WebSocket, which ends with the session.
+    pub(super) fn splice(&self, upgrade: Upgrade, session: Option<SessionId>, response: &mut Response<Streamed>) {
+        let Some(application) = response.extensions_mut().remove() else {
+            return;
+        };
+        let (mut status, is_stream) = (response.status(), upgrade.is_stream());
+        upgrade.grant(&mut status, response.headers_mut());
+        *response.status_mut() = status;
+        let http = self.http();
+        let limits = Limits {
+            lifetime: http.websocket_lifetime,
+            idle: http.websocket_idle,
+        };
+        let connection = Arc::clone(&upgrade.connection);
+        if let Some(session) = session {
+            self.gate.connections().belong(&connection, session);
+        }
+        let splice = Splice {
+            client: upgrade.client,
+            application,
+            connection: Arc::clone(&connection),
+            timer: self.timer.clone(),
+            limits,
+        };
+        if !is_stream {
+            return connection.continue_with(Box::pin(splice.run()));
+        }
+        let gate = Arc::clone(&self.gate);
+        tokio::spawn(async move {
+            let mut underway = Underway::over(connection.whole());
+            splice.run().await;
+            gate.connections().close(&connection);
+            underway.answered();
+        });
     }
 }
 
