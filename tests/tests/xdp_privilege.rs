@@ -118,3 +118,23 @@ fn capabilities_of_a_user_namespace_are_no_capabilities() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("user namespace only"), "{said}");
 }
+
+#[test]
+fn a_kernel_that_is_locked_down_is_told_with_the_remedy() {
+    // A kernel cannot be locked down for a test. A user namespace is refused as well, and what the kernel says of its
+    // lockdown is looked at first.
+    let ourselves = std::env::current_exe().unwrap();
+    let script = "mount -t tmpfs none /sys/kernel/security; \
+                  echo 'none [confidentiality] integrity' > /sys/kernel/security/lockdown; \
+                  exec \"$0\" --exact child --ignored --nocapture";
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-ec", script])
+        .arg(ourselves)
+        .output()
+        .expect("unshare is part of util-linux");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("locked down (confidentiality)") && said.contains("lockdown=integrity or less"),
+        "{said}"
+    );
+}
