@@ -9,10 +9,12 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
     thread,
     time::{Duration, Instant},
 };
 
+use nix::{libc, net::if_::if_nametoindex};
 use portcullis::enforcer::{AttachMode, AttachOptions, Enforcer, EnforcerError, Flow, Mode, Origin, Reason, Target};
 use portcullis_tests::netns::{Namespace, veth};
 
@@ -258,6 +260,77 @@ fn another_program_on_the_interface_is_named_and_left_alone() {
     drop(first);
     assert!(net.clients.pings(ATTACKER_V4, SERVER_V4));
     assert!(net.try_attach(AttachMode::Auto, &["lo", "gate"]).is_ok());
+}
+
+/// What bpf(2) takes to load a program, and to attach it.
+#[repr(C)]
+struct Load {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log: [u32; 4],
+    version: u32,
+    flags: u32,
+    name: [u8; 16],
+}
+
+#[repr(C)]
+struct Attach {
+    program: u32,
+    interface: u32,
+    kind: u32,
+    flags: u32,
+}
+
+fn bpf<A>(command: libc::c_long, attributes: &A) -> OwnedFd {
+    // SAFETY: the attributes are those of the command, and live through the call with all that they point to.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<A>()) };
+    assert!(result >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the kernel has just opened it for us.
+    unsafe { OwnedFd::from_raw_fd(result as i32) }
+}
+
+/// Attaches a program that passes everything, under the name of libxdp's.
+fn stand_in_for_libxdp(interface: &str) -> OwnedFd {
+    let pass: [u64; 2] = [u64::from_le_bytes([0xb7, 0, 0, 0, 2, 0, 0, 0]), 0x95];
+    let program = bpf(
+        5,
+        &Load {
+            kind: 6,
+            instruction_count: 2,
+            instructions: pass.as_ptr().expose_provenance() as u64,
+            license: c"GPL".as_ptr().expose_provenance() as u64,
+            log: [0; 4],
+            version: 0,
+            flags: 0,
+            name: *b"xdp_dispatcher\0\0",
+        },
+    );
+    bpf(
+        28,
+        &Attach {
+            program: program.as_raw_fd() as u32,
+            interface: if_nametoindex(interface).unwrap(),
+            kind: 37,
+            flags: 0,
+        },
+    )
+}
+
+#[test]
+fn an_interface_that_libxdp_shares_is_refused_with_the_command_that_frees_it() {
+    let net = Net::new();
+    let dispatcher = net.server.run(|| stand_in_for_libxdp("gate"));
+    let refused = net.try_attach(AttachMode::Auto, &["gate"]).err().unwrap();
+    let text = refused.to_string();
+    assert!(matches!(refused, EnforcerError::Dispatcher { .. }), "{text}");
+    assert!(
+        text.contains("`xdp_dispatcher`") && text.contains("xdp-loader unload gate --all"),
+        "{text}"
+    );
+    drop(dispatcher);
+    assert!(net.try_attach(AttachMode::Auto, &["gate"]).is_ok());
 }
 
 #[test]
