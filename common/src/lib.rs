@@ -37,7 +37,7 @@ pub use settings::{
     Geometry, Limit, Limits, MALFORMED_DROP, MALFORMED_PASS, MAX_EXEMPT_PORTS, MAX_FLOOD_PORTS, MODE_ENFORCE,
     MODE_MONITOR, Settings, SynFlood,
 };
-pub use slot::{Slot, v4_permuted, v4_tag, v6_tag};
+pub use slot::{Slot, v4_permuted, v4_tag, v6_likely, v6_tag};
 
 /// Changes with every change of a map's name, key, value or meaning.
 pub const ABI_VERSION: u32 = 4;

@@ -49,6 +49,14 @@ impl Slot {
         tag & TAG_MASK | USED | WIDE
     }
 
+    /// The number of the slot that a host takes unless it is in use, from 32 bits of its hash: where it is looked for
+    /// first, so that a processor guesses right where it will be found. Never [`LAST`](Self::LAST).
+    #[inline(always)]
+    #[must_use]
+    pub const fn likely(bits: u64) -> usize {
+        (((bits >> 16 & 0xffff) * Self::LAST as u64) >> 16) as usize
+    }
+
     /// Whether this is the slot of that identity.
     #[inline(always)]
     #[must_use]
@@ -110,6 +118,13 @@ pub const fn v6_tag(hash: u64) -> u64 {
     hash >> 40
 }
 
+/// The bits of a hash of IPv6 for [`Slot::likely`]: neither those of the line nor all of the tag.
+#[inline(always)]
+#[must_use]
+pub const fn v6_likely(hash: u64) -> usize {
+    Slot::likely(hash >> 8)
+}
+
 /// The permuted address that lies in line number `line` with `tag`.
 #[must_use]
 pub const fn v4_permuted(line: u32, tag: u32) -> u32 {
@@ -136,6 +151,19 @@ mod tests {
         let slot = Slot::new(Slot::wide_identity(1), Origin::List, u64::MAX);
         assert!(slot.is_wide() && slot.is(Slot::wide_identity(1)));
         assert_eq!(slot.expires_boot_ns(), LAST_UNIT << UNIT_SHIFT);
+    }
+
+    #[test]
+    fn hosts_spread_over_all_slots_but_the_last() {
+        let mut seen = [0_u32; Slot::PER_LINE];
+        for host in 0..70_000_u64 {
+            seen[Slot::likely(crate::hash::mix(host) & 0xffff_ffff)] += 1;
+        }
+        assert_eq!(seen[Slot::LAST], 0);
+        assert!(
+            seen[..Slot::LAST].iter().all(|count| (9_000..11_000).contains(count)),
+            "{seen:?}"
+        );
     }
 
     #[test]

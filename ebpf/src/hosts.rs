@@ -9,6 +9,10 @@ use crate::maps::{HOSTS_V4, HOSTS_V6, KEYS_V6, Line, OVERFLOW, v4_mask, v6_mask}
 pub(crate) fn v4(source: &Address, permuted: u64) -> Option<Slot> {
     let line = HOSTS_V4.get_ptr(permuted as u32 & v4_mask())?;
     let identity = Slot::identity(portcullis_common::v4_tag(permuted));
+    let likely = read(line, Slot::likely(permuted));
+    if likely.is(identity) {
+        return Some(likely);
+    }
     let mut number = 0;
     while number < Slot::PER_LINE {
         let slot = read(line, number);
@@ -50,11 +54,17 @@ fn found(slot: u64) -> Option<Slot> {
 fn exact(key: &Address, bits: u32, hash: u64, identity: u64) -> u64 {
     let index = hash as u32 & v6_mask();
     let Some(line) = HOSTS_V6.get_ptr(index) else { return 0 };
+    let first = index * Slot::PER_LINE as u32;
+    let number = portcullis_common::v6_likely(hash);
+    let likely = read(line, number);
+    if likely.is(identity) && is_key(first + number as u32, key) {
+        return likely.0;
+    }
     let mut number = 0;
     while number < Slot::PER_LINE {
         let slot = read(line, number);
         if slot.is(identity) {
-            if is_key(index * Slot::PER_LINE as u32 + number as u32, key) {
+            if is_key(first + number as u32, key) {
                 return slot.0;
             }
             break;

@@ -9,7 +9,7 @@ use std::{
 use portcullis_common::{
     Address, Geometry, PrefixKey, Slot,
     hash::{self, Source},
-    v4_permuted, v4_tag, v6_tag,
+    v4_permuted, v4_tag, v6_likely, v6_tag,
 };
 
 use super::{EnforcerError, mapped::Words, table::Table, target::Key};
@@ -44,6 +44,8 @@ struct LineId {
 /// Where a host belongs.
 pub(super) struct Place {
     line: LineId,
+    /// The slot that it takes if it can.
+    likely: usize,
     identity: u64,
     key: PrefixKey,
 }
@@ -137,24 +139,28 @@ impl Hosts {
         }
     }
 
-    /// What becomes of most bans when many are written: their host is not in its line, and slots are empty behind those
-    /// in use. Looks at each slot once.
+    /// What becomes of most bans when many are written: their host is not in its line, and the last slot is empty. Looks
+    /// at each slot once.
     #[inline]
     fn take_empty(&mut self, place: &Place, slot: Slot) -> bool {
-        let line = self.line(place.line);
         let mut known = false;
-        let mut used = 0;
-        for cell in line {
+        let mut empty = 0_u32;
+        for (number, cell) in self.line(place.line).iter().enumerate() {
             let other = load(cell);
             known |= other.is(place.identity);
-            used += usize::from(!other.is_empty());
+            empty |= u32::from(other.is_empty()) << number;
         }
-        // Slots are filled from the first; a hole or a last slot in use is for the others to look at.
-        let empty = line.get(used).is_some_and(|cell| load(cell).is_empty()) && load(&line[Slot::LAST]).is_empty();
-        if known || !empty || self.count >= self.capacity {
+        // Behind a last slot in use there may be more, for the others to look at.
+        if known || empty >> Slot::LAST == 0 || self.count >= self.capacity {
             return false;
         }
-        self.fill(place, used, slot);
+        let likely = empty >> place.likely & 1 != 0;
+        let number = if likely {
+            place.likely
+        } else {
+            empty.trailing_zeros() as usize
+        };
+        self.fill(place, number, slot);
         self.count += 1;
         true
     }
@@ -166,7 +172,9 @@ impl Hosts {
         let room = if hidden {
             None
         } else {
-            line.iter().position(|slot| load(slot).is_free()).or_else(|| {
+            let free = |number: &usize| load(&line[*number]).is_free();
+            let free = [place.likely].into_iter().chain(0..PER_LINE).find(free);
+            free.or_else(|| {
                 let now = now();
                 line.iter().position(|slot| load(slot).expires_boot_ns() <= now)
             })
@@ -303,17 +311,19 @@ impl Hosts {
     pub(super) fn place_of(&self, address: &Address, bits: u32, source: &Source) -> Place {
         let wide = bits != PrefixKey::ADDRESS_BITS;
         let v4 = address.is_v4();
-        let (hash, lines, tag) = if v4 {
-            (source.host, self.geometry.v4_lines, v4_tag(source.host))
+        let (hash, lines, tag, likely) = if v4 {
+            let number = source.host;
+            (number, self.geometry.v4_lines, v4_tag(number), Slot::likely(number))
         } else {
             let hash = if wide { source.wide } else { source.host };
-            (hash, self.geometry.v6_lines, v6_tag(hash))
+            (hash, self.geometry.v6_lines, v6_tag(hash), v6_likely(hash))
         };
         Place {
             line: LineId {
                 v4,
                 number: hash as u32 & (lines - 1),
             },
+            likely,
             identity: if wide {
                 Slot::wide_identity(tag)
             } else {
