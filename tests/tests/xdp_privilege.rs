@@ -12,8 +12,14 @@ use portcullis::enforcer::{AttachOptions, Enforcer};
 
 /// Runs `child` in a process that has only these capabilities, and returns what it printed.
 fn with_capabilities(capabilities: &str) -> String {
+    with_capabilities_and_pins(capabilities, None)
+}
+
+/// The same with a place for pins.
+fn with_capabilities_and_pins(capabilities: &str, pins: Option<&str>) -> String {
     let ourselves = std::env::current_exe().unwrap();
     let output = Command::new("setpriv")
+        .envs(pins.map(|pins| ("PINS", pins)))
         .args(["--inh-caps=-all", &format!("--bounding-set=-all{capabilities}")])
         .arg(ourselves)
         .args(["--exact", "child", "--ignored", "--nocapture"])
@@ -80,11 +86,7 @@ fn the_kernels_types_are_not_needed() {
 fn a_bpffs_that_may_not_be_mounted_is_told_with_the_command() {
     let place = directory();
     let pins = format!("{}/bpf", place.path().display());
-    let line = "exec setpriv --inh-caps=-all --bounding-set=-all,+bpf,+net_admin,+perfmon";
-    let said = behind(
-        &format!("{line} sh -c 'exec \"$0\" --exact child --ignored --nocapture' \"$0\";"),
-        &pins,
-    );
+    let said = with_capabilities_and_pins(",+bpf,+net_admin,+perfmon", Some(&pins));
     assert!(
         said.contains("CAP_SYS_ADMIN") && said.contains(&format!("mount -t bpf bpf {pins}")),
         "{said}"
