@@ -49,19 +49,40 @@ enum Bench {
     Verify,
     /// The cost of rules: time a call, and memory.
     Rules,
+    /// All of them, one after the other.
+    All,
 }
 
 #[cfg(feature = "bench")]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let report = match arguments.name {
-        Bench::Packet => packet::measure(arguments.quick)?,
-        Bench::Front => front::measure(arguments.quick)?,
-        Bench::Operate => operate::measure(arguments.quick)?,
-        Bench::Verdict => verdict::measure(arguments.quick)?,
-        Bench::Verify => verify::measure(arguments.quick)?,
-        Bench::Rules => rules::measure(arguments.quick)?,
-    };
-    report.print(arguments.json)
+    measure(arguments.name, arguments.quick)?.print(arguments.json)
+}
+
+#[cfg(feature = "bench")]
+fn measure(bench: Bench, is_quick: bool) -> Result<report::Report> {
+    match bench {
+        Bench::Packet => packet::measure(is_quick),
+        Bench::Front => front::measure(is_quick),
+        Bench::Operate => operate::measure(is_quick),
+        Bench::Verdict => verdict::measure(is_quick),
+        Bench::Verify => verify::measure(is_quick),
+        Bench::Rules => rules::measure(is_quick),
+        Bench::All => all(is_quick),
+    }
+}
+
+/// What fails has a row that says so, and leaves the figures of the others as they are.
+#[cfg(feature = "bench")]
+fn all(is_quick: bool) -> Result<report::Report> {
+    let each = Bench::value_variants().iter().filter(|bench| **bench != Bench::All);
+    let reports = each.map(|bench| {
+        let name = bench
+            .to_possible_value()
+            .map_or_else(String::new, |name| name.get_name().to_owned());
+        eprintln!("bench {name}");
+        (name, measure(*bench, is_quick))
+    });
+    report::Report::together("all", reports)
 }
 
 #[cfg(not(feature = "bench"))]

@@ -74,12 +74,26 @@ impl Row {
 
     /// A row of somebody who is not there: without a value, `null` in JSON.
     pub(crate) fn missing(name: impl Into<String>, unit: &'static str, program: &str) -> Self {
+        Self::without(name, unit, format!("{program} is not there"))
+    }
+
+    /// A row without a value, and why.
+    fn without(name: impl Into<String>, unit: &'static str, note: String) -> Self {
         Self {
             value: f64::NAN,
             low: f64::NAN,
             high: f64::NAN,
-            note: Some(format!("{program} is not there")),
+            note: Some(note),
             ..Self::new(name, unit, &Rounds::default())
+        }
+    }
+
+    /// The row of a bench among those of others.
+    fn under(self, bench: &str) -> Self {
+        Self {
+            name: format!("{bench}/{}", self.name),
+            vs: self.vs.map(|vs| format!("{bench}/{vs}")),
+            ..self
         }
     }
 
@@ -124,6 +138,30 @@ impl Report {
             kernel: kernel(),
             cpu: cpu(),
             rows,
+        }
+    }
+
+    /// Several benches as one: each row's name begins with its bench's.
+    ///
+    /// # Errors
+    /// Where none of them could be measured: the first one's.
+    pub(crate) fn together(bench: &'static str, reports: impl Iterator<Item = (String, Result<Self>)>) -> Result<Self> {
+        let (mut rows, mut measured, mut first) = (Vec::new(), 0, None);
+        for (name, report) in reports {
+            match report {
+                Ok(report) => {
+                    measured += 1;
+                    rows.extend(report.rows.into_iter().map(|row| row.under(&name)));
+                }
+                Err(error) => {
+                    rows.push(Row::without(name.clone(), "", format!("it failed: {error:#}")));
+                    first = first.or_else(|| Some(error.context(format!("bench {name}"))));
+                }
+            }
+        }
+        match first {
+            Some(error) if measured == 0 => Err(error),
+            _ => Ok(Self::new(bench, rows)),
         }
     }
 
@@ -235,6 +273,21 @@ mod tests {
         let json = serde_json::to_value(&report).unwrap();
         assert!(json["rows"][0]["value"].is_null());
         assert!(report.table().contains("ipset is not there"));
+    }
+
+    #[test]
+    fn one_that_fails_leaves_the_others() {
+        let row = Row::new("clean", "ns", &rounds(&[1.0])).versus("floor", &rounds(&[1.0]), None);
+        let reports = [
+            ("packet".to_owned(), Ok(Report::new("packet", vec![row]))),
+            ("front".to_owned(), Err(anyhow::anyhow!("no nginx"))),
+        ];
+        let all = Report::together("all", reports.into_iter()).unwrap();
+        assert_eq!(all.rows[0].name, "packet/clean");
+        assert_eq!(all.rows[0].vs.as_deref(), Some("packet/floor"));
+        assert_eq!(all.rows[1].note.as_deref(), Some("it failed: no nginx"));
+        let none = [("front".to_owned(), Err(anyhow::anyhow!("no nginx")))];
+        assert!(Report::together("all", none.into_iter()).is_err());
     }
 
     #[test]
