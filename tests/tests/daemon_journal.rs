@@ -23,7 +23,7 @@ fn fields(mut message: &[u8]) -> HashMap<String, String> {
             rest.split_at(end)
         } else {
             let (length, rest) = rest.split_at(8);
-            rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize)
+            rest.split_at(u64::from_le_bytes(length.try_into().unwrap_or_default()) as usize)
         };
         fields.insert(name, String::from_utf8_lossy(value).into_owned());
         message = after.get(1..).unwrap_or_default();
