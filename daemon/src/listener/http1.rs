@@ -108,7 +108,7 @@ impl Conversation {
                 conversation.as_mut().graceful_shutdown();
                 conversation.as_mut().await.ok()?;
                 let parts = Pin::into_inner(conversation).into_parts()?;
-                return Some(parts.io.into_inner().take_back(parts.read_buf));
+                return Some(parts.io.into_inner().take_back(&parts.read_buf));
             }
         };
         let parts = Pin::into_inner(conversation).into_parts()?;

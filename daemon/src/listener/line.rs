@@ -28,13 +28,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         self.stream
     }
 
-    /// Takes back what hyper has read and not used.
-    pub(super) fn take_back(self, unused: Bytes) -> Self {
-        let ahead = if self.ahead.is_empty() {
-            unused
-        } else {
-            Bytes::from([&unused[..], &self.ahead[..]].concat())
-        };
+    /// Takes back what hyper has read and not used, but not the buffer that it is in.
+    pub(super) fn take_back(self, unused: &[u8]) -> Self {
+        let ahead = [unused, &self.ahead].concat().into();
         Self { ahead, ..self }
     }
 
@@ -107,7 +103,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_heard_is_read_first_and_nothing_is_closed() {
         let (mut client, ours) = tokio::io::duplex(100);
-        let mut line = Line::new(ours, Bytes::from_static(b"a"));
+        let mut line = Line::new(ours, Bytes::new()).take_back(b"a");
         assert!(line.listen().await);
         let mut seen = [0; 1];
         line.read_exact(&mut seen).await.unwrap();
