@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod fuzz;
 mod kernels;
+mod package;
 mod papers;
 mod paths;
 mod process;
@@ -34,6 +35,8 @@ enum Task {
     Build(build::Arguments),
     /// Write docs/control-api.json, and man pages and completions into target/assets.
     Papers,
+    /// Make the Debian package and the static tarball, into target/package.
+    Package(package::Arguments),
     /// Show the whole gate at work, on real packets in network namespaces.
     Demo(demo::Arguments),
     /// Test everything: Rust, SDK, browser, kernel.
@@ -54,6 +57,7 @@ impl Task {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Build(arguments) => build::run(&arguments).map(drop),
             Self::Papers => papers::run(),
+            Self::Package(arguments) => package::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),

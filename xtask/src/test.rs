@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::setup::{self, Purpose};
-use crate::{build, kernels, paths, process};
+use crate::{build, kernels, package, paths, process};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
         conflicts_with = "rust"
     )]
     kernels: Option<Vec<String>>,
+    /// Only the package: installed, used, upgraded, removed and purged in a booted Debian.
+    #[arg(long, conflicts_with_all = ["rust", "kernels"])]
+    packages: bool,
     /// Passed on to `cargo test`.
     #[arg(last = true)]
     cargo: Vec<String>,
@@ -35,6 +38,9 @@ const NODE_PACKAGES: [&str; 3] = ["sdk/js", "tests/browser", "tests/interop"];
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(versions) = &arguments.kernels {
         return kernels::run(versions, &arguments.cargo);
+    }
+    if arguments.packages {
+        return package::trial();
     }
     setup::ready(Purpose::Test)?;
     build::objects()?;

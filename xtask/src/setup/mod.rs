@@ -1,5 +1,6 @@
 //! `cargo xtask setup`: finds or installs what a task needs.
 
+mod cargo_deb;
 mod compiler;
 mod debian;
 mod linker;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 pub(crate) use self::{
+    cargo_deb::find_or_install as cargo_deb,
     debian::{unpack, update},
     toolchain::Toolchain,
 };
@@ -36,6 +38,8 @@ pub(crate) enum Purpose {
     Kernels,
     Demo,
     Bench,
+    /// Packages, and what proves them.
+    Package,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {

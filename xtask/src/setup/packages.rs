@@ -67,6 +67,36 @@ const PACKAGES: &[Package] = &[
         purposes: TEST_AND_DEMO,
     },
     Package {
+        program: "lintian",
+        package: "lintian",
+        reason: "looks at the package as Debian would",
+        purposes: &[Purpose::Package],
+    },
+    Package {
+        program: "debootstrap",
+        package: "debootstrap",
+        reason: "makes the tree that the package is tried in",
+        purposes: &[Purpose::Package],
+    },
+    Package {
+        program: "systemd-nspawn",
+        package: "systemd-container",
+        reason: "boots it",
+        purposes: &[Purpose::Package],
+    },
+    Package {
+        program: "systemd-analyze",
+        package: "systemd",
+        reason: "tells how exposed the units are, and what is wrong with them",
+        purposes: &[Purpose::Test, Purpose::Package],
+    },
+    Package {
+        program: "strip",
+        package: "binutils",
+        reason: "makes the program of the tarball smaller",
+        purposes: &[Purpose::Package],
+    },
+    Package {
         program: "qemu-system-x86_64",
         package: "qemu-system-x86",
         reason: "runs the XDP suites on other kernels",
