@@ -1,17 +1,19 @@
 //! The privileged helper: another process of the same program, which keeps what it takes to load and attach the packet
-//! program, and does nothing else. [`crate::enforcer`] says what it is asked.
+//! program, and does nothing else. `enforcer/wire.rs` says what it is asked.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::config::{Log, LogFormat};
-use crate::{confine, enforcer, telemetry};
+use crate::enforcer::Helper;
+use crate::{confine, telemetry};
 
 /// The hidden subcommand.
 pub const SUBCOMMAND: &str = "helper";
@@ -30,6 +32,16 @@ pub fn command(log: &Log) -> Command {
         .args([SUBCOMMAND, "--log-format", format, "--log-level"])
         .arg(log.level.as_str());
     command
+}
+
+/// Whether the daemon ended before this process could be told of its end.
+fn is_gone(socket: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+    let looked = poll(&mut polled, PollTimeout::ZERO);
+    looked.is_ok()
+        && polled[0]
+            .revents()
+            .is_some_and(|seen| seen.contains(PollFlags::POLLHUP))
 }
 
 /// Is the helper, until the process that started it is gone.
@@ -54,6 +66,17 @@ pub fn run(log: &Log) -> Result<()> {
         .as_fd()
         .try_clone_to_owned()
         .context("failed to open standard input")?;
-    enforcer::serve_as_helper(&socket, |places| confine::helper(places).map(drop))
-        .context("the daemon cannot be served; this command is not for people")
+    // Loading takes a while: whoever wanted it may be killed meanwhile.
+    prctl::set_pdeathsig(Signal::SIGKILL).context("failed to depend on the daemon")?;
+    if is_gone(&socket) {
+        return Ok(());
+    }
+    let started = Helper::start(socket, |places| confine::helper(places).map(drop));
+    let started = started.context("the daemon cannot be served; this command is not for people")?;
+    // From here on its end is the end of the socket, and everything is let go of in order.
+    prctl::set_pdeathsig(None).context("failed to depend on the socket")?;
+    match started {
+        Some(helper) => helper.serve().context("the daemon cannot be served any more"),
+        None => Ok(()),
+    }
 }

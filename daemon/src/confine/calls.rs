@@ -72,8 +72,13 @@ const FAMILIES: [u64; 3] = [libc::AF_UNIX as u64, libc::AF_INET as u64, libc::AF
 /// About descriptors, terminals, and the numbers and names of interfaces: FIONBIO, FIOCLEX, FIONREAD, TCGETS,
 /// SIOCGIFINDEX, SIOCGIFNAME.
 const CONTROLS: [u64; 6] = [0x5421, 0x5451, 0x541b, 0x5401, 0x8933, 0x8910];
-/// The name of a thread, and of memory.
-const OF_PROCESS: [u64; 3] = [libc::PR_SET_NAME as u64, libc::PR_GET_NAME as u64, 0x5356_4d41];
+/// The name of a thread, and of memory; upon whose death one dies.
+const OF_PROCESS: [u64; 4] = [
+    libc::PR_SET_NAME as u64,
+    libc::PR_GET_NAME as u64,
+    0x5356_4d41,
+    libc::PR_SET_PDEATHSIG as u64,
+];
 /// New namespaces, whose root could do what this process may not.
 const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP

@@ -17,33 +17,50 @@ use super::{
     wire::{self, Answer, Request},
 };
 
-/// Serves the process at the other end of `socket` until that is gone.
-///
-/// `confine` is called once, when all is mounted that is needed and before anything is loaded, with the directories that
-/// are written to from then on.
-///
-/// # Errors
-/// If the socket fails, or something else comes over it than the daemon says.
-pub fn serve<E: std::fmt::Display>(
-    socket: &OwnedFd,
-    confine: impl FnOnce(&[PathBuf]) -> Result<(), E>,
-) -> io::Result<()> {
-    let socket = socket.as_fd();
-    let Some((Request::Start(options), _)) = wire::receive(socket)? else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "expected the options first"));
-    };
-    let started = prepare(&options, confine).and_then(|ground| Holder::start(&options, ground));
-    let mut holder = match started {
-        Ok((holder, offer)) => {
-            offer_maps(socket, &holder, &offer)?;
-            holder
+/// A helper that has started.
+pub struct Helper {
+    socket: OwnedFd,
+    holder: Holder,
+}
+
+impl Helper {
+    /// Does what the process at the other end of `socket` wants to start with. `None` if that cannot be: it was told why.
+    ///
+    /// `confine` is called once, when all is mounted that is needed and before anything is loaded, with the directories
+    /// that are written to from then on.
+    ///
+    /// # Errors
+    /// If the socket fails, or something else comes over it than the daemon says.
+    pub fn start<E: std::fmt::Display>(
+        socket: OwnedFd,
+        confine: impl FnOnce(&[PathBuf]) -> Result<(), E>,
+    ) -> io::Result<Option<Self>> {
+        let Some((Request::Start(options), _)) = wire::receive(socket.as_fd())? else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "expected the options first"));
+        };
+        let started = prepare(&options, confine).and_then(|ground| Holder::start(&options, ground));
+        match started {
+            Ok((holder, offer)) => {
+                offer_maps(socket.as_fd(), &holder, &offer)?;
+                Ok(Some(Self { socket, holder }))
+            }
+            Err(error) => {
+                wire::send(socket.as_fd(), &Answer::Failed(error.to_string()), &[])?;
+                Ok(None)
+            }
         }
-        Err(error) => return wire::send(socket, &Answer::Failed(error.to_string()), &[]),
-    };
-    while let Some((request, _)) = wire::receive(socket)? {
-        respond(socket, &mut holder, &request)?;
     }
-    Ok(())
+
+    /// Serves that process until it is gone.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn serve(mut self) -> io::Result<()> {
+        while let Some((request, _)) = wire::receive(self.socket.as_fd())? {
+            respond(self.socket.as_fd(), &mut self.holder, &request)?;
+        }
+        Ok(())
+    }
 }
 
 fn prepare<E: std::fmt::Display>(

@@ -32,7 +32,7 @@ impl Enforcer {
         Self::open(options, changes, Hands::Own(Box::new(holder)), attached, &offer)
     }
 
-    /// The same by a helper, which `helper` starts and [`serve_as_helper`] is. It keeps the program and the privilege to
+    /// The same by a helper, which `helper` starts and [`Helper`](super::Helper) is. It keeps the program and the privilege to
     /// change it: this process holds maps only, and may give up every privilege from then on.
     pub fn attach_apart(options: &AttachOptions, helper: Command) -> Result<Self, EnforcerError> {
         let changes = open_changes()?;

@@ -58,7 +58,7 @@ pub use self::{
     error::EnforcerError,
     events::{DropReport, Events},
     growth::{Growth, room_for},
-    helper::serve as serve_as_helper,
+    helper::Helper,
     hits::Hits,
     netlink::InterfaceChanges,
     object::{bytes as object_bytes, is_embedded},

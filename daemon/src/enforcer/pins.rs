@@ -226,7 +226,7 @@ fn lock(directory: &fs::File, root: &Path) -> Result<(), EnforcerError> {
 }
 
 /// How long a process that has just ended may keep the lock.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
 impl Generation {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use super::folder;
-use crate::{build, paths, process, setup};
+use crate::{build, papers, paths, process, setup};
 
 /// Which build of the program is packaged.
 #[derive(Clone, Copy)]
@@ -27,6 +27,7 @@ pub(super) fn build(profile: Profile, version: Option<&str>) -> Result<PathBuf> 
         Profile::Dev => {
             build::objects()?;
             process::run(process::cargo().args(["build", "--quiet", "--package", "portcullis"]))?;
+            papers::assets(&paths::target().join("debug/portcullis"))?;
             "dev"
         }
     };
