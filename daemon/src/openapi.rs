@@ -1,4 +1,4 @@
-//! Operations from an OpenAPI description (3.x or Swagger 2.0, as JSON), as TOML to go on from.
+//! Operations from an OpenAPI description (3.x or Swagger 2.0, as JSON or YAML), as TOML to go on from.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -14,7 +14,10 @@ pub enum OpenApiError {
     /// It is no JSON.
     #[error("this is no JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// It is JSON, but no description.
+    /// It is no YAML.
+    #[error("this is neither JSON nor YAML: {0}")]
+    Yaml(String),
+    /// It can be read, and is no description.
     #[error("there are no `paths`: this is no OpenAPI description")]
     NoPaths,
 }
@@ -24,7 +27,11 @@ pub enum OpenApiError {
 /// # Errors
 /// [`OpenApiError`].
 pub fn operations(description: &str) -> Result<String, OpenApiError> {
-    let description: Value = serde_json::from_str(description)?;
+    let description: Value = if description.trim_start().starts_with('{') {
+        serde_json::from_str(description)?
+    } else {
+        serde_saphyr::from_str(description).map_err(|error| OpenApiError::Yaml(error.to_string()))?
+    };
     let paths = description["paths"].as_object().ok_or(OpenApiError::NoPaths)?;
     let base = base_of(&description);
     let mut names = BTreeSet::new();
@@ -203,6 +210,34 @@ mod tests {
                 .ends_with("get_pets_id = \"GET /v2/pets/{id:int}\"\n")
         );
         assert!(matches!(operations("{}"), Err(OpenApiError::NoPaths)));
-        assert!(matches!(operations("openapi: 3.0.0"), Err(OpenApiError::Json(_))));
+        assert!(matches!(operations("openapi: 3.0.0"), Err(OpenApiError::NoPaths)));
+        assert!(matches!(operations("{\"paths\""), Err(OpenApiError::Json(_))));
+        assert!(matches!(operations("paths: [\n"), Err(OpenApiError::Yaml(_))));
+    }
+
+    #[test]
+    fn yaml_says_the_same() {
+        let description = "openapi: 3.0.3\nservers:\n  - url: https://shop.example/api\npaths:\n  /orders/{id}:\n    \
+            get:\n      operationId: viewOrder\n      parameters: &id\n        - name: id\n          in: path\n          \
+            schema: {type: integer}\n      responses:\n        200: {description: it}\n    \
+            delete:\n      parameters: *id\n";
+        let toml = operations(description).unwrap();
+        for line in [
+            "view_order = \"GET /api/orders/{id:int}\"",
+            "delete_orders_id = \"DELETE /api/orders/{id:int}\"",
+        ] {
+            assert!(toml.contains(line), "{toml}");
+        }
+    }
+
+    /// Aliases that grow without bound end before the memory does.
+    #[test]
+    fn a_bomb_does_not_go_off() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..12 {
+            let before = format!("*a{}, ", n - 1).repeat(10);
+            bomb.push_str(&format!("a{n}: &a{n} [{}]\n", before.trim_end_matches(", ")));
+        }
+        assert!(matches!(operations(&bomb), Err(OpenApiError::Yaml(_))));
     }
 }
