@@ -1,6 +1,7 @@
 //! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
 
 pub mod events;
+mod items;
 mod keys;
 mod reconcile;
 mod renew;
@@ -30,6 +31,7 @@ use crate::stats::Offenders;
 use crate::store::{Change, Deed, Item, Store, Undo};
 use crate::throttle::{Leave, Throttle};
 use events::{Events, What};
+pub(crate) use items::item;
 use keys::Keys;
 pub use reconcile::Enforcement;
 use trial::Trials;
@@ -186,7 +188,7 @@ impl Gate {
     /// # Errors
     /// The first [`KernelError`]. It is logged here too.
     pub fn perform(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
-        let items: Vec<Item> = effects.iter().filter_map(item).collect();
+        let items: Vec<Item> = effects.iter().flat_map(items::of_verdict).collect();
         let outcome = self.enforce(effects);
         if let Some(store) = self.store.as_ref().filter(|_| !items.is_empty()) {
             // The disk follows; the verdict does not wait for it.
@@ -346,17 +348,6 @@ impl Gate {
     }
 }
 
-/// What of an effect is to be written down.
-pub(crate) fn item(effect: &Effect) -> Option<Item> {
-    match effect {
-        Effect::Ban(ban) => Some(Item::Ban(ban.network)),
-        Effect::Unban(network) => Some(Item::Ban(*network)),
-        Effect::Allow(network) | Effect::Disallow(network) => Some(Item::Allow(*network)),
-        Effect::SessionEnded { session, .. } | Effect::SessionRestored(session) => Some(Item::Session(*session)),
-        Effect::DropFlows { .. } | Effect::Report(_) => None,
-    }
-}
-
 /// Bans as the kernel takes them.
 pub(crate) fn kernel_bans(bans: &[KernelBan]) -> impl ExactSizeIterator<Item = (Target, Duration, Origin)> {
     bans.iter()
@@ -423,6 +414,6 @@ mod tests {
             origin: portcullis_guard::blacklist::Origin::Score,
         };
         gate.perform(vec![Effect::Ban(ban)]).unwrap();
-        assert_eq!(gate.store().unwrap().health().waiting, 1, "it is written behind it");
+        assert_eq!(gate.store().unwrap().health().waiting, 2, "they are written behind it");
     }
 }

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use portcullis_guard::blacklist::{self, Allowed, BanOrder, KeptClaim, Restorer};
 use portcullis_guard::guard::Guard;
 use portcullis_guard::session::KeptSession;
+use portcullis_guard::time::WallMillis;
 
 use crate::clock;
 use crate::enforcer::{self, Target};
@@ -46,6 +47,10 @@ impl Restore for Keeper {
             Ok(_) => {}
             Err(error) => tracing::error!(%network, %error, "an entry of the never-ban set does not come back"),
         }
+    }
+
+    fn strikes(&mut self, network: IpNet, left: f32, at: WallMillis) {
+        self.guard.restore_strikes(network, left, at, clock::now());
     }
 
     fn session(&mut self, kept: &KeptSession) {

@@ -49,6 +49,9 @@ impl Growth {
     }
 }
 
+/// What is left of a ban that matters no more: it is as good as forgotten.
+const FORGOTTEN: f32 = 0.05;
+
 /// Who was banned before, bounded: the one whose last ban lies back furthest is forgotten.
 pub struct Escalations(Mutex<LruCache<IpNet, Score>>);
 
@@ -78,6 +81,22 @@ impl Escalations {
             .map_or(0.0, |score| score.value(growth.memory, now))
     }
 
+    /// What is left of the bans of a network that was remembered before a restart: `points`, so long ago.
+    pub fn restore(&self, network: IpNet, points: f32, ago: Duration, growth: &Growth, now: MonoMillis) {
+        let memory = growth.memory.as_secs_f32().max(1.0);
+        let left = points * (-ago.as_secs_f32() / memory).exp2();
+        if left.is_finite() && left >= FORGOTTEN {
+            let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            table.put(network, Score::of(left, now));
+        }
+    }
+
+    /// What is left of the bans of a network, if it is worth being written down.
+    #[must_use]
+    pub fn kept(&self, network: IpNet, growth: &Growth, now: MonoMillis) -> Option<f32> {
+        Some(self.strikes(network, growth, now)).filter(|left| *left >= FORGOTTEN)
+    }
+
     /// A ban was lifted by the operator: it was wrong, or is forgiven.
     pub fn forgive(&self, network: IpNet) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop(&network);
@@ -99,6 +118,22 @@ impl Escalations {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_outlives_a_restart_and_fades_meanwhile() {
+        let (before, after) = (Escalations::new(10), Escalations::new(10));
+        let host = network("10.0.0.1/32");
+        let _ = before.strike(host, &GROWTH, MonoMillis(0));
+        let _ = before.strike(host, &GROWTH, MonoMillis(0));
+        let kept = before.kept(host, &GROWTH, MonoMillis(0)).unwrap();
+        after.restore(host, kept, GROWTH.memory, &GROWTH, MonoMillis(5));
+        assert!((after.strikes(host, &GROWTH, MonoMillis(5)) - 1.0).abs() < 0.01);
+        after.restore(network("10.0.0.2/32"), 1.0, 10 * GROWTH.memory, &GROWTH, MonoMillis(5));
+        after.restore(network("10.0.0.3/32"), f32::NAN, Duration::ZERO, &GROWTH, MonoMillis(5));
+        assert_eq!(after.len(), 1, "the others are forgotten");
+        before.forgive(host);
+        assert_eq!(before.kept(host, &GROWTH, MonoMillis(0)), None);
+    }
 
     const GROWTH: Growth = Growth {
         factor: 2.0,

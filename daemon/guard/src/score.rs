@@ -33,6 +33,15 @@ impl Score {
         self.points
     }
 
+    /// Takes points up again that were counted before a restart.
+    #[must_use]
+    pub fn of(points: f32, now: MonoMillis) -> Self {
+        Self {
+            points,
+            at: tenths(now),
+        }
+    }
+
     /// Starts again from nothing, after a consequence was drawn.
     pub fn clear(&mut self) {
         *self = Self::default();

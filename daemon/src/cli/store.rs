@@ -109,6 +109,8 @@ impl<W: Write> Restore for Export<W> {
     fn allowed(&mut self, _: Allowed) {}
 
     fn session(&mut self, _: &KeptSession) {}
+
+    fn strikes(&mut self, _: IpNet, _: f32, _: WallMillis) {}
 }
 
 impl From<StoreError> for Failure {

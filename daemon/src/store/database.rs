@@ -30,6 +30,8 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const BANS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("bans");
 pub(super) const ALLOW: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("allow");
 pub(super) const SESSIONS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("sessions");
+/// What was left of the bans of a network, and when.
+pub(super) const STRIKES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("strikes");
 pub(super) const DEEDS: TableDefinition<'_, u64, Bytes> = TableDefinition::new("deeds");
 /// How things were before the last change: table and key, and what was there.
 pub(super) const UNDO: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("undo");
@@ -103,7 +105,7 @@ impl Database {
                 }
             };
             if format == FORMAT {
-                for table in [BANS, ALLOW, SESSIONS, UNDO] {
+                for table in [BANS, ALLOW, SESSIONS, UNDO, STRIKES] {
                     transaction.open_table(table)?;
                 }
                 transaction.open_table(DEEDS)?;
@@ -180,6 +182,11 @@ impl Database {
             database.each(&read, ALLOW, |key, value| {
                 into.allowed(rows::read_allowed(rows::network_of(key)?, value)?);
                 Ok(())
+            })?;
+            database.each(&read, STRIKES, |key, value| {
+                let (left, at) = rows::read_strikes(value)?;
+                into.strikes(rows::network_of(key)?, left, at);
+                Ok(())
             })
         })
     }
@@ -228,6 +235,11 @@ impl Database {
                 if kept.expires <= now.wall {
                     over.push(Item::Session(kept.id));
                 }
+                Ok(())
+            })?;
+            // The guard remembers so many and no more, and forgets them with time: it is asked about each.
+            database.each(&read, STRIKES, |key, _| {
+                over.push(Item::Strikes(rows::network_of(key)?));
                 Ok(())
             })
         })?;
@@ -336,6 +348,8 @@ impl Restore for Counting<'_> {
     fn session(&mut self, _: &portcullis_guard::session::KeptSession) {
         self.0.sessions += 1;
     }
+
+    fn strikes(&mut self, _: IpNet, _: f32, _: portcullis_guard::time::WallMillis) {}
 }
 
 /// A new file gets its name when it is whole: a crash leaves none, or one that can be used.

@@ -1,4 +1,5 @@
-//! What outlives the process: bans, the operator's never-ban entries, ended sessions, and what operators did.
+//! What outlives the process: bans and how often somebody was banned, the operator's never-ban entries, ended sessions,
+//! and what operators did.
 //!
 //! The guard is the truth while the daemon runs. The store hears *what* changed, and its thread writes down how that
 //! is at the moment of writing; so changes may come in any order, and what changed twice is written once. Many changes
@@ -41,6 +42,8 @@ pub enum Item {
     Allow(IpNet),
     /// A session that was ended.
     Session(SessionId),
+    /// How often a network was banned, by which its next ban is longer.
+    Strikes(IpNet),
 }
 
 /// What an operator did.
@@ -110,6 +113,8 @@ pub trait Restore {
     fn allowed(&mut self, entry: Allowed);
     /// A session that was ended.
     fn session(&mut self, kept: &KeptSession);
+    /// What was left of the bans of a network at a moment.
+    fn strikes(&mut self, network: IpNet, left: f32, at: WallMillis);
 }
 
 /// Networks that a change may have and still be undone.
@@ -165,7 +170,7 @@ impl Store {
         }
     }
 
-    /// Reads the ended sessions and the never-ban entries.
+    /// Reads the ended sessions, the never-ban entries, and how often somebody was banned.
     ///
     /// # Errors
     /// [`StoreError`].

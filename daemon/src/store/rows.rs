@@ -231,6 +231,25 @@ fn put_option<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<
     }
 }
 
+/// What is left of the bans of a network, and when.
+pub(super) fn strikes(left: f32, at: WallMillis) -> Vec<u8> {
+    let mut out = Vec::with_capacity(12);
+    out.extend(left.to_be_bytes());
+    put_moment(&mut out, at);
+    out
+}
+
+pub(super) fn read_strikes(value: &[u8]) -> Read<(f32, WallMillis)> {
+    let mut reader = Reader(value);
+    let left = f32::from_be_bytes(reader.bytes()?);
+    let at = WallMillis(u64::from_be_bytes(reader.bytes()?));
+    // Nothing else is ever written.
+    if !(0.0..=1e9).contains(&left) {
+        return Err(Garbled);
+    }
+    reader.end((left, at))
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

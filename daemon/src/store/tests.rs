@@ -90,6 +90,8 @@ impl Restore for Back {
     }
 
     fn session(&mut self, _: &KeptSession) {}
+
+    fn strikes(&mut self, _: IpNet, _: f32, _: WallMillis) {}
 }
 
 fn back(database: &Database) -> Result<Back, StoreError> {

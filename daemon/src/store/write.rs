@@ -4,7 +4,7 @@ use portcullis_guard::guard::Guard;
 use portcullis_guard::time::Now;
 use redb::{ReadableTable, ReadableTableMetadata, Table};
 
-use super::database::{ALLOW, AT_ONCE, BANS, Bytes, DEEDS, LAST, LAST_DEED, SESSIONS, TOO_LARGE, UNDO};
+use super::database::{ALLOW, AT_ONCE, BANS, Bytes, DEEDS, LAST, LAST_DEED, SESSIONS, STRIKES, TOO_LARGE, UNDO};
 use super::{Change, DEEDS_KEPT, Item, UNDOABLE, Undo, rows};
 
 /// What an operator changed, with how it was before and who did it.
@@ -44,7 +44,7 @@ fn keep_before(transaction: &redb::WriteTransaction, change: &Change) -> Result<
         let (table, tag, network) = match item {
             Item::Ban(network) => (&bans, b'b', *network),
             Item::Allow(network) => (&allow, b'a', *network),
-            Item::Session(_) => continue,
+            Item::Session(_) | Item::Strikes(_) => continue,
         };
         let key = rows::network_key(network);
         let before = table
@@ -69,7 +69,7 @@ pub(super) fn items(
         networks.clear();
         networks.extend(some.iter().filter_map(|item| match item {
             Item::Ban(network) => Some(*network),
-            Item::Allow(_) | Item::Session(_) => None,
+            Item::Allow(_) | Item::Session(_) | Item::Strikes(_) => None,
         }));
         for (network, claims) in networks.iter().zip(guard.claims_of(&networks)) {
             put(
@@ -81,6 +81,7 @@ pub(super) fn items(
     }
     let mut allow = transaction.open_table(ALLOW)?;
     let mut sessions = transaction.open_table(SESSIONS)?;
+    let mut strikes = transaction.open_table(STRIKES)?;
     for item in changed {
         match item {
             Item::Ban(_) => {}
@@ -95,6 +96,11 @@ pub(super) fn items(
             Item::Session(id) => {
                 let kept = guard.ended_session(*id, now);
                 put(&mut sessions, &id.0, kept.as_ref().map(rows::session))?;
+            }
+            Item::Strikes(network) => {
+                let left = guard.strikes_of(*network, now);
+                let row = left.map(|left| rows::strikes(left, now.wall));
+                put(&mut strikes, &rows::network_key(*network), row)?;
             }
         }
     }

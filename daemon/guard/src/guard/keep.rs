@@ -1,5 +1,7 @@
 //! What outlives the process: read out to be written down, and given back at the next start.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use super::Guard;
@@ -57,6 +59,19 @@ impl Guard {
     pub fn expire_allowed(&self, now: Now) -> Vec<Effect> {
         let over = self.blacklist_mut().expire_allowed(now);
         over.into_iter().map(Effect::Disallow).collect()
+    }
+
+    /// What is left of the bans of a network, by which the next one is longer. `None` if that is as good as nothing.
+    #[must_use]
+    pub fn strikes_of(&self, network: IpNet, now: Now) -> Option<f32> {
+        self.escalations.kept(network, &self.policy.thresholds.growth, now.mono)
+    }
+
+    /// Gives back what was left of the bans of a network at a moment before a restart.
+    pub fn restore_strikes(&self, network: IpNet, points: f32, at: WallMillis, now: Now) {
+        let ago = Duration::from_millis(now.wall.0.saturating_sub(at.0));
+        let growth = &self.policy.thresholds.growth;
+        self.escalations.restore(network, points, ago, growth, now.mono);
     }
 
     /// A session that was ended before its time. `None` if it was not, or its time is over.

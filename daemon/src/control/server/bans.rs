@@ -17,7 +17,7 @@ use super::status::mode;
 use crate::control::api::{Ban, BanAdded, BanEdit, BanList, BanRequest, Hits, parse_network};
 use crate::enforcer::{self, Target};
 use crate::gate::Gate;
-use crate::store::Undo;
+use crate::store::{Item, Undo};
 
 /// Bans in one answer, unless told otherwise.
 const PAGE: usize = 1000;
@@ -192,6 +192,10 @@ pub(super) fn delete(gate: &Gate, peer: Peer, network: &str) -> Result<Reply, Co
             covering: covering(gate, network, now),
         });
     };
+    if let Some(store) = gate.store() {
+        // It was wrong, or is forgiven.
+        store.note([Item::Strikes(network)]);
+    }
     gate.change(effects, peer.did("unban", &network, &ban.reason, now.wall), Undo::Kept)?;
     Reply::ok(&shown(&ban, now))
 }
