@@ -157,6 +157,7 @@ impl<'a> Rehearsal<'a> {
             user: recorded.user.as_deref(),
             client: ClientAddress::new(recorded.address.unwrap_or(IpAddr::from([127, 0, 0, 1]))),
             fingerprint: None,
+            trusted: false,
             headers: &headers,
         };
         let moment = Moment {

@@ -261,6 +261,7 @@ async fn keep_house(gate: Arc<Gate>) {
         let now = clock::now();
         let over = gate.guard().expire_bans(now);
         tracing::trace!(over, "bans ended");
+        gate.guard().recorder().forget_if_old(now);
         // What the kernel refuses is logged.
         let _ = gate.perform(gate.guard().expire_allowed(now));
         if last_sweep.is_none_or(|last| now.mono.since(last) >= SWEEP) {

@@ -48,6 +48,7 @@ use crate::cors;
 use crate::effect::Effect;
 use crate::escalation::Escalations;
 use crate::incident::Incidents;
+use crate::learn::Recorder;
 use crate::policy::{Enforcement, Mode, Policy};
 use crate::refusal::Refusal;
 use crate::request::{ClientAddress, Request};
@@ -120,6 +121,7 @@ pub struct State {
     escalations: Escalations,
     campaigns: Campaigns,
     timelines: Timelines,
+    recorder: Recorder,
     blacklist: RwLock<Blacklist>,
     /// Those that would be banned, where the gate only watches.
     shadow: RwLock<Blacklist>,
@@ -164,6 +166,7 @@ impl Guard {
             tiers: Tiers::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
             escalations: Escalations::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
             timelines: Timelines::new(policy.sessions.capacity.min(TRACES_KEPT)),
+            recorder: Recorder::default(),
             campaigns: Campaigns::new(policy.sessions.source_capacity.min(TRACES_KEPT)),
             shadow: RwLock::new(Blacklist::new(ban_capacity.min(TRACES_KEPT))),
             enforcement: Enforcement::new(policy.mode, policy.enforced),

@@ -189,6 +189,8 @@ pub struct Request<'a> {
     pub has_body: bool,
     /// Who asks.
     pub client: ClientAddress,
+    /// Whether a trusted proxy sent it, whose word on its client is believed.
+    pub trusted: bool,
     /// What its TLS handshake says of its program; `None` where TLS ends elsewhere.
     pub fingerprint: Option<Fingerprint>,
     /// Over which connection.

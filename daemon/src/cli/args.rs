@@ -347,11 +347,11 @@ pub(super) enum RulesVerb {
     Test(RulesTestArgs),
     /// Tell how the rules of a configuration differ from those in force (exit status 1: they do)
     Diff(ConfigArgs),
-    /// Propose rules from recorded calls of good sessions; they only watch
+    /// Propose rules from calls of good sessions, recorded or live; they only watch
     Learn(RulesLearnArgs),
     /// Let rules of a file enforce that have been quiet while they watched
     Promote(RulesPromoteArgs),
-    /// Print the operations of an OpenAPI description (JSON) as TOML
+    /// Print the operations of an OpenAPI description (JSON or YAML) as TOML
     #[command(name = "import-openapi")]
     ImportOpenApi(OpenApiArgs),
     /// Have the running gate read its rules anew; wrong ones leave those in force as they are
@@ -387,7 +387,7 @@ pub(super) struct ConfirmArgs {
 #[derive(Debug, Args)]
 pub(super) struct OpenApiArgs {
     /// The description
-    #[arg(value_name = "FILE.json")]
+    #[arg(value_name = "FILE.yaml|FILE.json")]
     pub(super) file: PathBuf,
 }
 
@@ -399,9 +399,17 @@ pub(super) struct RulesLearnArgs {
     /// The share of them, in percent, in which the call that it needs came before
     #[arg(long, value_name = "PERCENT", default_value_t = 99.5)]
     pub(super) certainty: f32,
+    /// Have the running gate record calls for so long, and learn from those: 10m
+    #[arg(
+        long,
+        value_name = "DURATION",
+        conflicts_with = "file",
+        required_unless_present = "file"
+    )]
+    pub(super) live: Option<String>,
     /// The calls, one JSON object a line: at (seconds), session, method, path, status, and score or refused
     #[arg(value_name = "FILE.jsonl")]
-    pub(super) file: PathBuf,
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

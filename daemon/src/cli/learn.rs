@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::args::{RulesLearnArgs, RulesPromoteArgs, TrialArgs};
 use super::failure::Failure;
 use super::mode;
-use crate::control::api::ReloadRequest;
+use crate::control::api::{RecordingRequest, ReloadRequest};
 use crate::control::client::Client;
 use crate::span;
 
@@ -51,20 +51,86 @@ struct Learned {
     left_out: usize,
 }
 
-pub(super) fn learn(args: &RulesLearnArgs) -> Result<Answer, Failure> {
-    let record = fs::read_to_string(&args.file).map_err(|error| unreadable(&args.file, &error))?;
+pub(super) fn learn(args: &RulesLearnArgs, client: &Client) -> Result<Answer, Failure> {
     let evidence = Evidence {
         sessions: args.sessions,
         certainty: f64::from(args.certainty) / 100.0,
     };
-    let mut learner = Learner::default();
-    let (mut calls, mut left_out) = (0, 0);
-    for (number, line) in (1..).zip(record.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        let call: Recorded = serde_json::from_str(line).map_err(|error| {
-            let message = format!("{}: line {number}: {error}", args.file.display());
-            Failure::error("record-invalid", message)
-                .hint("a line is an object with at (seconds), session, method, path, status, and score or refused")
-        })?;
+    let mut pupil = Pupil::default();
+    match (&args.live, &args.file) {
+        (Some(span), _) => pupil.listen(span, client)?,
+        (None, Some(file)) => pupil.read(file)?,
+        (None, None) => return Err(Failure::error("usage", "there is nothing to learn from")),
+    }
+    let learned = Learned {
+        rules: pupil.learner.propose(&evidence),
+        calls: pupil.calls,
+        left_out: pupil.left_out,
+    };
+    let (calls, left_out) = (learned.calls, learned.left_out);
+    let told = format!("{calls} calls read, {left_out} left out that the gate would not understand");
+    Ok(Answer::of(&learned)?.verbatim(learned.rules.trim_end()).say(told))
+}
+
+/// Who learns.
+#[derive(Default)]
+struct Pupil {
+    learner: Learner,
+    calls: usize,
+    left_out: usize,
+}
+
+impl Pupil {
+    /// Learns from a file.
+    fn read(&mut self, file: &Path) -> Result<(), Failure> {
+        let record = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+        for (number, line) in (1..).zip(record.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+            let call: Recorded = serde_json::from_str(line).map_err(|error| {
+                let message = format!("{}: line {number}: {error}", file.display());
+                Failure::error("record-invalid", message)
+                    .hint("a line is an object with at (seconds), session, method, path, status, and score or refused")
+            })?;
+            let learned = self.see(&call);
+            learned.map_err(|full| Failure::error("record-invalid", format!("{}: {full}", file.display())))?;
+        }
+        Ok(())
+    }
+
+    /// Has the gate record calls, waits, and learns from them.
+    fn listen(&mut self, span: &str, client: &Client) -> Result<(), Failure> {
+        let for_seconds = span::parse(span)?.as_secs();
+        if !(1..=86_400).contains(&for_seconds) {
+            let message = format!("'{span}' is no time to record for");
+            return Err(Failure::error("duration-invalid", message).hint("it is from 1s to 1d"));
+        }
+        let mut state = client.record(RecordingRequest { for_seconds })?;
+        while state.left_seconds > 0 {
+            std::thread::sleep(Duration::from_secs(state.left_seconds));
+            state = client.recording()?;
+        }
+        let mut from = Some(0);
+        while let Some(place) = from {
+            let page = client.recorded(place)?;
+            for call in page.calls {
+                let call = Recorded {
+                    at: call.at,
+                    session: call.session,
+                    method: call.method,
+                    path: call.path,
+                    status: call.status,
+                    score: 0.0,
+                    refused: call.refused,
+                };
+                let learned = self.see(&call);
+                learned.map_err(|full| Failure::failed("record-invalid", full.to_string()))?;
+            }
+            from = page.next;
+        }
+        self.left_out += usize::try_from(state.left_out).unwrap_or(usize::MAX);
+        Ok(client.forget_recording()?)
+    }
+
+    fn see(&mut self, call: &Recorded) -> Result<(), Unlearnable> {
         let path = call.path.split('?').next().unwrap_or_default();
         let seen = Seen {
             at: (call.at.max(0.0) * 1000.0) as u64,
@@ -74,24 +140,13 @@ pub(super) fn learn(args: &RulesLearnArgs) -> Result<Answer, Failure> {
             status: call.status,
             is_suspect: call.refused || call.score > 0.0,
         };
-        match learner.see(&seen) {
-            Ok(()) => calls += 1,
-            Err(Unlearnable::Path | Unlearnable::Method) => left_out += 1,
-            Err(full @ Unlearnable::Full) => {
-                return Err(Failure::error(
-                    "record-invalid",
-                    format!("{}: {full}", args.file.display()),
-                ));
-            }
+        match self.learner.see(&seen) {
+            Ok(()) => self.calls += 1,
+            Err(Unlearnable::Path | Unlearnable::Method) => self.left_out += 1,
+            Err(full @ Unlearnable::Full) => return Err(full),
         }
+        Ok(())
     }
-    let learned = Learned {
-        rules: learner.propose(&evidence),
-        calls,
-        left_out,
-    };
-    let told = format!("{calls} calls read, {left_out} left out that the gate would not understand");
-    Ok(Answer::of(&learned)?.verbatim(learned.rules.trim_end()).say(told))
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> Failure {

@@ -104,6 +104,10 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
         ),
         Code::NothingOnTrial => (no, Some("`portcullis mode` tells what is in force")),
         Code::ConfigInvalid => (usage, Some("`portcullis check` tells it in full")),
+        Code::NothingRecorded => (
+            no,
+            Some("was the daemon restarted, or did somebody else fetch it? `portcullis audit` tells"),
+        ),
         Code::RulesInvalid => (usage, Some("`portcullis rules check` tells it in full")),
         Code::WouldLockOut => (no, Some("if you mean it, add --force")),
         Code::ListEmpty => (

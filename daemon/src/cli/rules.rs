@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use portcullis_guard::policy::Mode;
-use portcullis_guard::sequence::Rules;
 use serde::Serialize;
 
 use super::answer::Answer;
@@ -14,6 +13,7 @@ use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::page::Table;
 use super::{learn, mode};
+use crate::config::{Config, ConfigError};
 use crate::control::api::{ReloadRequest, RuleList, RulesDiffer};
 use crate::control::client::Client;
 use crate::openapi;
@@ -21,13 +21,13 @@ use crate::rehearsal::{Rehearsal, Said};
 
 pub(super) fn run(verb: &RulesVerb, client: &Client) -> Result<Answer, Failure> {
     match verb {
-        RulesVerb::Check(args) => checked(&load(&args.config)?.policy.rules),
+        RulesVerb::Check(args) => checked(&args.config, &load(&args.config)?),
         RulesVerb::Test(args) => test(args),
         RulesVerb::Diff(args) => {
             let rules = RuleList::from(&load(&args.config)?.policy.rules);
             differing(&rules.since(&client.rules()?))
         }
-        RulesVerb::Learn(args) => learn::learn(args),
+        RulesVerb::Learn(args) => learn::learn(args, client),
         RulesVerb::Promote(args) => learn::promote(args, client),
         RulesVerb::ImportOpenApi(args) => import(&args.file),
         RulesVerb::Reload(args) => reload(args, client),
@@ -51,12 +51,18 @@ struct Checked {
     warnings: Vec<String>,
 }
 
-fn checked(rules: &Rules) -> Result<Answer, Failure> {
-    let list = rules.list();
+fn checked(path: &Path, config: &Config) -> Result<Answer, Failure> {
+    let list = config.policy.rules.list();
+    let file = path.display().to_string();
+    let told = |warning: &ConfigError| {
+        let (line, column) = warning.place.unwrap_or((1, 1));
+        let file = warning.file.as_ref().unwrap_or(&file);
+        format!("{file}:{line}:{column}: {}: {}", warning.key, warning.message)
+    };
     let report = Checked {
         rules: list.len(),
         enforced: list.iter().filter(|rule| rule.mode == Mode::Enforce).count(),
-        warnings: rules.warnings(),
+        warnings: config.warnings.iter().map(told).collect(),
     };
     let answer = Answer::of(&report)?.say(format!("{} rules are valid, {} enforce", report.rules, report.enforced));
     let warnings = report.warnings.iter().map(|warning| format!("warning: {warning}"));
@@ -91,10 +97,8 @@ fn test(args: &RulesTestArgs) -> Result<Answer, Failure> {
 
 /// Names and paths of a description, checked by nobody: what they say is written as comments or in quotes.
 fn import(path: &Path) -> Result<Answer, Failure> {
-    let text = openapi::operations(&read(path)?).map_err(|error| {
-        Failure::error("openapi-invalid", format!("{}: {error}", path.display()))
-            .hint("YAML is not read: convert it, by `yq -o json` for one")
-    })?;
+    let text = openapi::operations(&read(path)?)
+        .map_err(|error| Failure::error("openapi-invalid", format!("{}: {error}", path.display())))?;
     let answer = Answer::of(&Operations { toml: &text })?;
     Ok(text.lines().fold(answer, Answer::line))
 }

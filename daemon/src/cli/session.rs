@@ -161,5 +161,6 @@ fn state(session: &Session) -> String {
         (SessionState::Banned, Some(left)) => format!("banned {}", Span(left)),
         (SessionState::Banned, None) => "banned".to_owned(),
         (SessionState::Revoked, _) => "revoked".to_owned(),
+        (SessionState::Over, _) => "over".to_owned(),
     }
 }

@@ -73,6 +73,8 @@ pub struct Config {
     pub log: Log,
     /// All that decisions are made by.
     pub policy: Policy,
+    /// What is right and yet does nothing: rules that can never fire, and the like.
+    pub warnings: Vec<ConfigError>,
 }
 
 impl Config {
@@ -153,6 +155,10 @@ fn read_with(
         }
         read_root(root, document.get_ref(), &extra)
     });
+    let mut warnings = ConfigErrors::new("", text, sink.take_warnings());
+    for ((_, sink), file) in parsed.iter().zip(&files.texts) {
+        warnings = warnings.and(Some(&file.name), &file.text, sink.take_warnings());
+    }
     let (own, mut keys) = sink.into_parts();
     let mut mistakes = vec![own];
     drop(extra);
@@ -166,7 +172,11 @@ fn read_with(
         });
     }
     let is_right = mistakes.iter().all(Vec::is_empty);
-    (config.filter(|_| is_right), mistakes, keys)
+    let warned = |config| Config {
+        warnings: warnings.iter().cloned().collect(),
+        ..config
+    };
+    (config.filter(|_| is_right).map(warned), mistakes, keys)
 }
 
 /// Mistakes of syntax, one for each line: the parser goes on after the first and may stumble again.
@@ -222,5 +232,6 @@ fn read_root<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[RuleDoc
         state,
         log,
         policy,
+        warnings: Vec::new(),
     })
 }

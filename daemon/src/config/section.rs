@@ -16,12 +16,24 @@ pub(super) type Parsed<T> = Result<T, Mistake>;
 #[derive(Debug, Default)]
 pub(super) struct Sink {
     mistakes: RefCell<Vec<Located>>,
+    warnings: RefCell<Vec<Located>>,
     keys: RefCell<Vec<String>>,
 }
 
 impl Sink {
     pub(super) fn push(&self, span: Span, key: String, mistake: Mistake) {
         self.mistakes.borrow_mut().push(Located { span, key, mistake });
+    }
+
+    /// Notes what is right and yet does nothing.
+    pub(super) fn warn(&self, span: Span, key: String, warning: Mistake) {
+        let mistake = warning;
+        self.warnings.borrow_mut().push(Located { span, key, mistake });
+    }
+
+    /// What was noted so.
+    pub(super) fn take_warnings(&self) -> Vec<Located> {
+        self.warnings.take()
     }
 
     /// Whether something was said already about a key, about what it is in, or about what is in it.
@@ -236,6 +248,11 @@ impl<'a> Section<'a> {
     /// Reports a mistake anywhere, unless it may follow from one that was reported.
     pub(super) fn report(&self, span: Span, key: String, mistake: Mistake) {
         self.sink.report(span, key, mistake);
+    }
+
+    /// Notes what is right and yet does nothing.
+    pub(super) fn warn(&self, span: Span, key: String, warning: Mistake) {
+        self.sink.warn(span, key, warning);
     }
 
     /// How many mistakes there are so far.

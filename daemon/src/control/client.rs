@@ -21,8 +21,8 @@ use tokio::net::UnixStream;
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
     BanRequest, ConfirmRequest, Ended, Flushed, Imported, Incident, IncidentList, KeyRotated, ModeRequest, ModeState,
-    PREFIX, Problem, ReloadRequest, Reloaded, RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored,
-    SessionTimeline, Stats, Status, StoreReport, Undone,
+    PREFIX, Problem, RecordedCalls, Recording, RecordingRequest, ReloadRequest, Reloaded, RuleList, RulesDiffer,
+    SessionEnded, SessionList, SessionRestored, SessionTimeline, Stats, Status, StoreReport, Undone,
 };
 
 /// A daemon that takes longer than this has stalled.
@@ -211,6 +211,26 @@ impl Client {
     /// Has the gate read its rules anew.
     pub fn reload_rules(&self, request: &ReloadRequest) -> Result<RulesDiffer, ClientError> {
         self.post("/rules/reload", request)
+    }
+
+    /// Has the gate record calls.
+    pub fn record(&self, request: RecordingRequest) -> Result<Recording, ClientError> {
+        self.post("/recording", &request)
+    }
+
+    /// How the recording goes.
+    pub fn recording(&self) -> Result<Recording, ClientError> {
+        self.get("/recording")
+    }
+
+    /// Some of the calls that were recorded.
+    pub fn recorded(&self, from: usize) -> Result<RecordedCalls, ClientError> {
+        self.get(&with_query("/recording/calls", "from", &from.to_string()))
+    }
+
+    /// Ends and forgets the recording.
+    pub fn forget_recording(&self) -> Result<(), ClientError> {
+        self.delete("/recording")
     }
 
     /// Whether verdicts have consequences.

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanRequest,
     ConfirmRequest, Ended, Event, Flushed, Imported, Incident, IncidentList, KeyRotated, ModeRequest, ModeState,
-    ReloadRequest, Reloaded, RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored, SessionTimeline, Stats,
+    RecordedCalls, Recording, RecordingRequest, ReloadRequest, Reloaded, RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored, SessionTimeline, Stats,
     Status, StoreReport, Undone,
 };
 
@@ -106,6 +106,7 @@ const fn flag(name: &'static str, what: &'static str) -> Parameter {
 
 const NETWORK: &[Parameter] = &[needed("network", "an address or a network")];
 const LIMIT: &[Parameter] = &[number("limit", "at most so many")];
+const FROM: &[Parameter] = &[number("from", "from this one on")];
 const HOLDER: &[Parameter] = &[
     text("origin", "those by `operator`, `score`, `rate` or `list`"),
     text("list", "those of an imported list"),
@@ -262,6 +263,11 @@ pub(super) static ROUTES: &[Route] = &[
         of::<Reloaded>,
     )
     .taking(Body::JsonIfAny(of::<ReloadRequest>)),
+    get("/v1/recording", "recording", "How the recording of calls goes.", of::<Recording>),
+    post("/v1/recording", "record", "Records calls that rules are learned from.", of::<Recording>)
+        .taking(Body::Json(of::<RecordingRequest>)),
+    delete("/v1/recording", "forgetRecording", "Ends and forgets the recording.", of::<()>),
+    get("/v1/recording/calls", "recordedCalls", "Some of the calls that were recorded.", of::<RecordedCalls>).asking(FROM),
     get("/v1/mode", "mode", "Whether verdicts have consequences.", of::<ModeState>),
     post("/v1/mode", "changeMode", "Changes that until the next start.", of::<ModeState>)
         .taking(Body::Json(of::<ModeRequest>)),

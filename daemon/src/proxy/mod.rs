@@ -95,6 +95,7 @@ impl Call<'_> {
             headers: &self.parts.headers,
             has_body: self.head.has_body,
             client: self.origin.client,
+            trusted: self.connection.peer.is_proxy,
             fingerprint: self.origin.fingerprint,
             connection: self.connection.id,
             reference: self.reference,

@@ -302,6 +302,7 @@ impl Signed {
             reference,
             ticket: None,
             fingerprint: None,
+            trusted: false,
         }
     }
 }

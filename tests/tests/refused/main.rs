@@ -173,6 +173,7 @@ fn judge(guard: &Guard, text: &str) -> Result<String> {
         has_body: !head.body.is_empty(),
         client: client(),
         fingerprint: None,
+        trusted: false,
         connection: ConnectionId(1),
         reference: Reference(1),
     };

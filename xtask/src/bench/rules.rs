@@ -199,6 +199,7 @@ impl World {
             user: None,
             client: ClientAddress::new([192, 0, 2, 1].into()),
             fingerprint: None,
+            trusted: false,
             headers: &self.headers,
         };
         let moment = Moment {

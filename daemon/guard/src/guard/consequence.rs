@@ -318,6 +318,9 @@ impl Guard {
             mood,
             ..self.incident_of(account.request, account.refusal, account.session, account.now)
         };
+        if let Some(session) = incident.session {
+            self.recorder.suspect(session);
+        }
         self.remember(incident.clone());
         let mut effects = account.effects;
         effects.push(Effect::Report(incident));

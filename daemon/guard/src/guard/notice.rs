@@ -116,5 +116,8 @@ impl Guard {
         let line = line_of(signal, points, record.id, now);
         record.charge(line, self.policy.thresholds.half_life, now.mono);
         record.unjudged += points;
+        if points > 0.0 {
+            self.recorder.suspect(record.id);
+        }
     }
 }

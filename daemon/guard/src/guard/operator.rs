@@ -12,11 +12,12 @@ use crate::blacklist::list::{AT_ONCE, List, ListRefused, Plan};
 use crate::blacklist::{AllowRefused, Allowed, Ban, BanOrder, BanRefused, Blacklist, Holder, Standing, Tally};
 use crate::effect::{Effect, KernelBan};
 use crate::incident::Incident;
+use crate::learn::Recorder;
 use crate::ledger::Ledger;
 use crate::policy::{Mode, Share};
 use crate::request::{ClientAddress, ConnectionId, Reference};
 use crate::session::calls::RecentCall;
-use crate::session::{SessionId, SessionSummary};
+use crate::session::{SessionId, SessionStatus, SessionSummary};
 use crate::source::SourceSummary;
 use crate::time::Now;
 
@@ -194,6 +195,7 @@ impl Guard {
     #[must_use]
     pub fn sessions(&self, now: Now) -> Vec<SessionSummary> {
         let mut sessions = self.sessions.summaries(self.policy.thresholds.half_life, now);
+        sessions.iter_mut().for_each(|session| self.mark_over(session, now));
         sessions.sort_by(|a, b| a.idle.cmp(&b.idle).then(b.score.total_cmp(&a.score)));
         sessions
     }
@@ -202,7 +204,17 @@ impl Guard {
     #[must_use]
     pub fn session_account(&self, id: SessionId, now: Now) -> Option<(SessionSummary, Ledger)> {
         let half_life = self.policy.thresholds.half_life;
-        self.sessions.shard(id).account(id, half_life, now)
+        let (mut summary, ledger) = self.sessions.shard(id).account(id, half_life, now)?;
+        self.mark_over(&mut summary, now);
+        Some((summary, ledger))
+    }
+
+    /// A session that is over stays in memory until somebody needs its place.
+    fn mark_over(&self, session: &mut SessionSummary, now: Now) {
+        let is_over = session.idle > self.policy.sessions.idle || session.expires <= now.wall;
+        if is_over && matches!(session.status, SessionStatus::Active | SessionStatus::Suspended) {
+            session.status = SessionStatus::Over;
+        }
     }
 
     /// The connections that a session in use was last seen on; some may have ended.
@@ -271,6 +283,12 @@ impl Guard {
     #[must_use]
     pub fn incident(&self, reference: Reference) -> Option<Incident> {
         self.ledger().incidents.find(reference).cloned()
+    }
+
+    /// Records what sessions do, for rules to be learned from it.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// The last incidents, newest first.

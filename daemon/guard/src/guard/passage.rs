@@ -175,6 +175,7 @@ impl Guard {
                     client: request.client,
                     fingerprint: request.fingerprint,
                     headers: request.headers,
+                    trusted: request.trusted,
                 };
                 let admission = record.facts().admit(call, &who, &self.shared_facts, moment);
                 (Some(admission.verdict), admission.observed)
@@ -203,9 +204,13 @@ impl Guard {
         let call = self
             .timelines
             .note(session, request.operation, request.path.as_str(), now.wall);
+        let recorded = self
+            .recorder
+            .note(session, request.operation, request.path.as_str(), now);
         let receipt = Receipt {
             session,
             call,
+            recorded,
             reservation,
         };
         Ok((Passed::Permit(Permit::signed(session, Some(receipt))), effects))
@@ -223,6 +228,9 @@ impl Guard {
     pub fn complete(&self, receipt: Receipt, status: u16, now: Now) -> Option<Reading> {
         let session = receipt.session;
         self.timelines.answered(session, receipt.call, status);
+        if let Some(recorded) = receipt.recorded {
+            self.recorder.answered(recorded, session, status);
+        }
         let mut shard = self.sessions.shard(session);
         let record = shard.get(session)?;
         let outcome = Outcome { status, now: now.mono };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::binding::Surroundings;
+use crate::learn::RecordedNumber;
 use crate::sequence::Reservation;
 use crate::session::SessionId;
 use crate::session::calls::CallNumber;
@@ -51,6 +52,8 @@ pub struct Caller {
 pub struct Receipt {
     pub(super) session: SessionId,
     pub(super) call: CallNumber,
+    /// Where calls are recorded to learn from.
+    pub(super) recorded: Option<RecordedNumber>,
     /// `None` if no rule speaks of the call.
     pub(super) reservation: Option<Reservation>,
 }

@@ -207,6 +207,7 @@ fn pass(guard: &Guard, sent: &Sent, now: Now) -> Outcome {
         has_body: !sent.body.is_empty(),
         client: address(sent.address),
         fingerprint: sent.program.map(Fingerprint::named),
+        trusted: false,
         connection: ConnectionId(sent.connection),
         reference: Reference(7),
     };

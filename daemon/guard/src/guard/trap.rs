@@ -5,7 +5,8 @@ use super::consequence::{Account, Fault, is_from_a_foreign_page};
 use crate::effect::Effect;
 use crate::escalation::Growth;
 use crate::request::Request;
-use crate::sequence::{Action, BanAction, BanTarget};
+use crate::sequence::{Action, BanAction, BanTarget, Who};
+use crate::session::SessionId;
 use crate::time::Now;
 use crate::verdict::Consequence;
 
@@ -13,7 +14,16 @@ impl Guard {
     /// The trap that somebody without a session steps into: a fault, or else what is to be told of it.
     pub(super) fn trap(&self, request: &Request<'_>, now: Now) -> (Option<Box<Fault>>, Vec<Effect>) {
         let rules = self.rules();
-        let Some(trapped) = rules.trapped(request.operation, request.path, request.client.ip()) else {
+        let who = Who {
+            // Nobody's.
+            session: SessionId([0; 12]),
+            user: None,
+            client: request.client,
+            fingerprint: request.fingerprint,
+            headers: request.headers,
+            trusted: request.trusted,
+        };
+        let Some(trapped) = rules.trapped(request.operation, request.path, &who) else {
             return (None, Vec::new());
         };
         let mode = self.mode_for(None, request.client);

@@ -6,6 +6,7 @@
 mod habits;
 mod operations;
 mod proposal;
+mod recorder;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use http::Method;
 use crate::path::NormalPath;
 use habits::Habits;
 use operations::Operations;
+pub use recorder::{MOST_RECORDED, RecordedCall, RecordedNumber, Recorder, RecordingState};
 
 /// Calls that are learned from at most.
 pub const MOST_CALLS: usize = 5_000_000;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName};
+
 use super::Call;
 use super::action::Action;
 use super::engine::Moment;
@@ -265,9 +267,26 @@ fn bound(call: &Call, rule: &Rule, seat: Seat) -> Result<FactId, Look> {
     }
 }
 
-fn is_excepted(except: Option<&Except>, who: &Who<'_>) -> bool {
+/// Whether a rule does not concern somebody.
+pub(super) fn is_excepted(except: Option<&Except>, who: &Who<'_>) -> bool {
     let Some(except) = except else { return false };
     let address = who.client.ip();
     let is_user = |user: &str| except.users.iter().any(|known| **known == *user);
-    who.user.is_some_and(is_user) || except.networks.iter().any(|network| network.contains(&address))
+    who.user.is_some_and(is_user)
+        || except.networks.iter().any(|network| network.contains(&address))
+        || (who.trusted
+            && except
+                .headers
+                .iter()
+                .any(|(name, values)| has_one(who.headers, name, values)))
+}
+
+/// Whether a field is there once, with one of these values. Twice, nobody knows which one holds.
+fn has_one(headers: &HeaderMap, name: &HeaderName, values: &[Box<str>]) -> bool {
+    let mut found = headers.get_all(name).iter();
+    let (Some(value), None) = (found.next(), found.next()) else {
+        return false;
+    };
+    let value = value.as_bytes().trim_ascii();
+    values.iter().any(|known| known.as_bytes() == value)
 }

@@ -50,7 +50,7 @@ pub use plan::RuleId;
 pub use scope::{MOST_FACTS, Scope, SharedFacts, SharedUsage, Who};
 pub use spec::{
     DistinctSpec, ExceptSpec, ForbidSpec, GapSpec, MaxSpec, NeedSpec, OnUnreadable, OnceSpec, OperationSpec, OrderSpec,
-    Place, RequireSpec, RuleError, RuleSpec, RulesSpec, ShownBySpec, ShownSpec, Step, Unlisted,
+    Place, RequireSpec, RuleError, RuleSpec, RulesSpec, ShownBySpec, ShownSpec, Step, Unlisted, Warning,
 };
 pub use suggest::closest;
 pub use trap::Trapped;
@@ -167,9 +167,9 @@ impl Rules {
         rules.map(info).collect()
     }
 
-    /// Rules that can never fire, and operations that no rule names; one sentence each.
+    /// Rules that can never fire, and operations that no rule names.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<Warning> {
         self.0
             .as_ref()
             .map_or_else(Vec::new, |compiled| compiled.warnings.clone())

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use super::action::{Action, Escalation, Threshold};
@@ -11,7 +12,7 @@ use super::facts::SlotId;
 use super::json::Pointer;
 use super::router::Router;
 use super::scope::Scope;
-use super::spec::{OnUnreadable, Unlisted};
+use super::spec::{OnUnreadable, Unlisted, Warning};
 use super::status::StatusSet;
 use super::value::{Binder, Kind};
 use super::window::Limit;
@@ -52,7 +53,7 @@ pub(super) struct Compiled {
     /// The name of what is said of unlisted calls, where rules have theirs.
     pub(super) unlisted_id: RuleId,
     /// What is right and yet does nothing.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Warning>,
     /// The slots that are asked for, sorted.
     pub(super) slots: Vec<SlotId>,
     /// A number that other rules do not have.
@@ -95,6 +96,7 @@ impl Rule {
 pub(super) struct Except {
     pub(super) users: Vec<Box<str>>,
     pub(super) networks: Vec<IpNet>,
+    pub(super) headers: Vec<(HeaderName, Vec<Box<str>>)>,
 }
 
 /// Whose facts: 0 is the session, others are [`Plan::scopes`] counted from 1.

@@ -52,6 +52,8 @@ pub struct Who<'a> {
     pub fingerprint: Option<Fingerprint>,
     /// What the browser says of itself.
     pub headers: &'a HeaderMap,
+    /// Whether a trusted proxy sent the call: only then header fields except from rules.
+    pub trusted: bool,
 }
 
 /// Somebody, hashed.
@@ -437,6 +439,7 @@ mod tests {
             client: ClientAddress::new(address.parse().unwrap()),
             fingerprint: None,
             headers: &headers,
+            trusted: false,
         };
         let table = table(4);
         for (scopes, a, b, same) in [

@@ -120,6 +120,8 @@ pub struct ExceptSpec {
     pub users: Vec<String>,
     /// Addresses of clients.
     pub networks: Vec<IpNet>,
+    /// Header fields by name, each with the values that except, where a trusted proxy sent the call.
+    pub headers: Vec<(String, Vec<String>)>,
 }
 
 /// A call that must have happened: one of these.
@@ -325,6 +327,15 @@ impl fmt::Display for Place {
             Step::Index(index) => write!(f, "[{index}]"),
         })
     }
+}
+
+/// Something right that does nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub message: String,
 }
 
 /// Something wrong with the rules.

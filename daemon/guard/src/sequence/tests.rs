@@ -60,6 +60,7 @@ impl Session {
             user: self.user,
             client: ClientAddress::new(self.address.parse().unwrap()),
             fingerprint: None,
+            trusted: false,
             headers: &headers,
         };
         let moment = Moment {

@@ -1,14 +1,13 @@
 //! Traps that somebody steps into who has no session. What a session would be counted for, his address is.
 
-use std::net::IpAddr;
-
 use http::Method;
 
 use super::Rules;
 use super::engine::step_up;
+use super::judge::is_excepted;
 use super::plan::{Condition, Rule};
 use super::router::Found;
-use super::scope::SharedFacts;
+use super::scope::{SharedFacts, Who};
 use super::violation::{Violation, ViolationKind};
 use crate::path::NormalPath;
 use crate::policy::Mode;
@@ -26,15 +25,14 @@ pub struct Trapped<'a> {
 impl Rules {
     /// The trap that somebody without a session steps into by a call.
     #[must_use]
-    pub fn trapped(&self, method: &Method, path: &NormalPath, client: IpAddr) -> Option<Trapped<'_>> {
+    pub fn trapped(&self, method: &Method, path: &NormalPath, who: &Who<'_>) -> Option<Trapped<'_>> {
         let rules = self.0.as_deref()?;
         let found = rules.router.find(method, path)?;
         let (Found::Exactly(operation) | Found::Nearly(operation)) = found;
         let plan = rules.plans.get(usize::from(operation.0))?;
         let trap = plan.checks.iter().find(|check| {
-            let except = rules.rules[check.rule].except.as_ref();
-            let is_excepted = except.is_some_and(|except| except.networks.iter().any(|known| known.contains(&client)));
-            matches!(check.condition, Condition::Trap) && !is_excepted
+            let except = rules.rules[check.rule].except.as_deref();
+            matches!(check.condition, Condition::Trap) && !is_excepted(except, who)
         })?;
         Some(Trapped {
             rules,

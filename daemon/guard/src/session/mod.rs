@@ -5,7 +5,6 @@
 
 pub mod agreement;
 pub mod calls;
-pub mod device;
 mod id;
 mod keep;
 pub mod mint;
@@ -66,4 +65,6 @@ pub enum SessionStatus {
     Banned(Duration),
     /// Never again.
     Revoked,
+    /// No longer: it was idle for too long, or reached its end.
+    Over,
 }

@@ -9,7 +9,7 @@ use portcullis_guard::sequence::{
 
 use super::super::error::Mistake;
 use super::super::section::Section;
-use super::super::value::{boolean, integer, network, points, text, word};
+use super::super::value::{boolean, describe, integer, network, points, text, word};
 use super::{Defaults, MODES, consequences, texts, time};
 
 /// Points of a rule that does not say.
@@ -71,7 +71,28 @@ fn read_except(section: &Section<'_>) -> ExceptSpec {
     ExceptSpec {
         users: texts(section, "users"),
         networks: section.list("networks", Vec::new, network),
+        headers: read_headers(section),
     }
+}
+
+/// Names of header fields, each with a list of values.
+fn read_headers(section: &Section<'_>) -> Vec<(String, Vec<String>)> {
+    let mut headers = Vec::new();
+    section.optional_section("headers", |section| {
+        section.entries(|entry| {
+            let values = entry.value(|value| {
+                let values = value.as_array().ok_or_else(|| {
+                    Mistake::new(format!(
+                        "expected a list of values like [\"support\"], got {}",
+                        describe(value)
+                    ))
+                })?;
+                values.iter().map(|value| text(value.get_ref())).collect()
+            });
+            headers.push((entry.name.to_owned(), values.unwrap_or_else(|| vec!["?".into()])));
+        });
+    });
+    headers
 }
 
 /// One call, or `any` of several.

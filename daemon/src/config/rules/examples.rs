@@ -111,6 +111,7 @@ impl World {
             user: row.user.as_deref(),
             client: ClientAddress::new(row.address.parse().unwrap()),
             fingerprint: None,
+            trusted: false,
             headers: &HeaderMap::new(),
         };
         let moment = Moment {

@@ -2,13 +2,14 @@
 
 mod conditions;
 mod consequences;
+mod coverage;
 #[cfg(test)]
 mod examples;
 
 use std::time::Duration;
 
 use portcullis_guard::policy::Mode;
-use portcullis_guard::sequence::{OperationSpec, Place, RuleError, Rules, RulesSpec, Scope, Step, Unlisted};
+use portcullis_guard::sequence::{OperationSpec, Place, RuleError, Rules, RulesSpec, Scope, Step, Unlisted, Warning};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -53,7 +54,17 @@ pub(super) fn read<'a>(root: &Section<'a>, document: &'a DeTable<'a>, files: &[R
     }
     // What cannot be read has a stand-in, so that the guard finds the other mistakes. What it says about stand-ins
     // is not reported, because something was said about them here.
-    Rules::compile(parts.spec.clone()).unwrap_or_else(|errors| {
+    let compiled = Rules::compile(parts.spec.clone());
+    for Warning { place, message } in compiled.iter().flat_map(Rules::warnings) {
+        let (file, place) = parts.in_file(place);
+        let warning = Mistake::new(message);
+        match file.checked_sub(1).and_then(|index| files.get(index)) {
+            None => root.warn(find(document, &place), place.to_string(), warning),
+            Some(file) => file.sink.warn(find(file.document, &place), place.to_string(), warning),
+        }
+    }
+    coverage::warn(root, document, &parts.spec);
+    compiled.unwrap_or_else(|errors| {
         for RuleError { place, message, hint } in errors {
             let (file, place) = parts.in_file(place);
             let mistake = Mistake { message, hint };

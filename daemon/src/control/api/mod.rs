@@ -12,6 +12,7 @@ mod mode;
 mod moment;
 mod network;
 mod problem;
+mod recording;
 mod reload;
 mod rules;
 mod session;
@@ -29,6 +30,7 @@ pub use mode::{ConfirmRequest, Ended, ModeRequest, ModeState, TakenBack, Trial};
 pub use moment::Moment;
 pub use network::{AddressError, parse_address, parse_network};
 pub use problem::{Code, Problem};
+pub use recording::{RecordedCall, RecordedCalls, Recording, RecordingRequest};
 pub use reload::{Change, Reloaded};
 pub use rules::{ReloadRequest, Rule, RuleList, RulesDiffer};
 pub use session::{

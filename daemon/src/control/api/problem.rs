@@ -57,6 +57,8 @@ pub enum Code {
     NothingOnTrial,
     /// The configuration cannot be put in force; the running one stays.
     ConfigInvalid,
+    /// No calls are recorded, or somebody forgot them.
+    NothingRecorded,
     /// The rules are wrong; those in force stay.
     RulesInvalid,
     /// The list has no entry to ban.

@@ -52,6 +52,8 @@ pub enum SessionState {
     Banned,
     /// Never again.
     Revoked,
+    /// No longer: it was idle for too long, or reached its end.
+    Over,
 }
 
 /// `GET /v1/sessions`

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::audit::Peer;
 use super::error::ControlError;
-use super::{allow, bans, changes, check, import, incidents, mode, rules, sessions, status};
+use super::{allow, bans, changes, check, import, incidents, mode, recording, rules, sessions, status};
 use crate::control::api::PREFIX;
 use crate::control::openapi;
 use crate::control::routes::{self, Way};
@@ -115,6 +115,10 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["rules"] if get => rules::list(gate),
         ["rules", "reload"] if post => rules::reload(gate, peer, question),
         ["reload"] if post => rules::reload_all(gate, peer, question),
+        ["recording"] if get => recording::show(gate),
+        ["recording"] if post => recording::start(gate, peer, question),
+        ["recording"] if delete => recording::forget(gate),
+        ["recording", "calls"] if get => recording::calls(gate, question.parameter("from").as_deref()),
         ["mode"] if get => mode::show(gate),
         ["mode"] if post => mode::change(gate, peer, question),
         ["confirm"] if post => mode::confirm(gate, peer, question),

@@ -73,6 +73,8 @@ pub(super) enum ControlError {
     OnTrial(#[from] OnTrial),
     #[error("no change waits to be confirmed")]
     NothingOnTrial,
+    #[error("nothing is recorded")]
+    NothingRecorded,
     #[error("the rules in force stay: {0}")]
     Config(ConfigErrors),
     #[error("the running configuration stays: {0}")]
@@ -145,6 +147,7 @@ impl ControlError {
             Self::Keys(_) => (Code::KeysNotStored, 500, "The new key could not be stored"),
             Self::OnTrial(_) => (Code::OnTrial, 409, "Another change is on trial"),
             Self::NothingOnTrial => (Code::NothingOnTrial, 404, "Nothing to confirm"),
+            Self::NothingRecorded => (Code::NothingRecorded, 404, "No recording"),
             Self::Config(_) => (Code::RulesInvalid, 422, "The rules are wrong"),
             Self::TakeBack(_) => (Code::KernelRefused, 500, "The change could not be taken back"),
             Self::Reload(ReloadError::OnTrial(_)) => (Code::OnTrial, 409, "Another change is on trial"),

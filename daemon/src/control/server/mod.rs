@@ -14,6 +14,7 @@ mod formats;
 mod import;
 mod incidents;
 mod mode;
+mod recording;
 mod rules;
 mod sessions;
 mod status;

@@ -119,6 +119,7 @@ fn shown(session: &SessionSummary) -> Session {
         SessionStatus::Suspended => (SessionState::Suspended, None),
         SessionStatus::Banned(left) => (SessionState::Banned, Some(seconds_left(left))),
         SessionStatus::Revoked => (SessionState::Revoked, None),
+        SessionStatus::Over => (SessionState::Over, None),
     };
     Session {
         id: session.id.to_string(),

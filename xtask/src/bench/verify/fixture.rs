@@ -143,6 +143,7 @@ pub(super) fn passes(guard: &Guard, headers: &HeaderMap, path: &NormalPath, clie
         has_body: false,
         client,
         fingerprint: None,
+        trusted: false,
         connection: ConnectionId(1),
         reference: Reference(1),
     };

@@ -236,6 +236,7 @@ fn work_demanded(guard: &Guard, sent: &Sent, now: Now) -> Option<u8> {
         has_body: true,
         client: address(sent.address),
         fingerprint: None,
+        trusted: false,
         connection: ConnectionId(1),
         reference: Reference(7),
     };

@@ -45,6 +45,7 @@ fn heeded(guard: &Guard, outcome: Outcome, word: &SessionWord, status: u16, now:
         has_body: false,
         client: address(sent.address),
         fingerprint: None,
+        trusted: false,
         connection: ConnectionId(sent.connection),
         reference: Reference(7),
     };

@@ -35,6 +35,7 @@ fn ask(guard: &Guard, from: &'static str, answer: Option<&Answer>, now: Now) -> 
         has_body: true,
         client: address(from),
         fingerprint: None,
+        trusted: false,
         connection: ConnectionId(1),
         reference: Reference(7),
     };

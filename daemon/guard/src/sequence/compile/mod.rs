@@ -10,6 +10,8 @@ mod warnings;
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::explain::human;
 use super::facts::SlotId;
 use super::operation::Operation;
@@ -243,13 +245,35 @@ impl Compiler {
                 self.error(place, "a user has a name".into());
             }
         }
-        if except.users.is_empty() && except.networks.is_empty() {
+        let headers = self.excepted_headers(spec, &place);
+        if except.users.is_empty() && except.networks.is_empty() && headers.is_empty() {
             return None;
         }
         Some(Box::new(Except {
             users: except.users.iter().map(|user| user.as_str().into()).collect(),
             networks: except.networks.clone(),
+            headers,
         }))
+    }
+
+    fn excepted_headers(&mut self, spec: &RuleSpec, place: &Place) -> Vec<(HeaderName, Vec<Box<str>>)> {
+        let place = place.clone().key("headers");
+        let headers = &spec.except.headers;
+        if headers.len() > MOST_EXCEPTED || headers.iter().any(|(_, values)| values.len() > MOST_EXCEPTED) {
+            self.error(place.clone(), format!("at most {MOST_EXCEPTED} of a kind fit"));
+        }
+        let mut compiled = Vec::with_capacity(headers.len());
+        for (name, values) in headers {
+            let place = place.clone().key(name);
+            match HeaderName::from_bytes(name.as_bytes()) {
+                Err(_) => self.error(place, format!("`{name}` is no name of a header field")),
+                Ok(_) if values.is_empty() || values.iter().any(String::is_empty) => {
+                    self.error(place, "values are missing: nobody is excepted by them".into());
+                }
+                Ok(name) => compiled.push((name, values.iter().map(|value| value.as_str().into()).collect())),
+            }
+        }
+        compiled
     }
 
     /// The position of the holder that a rule's facts are kept for, in the plan of an operation.

@@ -1,21 +1,28 @@
 //! Finds rules that are right and yet do nothing.
 
 use super::super::action::Action;
-use super::super::spec::{MaxSpec, RuleSpec, RulesSpec};
+use super::super::spec::{MaxSpec, Place, RuleSpec, RulesSpec, Warning};
 use crate::policy::Mode;
 
 /// What is said of rules that can never fire, and of operations that nobody asks for.
-pub(super) fn find(spec: &RulesSpec) -> Vec<String> {
+pub(super) fn find(spec: &RulesSpec) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (index, rule) in spec.rules.iter().enumerate() {
         let earlier = &spec.rules[..index];
-        warnings.extend(earlier.iter().find_map(|before| hidden(rule, before)));
-        warnings.extend(own(rule));
+        let hidden = earlier.iter().find_map(|before| hidden(rule, before));
+        let of_rule = hidden.into_iter().chain(own(rule)).map(|message| Warning {
+            place: Place::rule(index),
+            message,
+        });
+        warnings.extend(of_rule);
     }
     let is_named = |name: &str| spec.rules.iter().any(|rule| names(rule).any(|known| known == name));
     if !spec.unlisted.deny {
         let idle = spec.operations.iter().filter(|operation| !is_named(&operation.name));
-        warnings.extend(idle.map(|operation| format!("no rule names the operation `{}`", operation.name)));
+        warnings.extend(idle.map(|operation| Warning {
+            place: Place::operation(&operation.name),
+            message: format!("no rule names the operation `{}`", operation.name),
+        }));
     }
     warnings
 }

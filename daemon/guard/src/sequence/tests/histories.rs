@@ -191,6 +191,7 @@ impl Play {
             user: (caller.user != 0).then_some(&user),
             client: ClientAddress::new([192, 0, 2, caller.address].into()),
             fingerprint: None,
+            trusted: false,
             headers: &HeaderMap::new(),
         };
         let moment = Moment {
@@ -403,6 +404,7 @@ fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
             except: ExceptSpec {
                 users,
                 networks: Vec::new(),
+                headers: Vec::new(),
             },
             ..condition
         },
