@@ -5,8 +5,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanRequest,
     ConfirmRequest, Ended, Event, Flushed, Imported, Incident, IncidentList, KeyRotated, ModeRequest, ModeState,
-    RecordedCalls, Recording, RecordingRequest, ReloadRequest, Reloaded, RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored, SessionTimeline, Stats,
-    Status, StoreReport, Undone,
+    RecordedCalls, Recording, RecordingRequest, ReloadRequest, Reloaded, RuleList, RulesDiffer, SessionEnded,
+    SessionList, SessionRestored, SessionTimeline, Stats, Status, StoreReport, Undone,
 };
 
 /// Where events are followed.
