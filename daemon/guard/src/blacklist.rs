@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::effect::KernelBan;
 use crate::request::Reference;
 use crate::time::{MonoMillis, Now, WallMillis};
 use claims::{Claim, Claims, Note};
@@ -315,6 +316,29 @@ impl Blacklist {
         self.bans.iter(from).map(|(network, claim)| Ban::of(network, claim))
     }
 
+    /// At most so many bans in force from a network on, as the kernel needs to know them, and where to go on.
+    pub(crate) fn kernel_bans_from(
+        &self,
+        from: Bound<IpNet>,
+        at_most: usize,
+        now: Now,
+    ) -> (Vec<KernelBan>, Option<Bound<IpNet>>) {
+        let (mut bans, mut seen, mut last) = (Vec::with_capacity(at_most), 0, None);
+        for (network, claim) in self.bans.iter(from).take(at_most) {
+            (seen, last) = (seen + 1, Some(network));
+            if claim.ends > now.mono {
+                bans.push(kernel_ban(network, claim, now));
+            }
+        }
+        (bans, last.filter(|_| seen == at_most).map(Bound::Excluded))
+    }
+
+    pub(crate) fn kernel_ban_of(&self, network: IpNet, now: Now) -> Option<KernelBan> {
+        let network = canonical(network);
+        self.claim_in_force(network, now)
+            .map(|claim| kernel_ban(network, claim, now))
+    }
+
     /// The ban of exactly this network, if it is in force.
     #[must_use]
     pub fn ban_of(&self, network: IpNet, now: Now) -> Option<Ban> {
@@ -466,6 +490,14 @@ impl Blacklist {
         self.lengths
             .networks_of(address)
             .find_map(|network| self.allowed.get(&network))
+    }
+}
+
+fn kernel_ban(network: IpNet, claim: &Claim, now: Now) -> KernelBan {
+    KernelBan {
+        network,
+        ttl: claim.ends.since(now.mono),
+        origin: claim.note.origin,
     }
 }
 

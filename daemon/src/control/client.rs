@@ -101,7 +101,7 @@ impl Client {
 
     /// The state of the daemon.
     pub fn status(&self) -> Result<Status, ClientError> {
-        self.get("/status")
+        self.exchange(Method::GET, "/status", Bytes::new(), LONG_PATIENCE)
     }
 
     /// What live views show.
@@ -114,7 +114,7 @@ impl Client {
 
     /// The state, after the kernel was compared with the intention and repaired.
     pub fn verify(&self) -> Result<Status, ClientError> {
-        self.post("/verify", &())
+        self.exchange(Method::POST, "/verify", Bytes::new(), LONG_PATIENCE)
     }
 
     /// Some bans.

@@ -30,10 +30,11 @@ impl Enforcer {
     pub fn ban_all(&self, bans: impl IntoIterator<Item = (Target, Duration, Origin)>) -> Vec<(Target, EnforcerError)> {
         let mut bans = bans.into_iter().peekable();
         let mut batch = Batch::default();
+        // Whoever waits for the tables, or for larger ones, does not ban for longer than he was told.
+        let start = clock::boot_time();
         while bans.peek().is_some() {
             {
                 let mut tables = self.tables();
-                let start = clock::boot_time();
                 for _ in 0..TURN / AT_ONCE {
                     batch.take(&mut tables, start, bans.by_ref().take(AT_ONCE));
                     batch.write_hosts(&mut tables);

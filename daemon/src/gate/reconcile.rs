@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use portcullis_guard::blacklist::Ban;
+use portcullis_guard::effect::KernelBan;
 use portcullis_guard::guard::Guard;
 use portcullis_guard::time::{Now, WallMillis};
 
@@ -28,7 +28,7 @@ impl Gate {
         let kernel = self.enforcer.as_ref()?;
         let now = clock::now();
         let guard = self.guard();
-        let outcome = kernel.reconcile(all_intended(&guard, now), &|target| intended_now(&guard, target));
+        let outcome = kernel.reconcile(all_intended(&guard, now), &|target| intended_of(&guard, target, now));
         if let Ok(found) = &outcome
             && (found.missing, found.wrong, found.strays) != (0, 0, 0)
         {
@@ -50,10 +50,9 @@ impl Gate {
 
     /// Compares the kernel with the intention, and leaves it as it is. `None` without a packet layer.
     pub fn compare(&self) -> Option<Result<Reconciled, EnforcerError>> {
-        let (kernel, guard) = (self.enforcer.as_ref()?, self.guard());
-        Some(kernel.compare(all_intended(&guard, clock::now()), &|target| {
-            intended_now(&guard, target)
-        }))
+        let (kernel, guard, now) = (self.enforcer.as_ref()?, self.guard(), clock::now());
+        let current = |target| intended_of(&guard, target, now);
+        Some(kernel.compare(all_intended(&guard, now), &current))
     }
 
     /// What the last comparison of the kernel with the intention found. `None` before the first one.
@@ -67,22 +66,22 @@ impl Gate {
 fn all_intended(guard: &Guard, now: Now) -> impl Iterator<Item = Vec<Intended>> {
     let mut from = Some(Bound::Unbounded);
     std::iter::from_fn(move || {
-        let (bans, next) = guard.bans_from(from?, now);
+        let (bans, next) = guard.kernel_bans_from(from?, now);
         from = next;
         Some(bans.iter().map(|ban| intended(ban, now)).collect())
     })
 }
 
-fn intended_now(guard: &Guard, target: Target) -> Option<Intended> {
-    let now = clock::now();
-    let ban = guard.ban_of(network_of(target)?, now)?;
+/// The ban as it is at this moment; `now` only tells until when, and may be a while ago.
+fn intended_of(guard: &Guard, target: Target, now: Now) -> Option<Intended> {
+    let ban = guard.kernel_ban_of(network_of(target)?, now)?;
     Some(intended(&ban, now))
 }
 
-fn intended(ban: &Ban, now: Now) -> Intended {
+fn intended(ban: &KernelBan, now: Now) -> Intended {
     Intended {
         target: Target::Prefix(ban.network),
-        until: Duration::from_millis(now.mono.0).saturating_add(ban.remaining(now)),
+        until: Duration::from_millis(now.mono.0).saturating_add(ban.ttl),
         origin: kernel_origin(ban.origin),
     }
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::claims::{Claim, Note};
 use super::{Ban, Blacklist, LONGEST_BAN, Origin, canonical};
+use crate::effect::KernelBan;
 use crate::request::Reference;
 use crate::time::{Now, WallMillis};
 
@@ -93,7 +94,13 @@ impl Blacklist {
     }
 
     /// Puts a claim back that was kept. `None` if it is over, overlaps the never-ban set, or finds no room.
-    pub fn restore(&mut self, network: IpNet, kept: &KeptClaim, restorer: &mut Restorer, now: Now) -> Option<Ban> {
+    pub fn restore(
+        &mut self,
+        network: IpNet,
+        kept: &KeptClaim,
+        restorer: &mut Restorer,
+        now: Now,
+    ) -> Option<KernelBan> {
         let (network, left) = (canonical(network), kept.remaining(now));
         let is_known = self.bans.contains(network);
         if left.is_zero() || (!is_known && self.len() >= self.capacity) || self.is_inside_the_exempt(network) {
@@ -102,7 +109,7 @@ impl Blacklist {
         self.lengths.add(network);
         let claim = Claim::new(restorer.note(kept), now, left).lasting(kept.since, kept.until);
         self.bans.put(network, claim, now);
-        self.in_force(network, now)
+        self.kernel_ban_of(network, now)
     }
 
     /// Gives a network the claims that it had before, instead of those it has. What the gate itself claimed since

@@ -9,7 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::claims::{Claim, Note};
-use super::{Allowed, Ban, Blacklist, Holder, LONGEST_BAN, Origin, canonical, too_wide};
+use super::{Allowed, Blacklist, Holder, LONGEST_BAN, Origin, canonical, too_wide};
+use crate::effect::KernelBan;
 use crate::request::Reference;
 use crate::time::{Now, WallMillis};
 
@@ -347,7 +348,7 @@ impl Blacklist {
     }
 
     /// Bans a part of a list, as far as there is room. Returns the bans that hold now.
-    pub fn import(&mut self, list: &List, part: Range<usize>, now: Now) -> Vec<Ban> {
+    pub fn import(&mut self, list: &List, part: Range<usize>, now: Now) -> Vec<KernelBan> {
         let mut holding = Vec::with_capacity(part.len());
         for wanted in &list.wanted[part] {
             let network = wanted.network;
@@ -361,7 +362,7 @@ impl Blacklist {
                 claim = claim.begun(WallMillis(u64::from(wanted.since) * 1000));
             }
             self.bans.put(network, claim, now);
-            holding.extend(self.in_force(network, now));
+            holding.extend(self.kernel_ban_of(network, now));
         }
         holding
     }
@@ -566,7 +567,7 @@ mod tests {
         blacklist.ban(order, at(0)).unwrap();
         let drop = list(Some("drop"), &["10.0.0.1/32"]);
         let holding = blacklist.import(&drop, 0..1, at(0));
-        assert_eq!(&*holding[0].reason, "listed");
+        assert_eq!(holding[0].origin, Origin::List);
         let (_, left) = blacklist.release("10.0.0.1/32".parse().unwrap(), &drop.holder().unwrap());
         assert_eq!(&*left.unwrap().reason, "mine");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Guard;
-use crate::blacklist::{AllowRefused, Allowed, Ban, KeptClaim, Restorer};
+use crate::blacklist::{AllowRefused, Allowed, KeptClaim, Restorer};
 use crate::effect::{Effect, KernelBan};
 use crate::session::{KeptSession, SessionId};
 use crate::time::{Now, WallMillis};
@@ -24,7 +24,7 @@ impl Guard {
         let holding = kept
             .iter()
             .filter_map(|(network, claim)| blacklist.restore(*network, claim, restorer, now));
-        holding.map(|ban: Ban| KernelBan::of(&ban, now)).collect()
+        holding.collect()
     }
 
     /// Gives a network the claims that it had before a change at `since`, instead of those it has.

@@ -82,6 +82,18 @@ impl Guard {
         self.some_bans(from, |_, ban| (!ban.remaining(now).is_zero()).then_some(ban))
     }
 
+    /// The same, as the kernel needs to know them.
+    #[must_use]
+    pub fn kernel_bans_from(&self, from: Bound<IpNet>, now: Now) -> (Vec<KernelBan>, Option<Bound<IpNet>>) {
+        self.blacklist().kernel_bans_from(from, AT_ONCE, now)
+    }
+
+    /// The ban of exactly this network, if it is in force, as the kernel needs to know it.
+    #[must_use]
+    pub fn kernel_ban_of(&self, network: IpNet, now: Now) -> Option<KernelBan> {
+        self.blacklist().kernel_ban_of(network, now)
+    }
+
     fn some_bans<T>(
         &self,
         from: Bound<IpNet>,
@@ -112,8 +124,7 @@ impl Guard {
 
     /// Bans a part of a list: one of [`List::steps`].
     pub fn import(&self, list: &List, part: Range<usize>, now: Now) -> Vec<KernelBan> {
-        let bans = self.blacklist_mut().import(list, part, now);
-        bans.iter().map(|ban| KernelBan::of(ban, now)).collect()
+        self.blacklist_mut().import(list, part, now)
     }
 
     /// How many networks are banned, and how many may be.

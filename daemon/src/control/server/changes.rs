@@ -117,12 +117,10 @@ pub(super) fn audit(gate: &Gate, limit: Option<&str>) -> Result<Reply, ControlEr
 pub(super) fn store(gate: &Gate, peer: Peer, compact: bool) -> Result<Reply, ControlError> {
     let store = gate.store().ok_or(ControlError::NotFound)?;
     if compact {
+        // Whatever is written afterwards makes the file grow again.
+        let deed = peer.did("compact", &"the store", "", gate.now().wall);
+        gate.record(Vec::new(), deed, Undo::Never)?;
         store.compact()?;
-        gate.record(
-            Vec::new(),
-            peer.did("compact", &"the store", "", gate.now().wall),
-            Undo::Never,
-        )?;
     }
     Reply::ok(&StoreReport::from(store.check()?))
 }

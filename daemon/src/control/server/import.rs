@@ -188,7 +188,7 @@ fn carry_out(
         items: outcome.undoable.then(Vec::new),
     };
     if make_room {
-        let_go(gate, list, &mut written);
+        let_go(gate, list, outcome.removed, &mut written);
     }
     for part in list.steps() {
         let bans = gate.guard().import(list, part, gate.now());
@@ -196,7 +196,7 @@ fn carry_out(
         written.note(bans.iter().map(|ban| Item::Ban(ban.network)));
     }
     if !make_room {
-        let_go(gate, list, &mut written);
+        let_go(gate, list, outcome.removed, &mut written);
     }
     let name = list.name().unwrap_or("no list");
     let object = format!("{} entries of {name}", list.len());
@@ -211,8 +211,10 @@ fn carry_out(
 }
 
 /// Ends what the list banned before and names no more.
-fn let_go(gate: &Gate, list: &List, written: &mut Written<'_>) {
-    let Some(holder) = list.holder() else { return };
+fn let_go(gate: &Gate, list: &List, removed: usize, written: &mut Written<'_>) {
+    let Some(holder) = list.holder().filter(|_| removed > 0) else {
+        return;
+    };
     let mut from = Some(Bound::Unbounded);
     while let Some(start) = from {
         let (effects, next) = gate

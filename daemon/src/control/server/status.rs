@@ -16,14 +16,19 @@ use crate::gate::{self, Gate};
 
 /// Compares the kernel with the intention now, repairs it, and tells the state.
 pub(super) fn verify(gate: &Gate) -> Result<Reply, ControlError> {
-    gate.reconcile().transpose()?;
-    status(gate)
+    let found = gate.reconcile().transpose()?.map(|enforcement| enforcement.found);
+    // What it found was repaired, but for what the kernel would not take.
+    state(gate, found.map(|found| repaired(&found)))
 }
 
 pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
+    let found = gate.compare().transpose()?;
+    state(gate, found.map(|found| ban_count(&found)))
+}
+
+fn state(gate: &Gate, bans: Option<BanCount>) -> Result<Reply, ControlError> {
     let now = gate.now();
     let guard = gate.guard();
-    let compared = gate.compare().transpose()?;
     let uptime = Duration::from_millis(now.wall.0.saturating_sub(gate.started().0));
     Reply::ok(&Status {
         mode: mode(gate),
@@ -33,7 +38,7 @@ pub(super) fn status(gate: &Gate) -> Result<Reply, ControlError> {
         uptime_seconds: uptime.as_secs(),
         process: Some(process()),
         packet_layer: gate.kernel().map(|kernel| packet_layer(gate, kernel)).transpose()?,
-        bans: compared.map_or_else(|| unenforced(guard.ban_count().0), |found| ban_count(&found)),
+        bans: bans.unwrap_or_else(|| unenforced(guard.ban_count().0)),
         never_ban: guard.allowed().len(),
         sessions: guard.session_count(),
         calls: CallCount {
@@ -164,6 +169,14 @@ fn unenforced(intended: usize) -> BanCount {
         intended,
         in_kernel: None,
         strays: None,
+    }
+}
+
+fn repaired(found: &Reconciled) -> BanCount {
+    BanCount {
+        intended: found.intended,
+        in_kernel: Some(found.intended.saturating_sub(found.refused)),
+        strays: Some(0),
     }
 }
 
