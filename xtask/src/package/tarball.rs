@@ -1,7 +1,8 @@
 //! A tarball for systems without Debian's packages: one program without shared libraries, its units and its papers.
 //!
 //! It is linked statically against glibc, position-independent. Names of servers and users are looked up in files and by
-//! DNS then, and not by the modules of the system. musl would do as well, but takes a C compiler of its own for `ring`.
+//! DNS then, and not by the modules of the system (`daemon/src/main.rs`). musl would do as well, but takes a C compiler of
+//! its own for `ring`.
 
 use std::fs;
 use std::path::PathBuf;
