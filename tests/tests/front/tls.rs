@@ -36,6 +36,10 @@ fn a_signed_call_passes_over_both_versions() -> Result<()> {
         let line = tls::connect(daemon.listener(1)?, "shop.example", &config)?;
         ensure!(line.conn.protocol_version() == Some(name));
         ensure!(line.conn.alpn_protocol() == Some(&b"http/1.1"[..]));
+        // The client would rather have AES-256.
+        let suite = line.conn.negotiated_cipher_suite().map(|suite| suite.suite());
+        let suite = suite.and_then(|suite| suite.as_str()).unwrap_or_default();
+        ensure!(suite.ends_with("AES_128_GCM_SHA256"), "{suite}");
         let mut wire = Wire::of(line);
         for _ in 0..3 {
             let answer = wire.exchange(&client.request("POST", "/api/orders", "{}")?)?;
