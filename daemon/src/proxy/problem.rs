@@ -15,6 +15,7 @@ use serde::Serialize;
 /// Where problem types live.
 pub const PROBLEM_BASE: &str = "/.well-known/portcullis/problems/";
 
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
 
 /// The document.
@@ -79,7 +80,13 @@ pub fn answer(refused: &Refused, has_body: bool, now: WallMillis) -> Response<Fu
     match refused.refusal.remedy() {
         Remedy::None => {}
         Remedy::Wait(wait) => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            let wait = wait.as_secs().max(1);
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait));
+            if problem.status == StatusCode::TOO_MANY_REQUESTS.as_u16()
+                && let Ok(value) = HeaderValue::from_str(&rate_limit(wait))
+            {
+                headers.insert(RATE_LIMIT, value);
+            }
         }
         Remedy::Sign | Remedy::SignWithFreshNonce => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(reauth::WWW_AUTHENTICATE));
@@ -93,6 +100,12 @@ pub fn answer(refused: &Refused, has_body: bool, now: WallMillis) -> Response<Fu
         }
     }
     response
+}
+
+/// Nothing is left for so many seconds (draft-ietf-httpapi-ratelimit-headers-10). How much there was in the first place
+/// is the operator's to tell.
+fn rate_limit(wait: u64) -> String {
+    format!("\"calls\";r=0;t={wait}")
 }
 
 /// Seconds since the Unix epoch, with milliseconds.
@@ -150,6 +163,7 @@ mod tests {
             (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
             (429, &HeaderValue::from(90))
         );
+        assert_eq!(response.headers()["ratelimit"], "\"calls\";r=0;t=90");
         assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
     }
 }
