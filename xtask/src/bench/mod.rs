@@ -14,6 +14,8 @@ mod report;
 #[cfg(feature = "bench")]
 mod rules;
 #[cfg(feature = "bench")]
+mod sender;
+#[cfg(feature = "bench")]
 mod verdict;
 #[cfg(feature = "bench")]
 mod verify;

@@ -6,7 +6,7 @@
 
 mod frames;
 mod load;
-mod peers;
+pub(super) mod peers;
 mod traffic;
 
 use std::{net::IpAddr, time::Duration};

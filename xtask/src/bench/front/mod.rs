@@ -5,6 +5,7 @@
 //! requests per second say as much of it as of the proxy.
 
 mod calls;
+mod flood;
 mod load;
 mod peers;
 mod process;
@@ -75,6 +76,9 @@ pub(super) fn measure(quick: bool) -> Result<Report> {
     rows.extend(tls(&effort, &ours, &peers)?);
     rows.extend(memory(&effort, &ours, &peers)?);
     rows.extend(slow::measure(&effort, &ours)?);
+    drop(daemon);
+    drop(peers);
+    rows.extend(flood::measure(&effort)?);
     Ok(Report::new("front", rows))
 }
 

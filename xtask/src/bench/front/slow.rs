@@ -34,7 +34,7 @@ pub(super) fn measure(effort: &Effort, ours: &Subject) -> Result<Vec<Row>> {
 }
 
 /// Requests a second of one client over one connection.
-fn goodput(effort: &Effort, address: SocketAddr) -> Result<f64> {
+pub(super) fn goodput(effort: &Effort, address: SocketAddr) -> Result<f64> {
     let request = format!("GET /public HTTP/1.1\r\nhost: {address}\r\n\r\n");
     let mut line = connect(address)?;
     let (start, mut done) = (Instant::now(), 0);

@@ -4,12 +4,6 @@ use std::net::IpAddr;
 
 pub(super) const CLEAN_ADDRESS: [u8; 4] = [203, 0, 113, 7];
 pub(super) const US: [u8; 4] = [192, 0, 2, 1];
-/// Of the interface that receives the flood.
-pub(super) const OUR_HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 2];
-
-const ETHERNET: usize = 14;
-/// Where the sender of the flood finds the sum of the header: see `flood` in ebpf/src/bin/floor.rs.
-const SUM_AT: usize = 6;
 
 /// The banned host of that number.
 pub(super) fn v4_host(number: u32) -> IpAddr {
@@ -59,22 +53,4 @@ pub(super) fn tagged(frame: &[u8], tags: usize) -> Vec<u8> {
     tagged.extend([0x81, 0x00, 0x00, 0x2a].repeat(tags));
     tagged.extend(&frame[12..]);
     tagged
-}
-
-/// A UDP datagram of 64 bytes to us, without a source and without a checksum: the sender makes both.
-pub(super) fn flood() -> Vec<u8> {
-    let mut frame = vec![0; 64];
-    frame[..6].copy_from_slice(&OUR_HARDWARE);
-    frame[12] = 0x08;
-    frame[14..24].copy_from_slice(&[0x45, 0, 0, 50, 0, 0, 0, 0, 64, 17]);
-    frame[30..34].copy_from_slice(&US);
-    frame[34..42].copy_from_slice(&[0x27, 0x17, 0, 9, 0, 30, 0, 0]);
-    let sum = frame[ETHERNET..ETHERNET + 20]
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .fold(0_u32, |sum, word| sum + u32::from(u16::from_ne_bytes(*word)));
-    let folded = (sum & 0xffff) + (sum >> 16);
-    frame[SUM_AT..SUM_AT + 2].copy_from_slice(&(folded as u16).to_ne_bytes());
-    frame
 }

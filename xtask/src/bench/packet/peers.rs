@@ -23,12 +23,12 @@ use crate::process;
 pub(super) const XDP_FILTER_MOST: u32 = 9_900;
 
 /// The first of these programs that is not there.
-pub(super) fn missing(programs: &[&'static str]) -> Option<&'static str> {
+pub(in crate::bench) fn missing(programs: &[&'static str]) -> Option<&'static str> {
     programs.iter().copied().find(|program| !process::exists(program))
 }
 
 /// Addresses as a set for nft, in a table of `family` that drops those packets at a hook.
-pub(super) fn nft_file(folder: &tempfile::TempDir, family: &str, hook: &str, bans: u32) -> Result<PathBuf> {
+pub(in crate::bench) fn nft_file(folder: &tempfile::TempDir, family: &str, hook: &str, bans: u32) -> Result<PathBuf> {
     let path = folder.path().join(format!("{family}.nft"));
     let mut text = format!("table {family} bench {{\n  set banned {{\n    type ipv4_addr\n    elements = {{\n");
     for number in 0..bans {

@@ -1,25 +1,22 @@
 //! Real packets over a veth pair, from random ones of the banned: how many a processor can drop.
 //!
-//! The kernel's live test run pushes frames into one end as a driver would, before there is any socket buffer; whatever
-//! drops them works on the same processor, so that the time of one frame contains the sending.
+//! Whatever drops them works on the processor that sends them, so that the time of one frame contains the sending.
 
-use std::{process::Command, time::Instant};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
-    Ebpf, EbpfLoader,
-    programs::{TestRun as _, TestRunOptions, Xdp, xdp::XdpMode},
-};
-use nix::{
-    net::if_::if_nametoindex,
-    sched::{CpuSet, sched_setaffinity},
-    unistd::Pid,
+    Ebpf,
+    programs::{Xdp, xdp::XdpMode},
 };
 use portcullis::enforcer::{AttachMode, AttachOptions, Capacities, Enforcer, Mode, Origin, Target};
-use portcullis_tests::netns::{self, Namespace};
+use portcullis_tests::netns::Namespace;
 
 use super::{
-    super::report::{Rounds, Row},
+    super::{
+        report::{Rounds, Row},
+        sender,
+    },
     HOUR, frames, peers,
 };
 use crate::{paths, process};
@@ -29,8 +26,6 @@ const BANS: u32 = 100_000;
 const NFT: &str = "traffic/nft-ingress/100000";
 /// As many times what nft drops.
 const TARGET: f64 = 3.5;
-/// Frames that the kernel sends together.
-const BATCH: u32 = 64;
 
 /// A way to drop what comes.
 struct Way {
@@ -102,10 +97,7 @@ fn ways() -> Result<(Vec<Way>, Vec<Row>)> {
 }
 
 fn way(name: &str, sources: u32, guard: impl FnOnce(&Namespace) -> Result<Guard>) -> Result<Way> {
-    let (sender, receiver) = (Namespace::new("out"), Namespace::new("in"));
-    netns::veth((&sender, "out"), (&receiver, "in"));
-    receiver.ip("link set in address 02:00:00:00:00:02");
-    receiver.address("in", "192.0.2.1/24");
+    let (sender, receiver) = sender::pair();
     let guard = guard(&receiver).with_context(|| format!("failed to set {name} up"))?;
     Ok(Way {
         name: format!("traffic/{name}/{sources}"),
@@ -191,41 +183,15 @@ fn take_frames(receiver: &Namespace) -> Result<()> {
 
 impl Way {
     fn round(&mut self, frames: u32) -> Result<()> {
-        self.send(frames / 20)?;
+        sender::send(&self.sender, self.sources, frames / 20)?;
         let before = self.dropped()?;
-        let seconds = self.send(frames)?;
+        let seconds = sender::send(&self.sender, self.sources, frames)?;
         self.rounds.push(f64::from(frames) / seconds / 1e6);
         if let (Some(before), Some(after)) = (before, self.dropped()?) {
             let part = (after - before) as f64 / f64::from(frames);
             ensure!(part > 0.99, "only {:.1} % of the frames were dropped", part * 100.0);
         }
         Ok(())
-    }
-
-    /// Sends frames, which are dropped when this returns, and tells how many seconds it took.
-    fn send(&self, frames: u32) -> Result<f64> {
-        let sources = self.sources;
-        self.sender.run(move || {
-            stay_on_one_processor()?;
-            let to = if_nametoindex("out")?;
-            let object = paths::objects().join("floor");
-            let mut ebpf = EbpfLoader::new()
-                .override_global("FLOOD_TO", &to, true)
-                .override_global("FLOOD_SOURCES", &sources, true)
-                .load_file(object)?;
-            let xdp: &mut Xdp = ebpf.program_mut("flood").context("no flood program")?.try_into()?;
-            xdp.load()?;
-            let frame = frames::flood();
-            let mut options = TestRunOptions {
-                data_in: Some(&frame),
-                repeat: frames,
-                ..TestRunOptions::default()
-            };
-            options.attrs = options.attrs.xdp_live_frames(BATCH);
-            let start = Instant::now();
-            xdp.test_run(options)?;
-            Ok(start.elapsed().as_secs_f64())
-        })
     }
 
     /// How many frames were dropped since the beginning, where that is told.
@@ -247,12 +213,4 @@ impl Way {
             }
         }
     }
-}
-
-/// The sender and the network code behind it share the last processor.
-fn stay_on_one_processor() -> Result<()> {
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut processors = CpuSet::new();
-    processors.set(count - 1)?;
-    sched_setaffinity(Pid::from_raw(0), &processors).context("failed to stay on one processor")
 }
