@@ -1,6 +1,6 @@
 //! Stops and restarts: sockets that somebody else holds lose no connection, and what is open has time to finish.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -19,7 +19,7 @@ use portcullis_tests::load::Load;
 const HAND_OVER: [&str; 4] = [
     "sh",
     "-c",
-    "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"",
+    "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_FDNAMES=web LISTEN_PID=$$; exec \"$@\"",
     "sh",
 ];
 const EXTRA: &str = "[protect]\npaths = [\"/api/**\"]\n";
@@ -79,6 +79,26 @@ fn a_unix_socket_is_handed_over_too() -> Result<()> {
 }
 
 #[test]
+fn a_listener_takes_the_socket_of_its_name() -> Result<()> {
+    let (backend, home) = (Backend::start()?, Home::new()?);
+    let socket = TcpListener::bind("127.0.0.1:0")?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let extra = |name: &str| format!("{EXTRA}[[listener]]\naddress = \"fd:{name}\"\nhttp2 = true\n");
+    let daemon = start(&home, &socket, any, &backend, &extra("web"))?;
+    ensure!(daemon.listener(1)? == socket.local_addr()?);
+    ensure!(Wire::connect(socket.local_addr()?)?.exchange(GET)?.status == 200);
+    daemon.stop()?;
+    let Err(error) = start(&home, &socket, any, &backend, &extra("other")) else {
+        return Err(anyhow!("it started"));
+    };
+    ensure!(
+        format!("{error:#}").contains("no socket of the name `other` was handed over"),
+        "{error:#}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_socket_that_no_listener_wants_is_a_mistake() -> Result<()> {
     let (backend, home) = (Backend::start()?, Home::new()?);
     let socket = TcpListener::bind("127.0.0.1:0")?;
@@ -106,6 +126,12 @@ fn patient() -> Result<(SocketAddr, Receiver<()>, Sender<()>)> {
     let ((came, has_come), (go, may_go)) = (channel(), channel());
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
+            // What is left unread would reset the connection, and the answer with it.
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                head.push(byte[0]);
+            }
             let _ = (came.send(()), may_go.recv());
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         }

@@ -76,7 +76,7 @@ impl Http {
     pub fn ports(&self) -> Vec<u16> {
         let others = self.listeners.iter().filter_map(|listener| match &listener.place {
             Place::Tcp(address) => Some(address.port()),
-            Place::Unix(_) => None,
+            Place::Unix(_) | Place::Handed(_) => None,
         });
         self.listen.iter().map(SocketAddr::port).chain(others).collect()
     }
@@ -204,7 +204,7 @@ fn check_listen(
     section.reject_twice("listen", &fixed);
     let others = listeners.iter().flatten().filter_map(|listener| match &listener.place {
         Place::Tcp(address) => Some(address),
-        Place::Unix(_) => None,
+        Place::Unix(_) | Place::Handed(_) => None,
     });
     let itself = fixed
         .iter()

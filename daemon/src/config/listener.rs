@@ -64,6 +64,8 @@ pub enum Place {
     Tcp(SocketAddr),
     /// Who may connect there is trusted like a trusted proxy.
     Unix(PathBuf),
+    /// What was handed over to the process under this name; several sockets may have it.
+    Handed(String),
 }
 
 /// The TLS of one listener.
@@ -121,6 +123,7 @@ impl fmt::Display for Place {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Handed(name) => write!(f, "fd:{name}"),
         }
     }
 }
@@ -142,7 +145,7 @@ fn read_one(section: &Section<'_>) -> Option<Listener> {
     let tls = section.optional_section("tls", read_tls);
     let http2 = section.read("http2", tls.is_some(), boolean);
     let group = section.optional("group", group);
-    if group.is_some() && matches!(place, Some(Place::Tcp(_))) {
+    if group.is_some() && matches!(place, Some(Place::Tcp(_) | Place::Handed(_))) {
         let mistake = Mistake::new("only the socket of a file has a group");
         section.error("group", mistake.hint("everybody can connect to an address"));
     }
@@ -186,10 +189,21 @@ fn read_certificate(section: &Section<'_>) -> Option<CertificateFiles> {
 }
 
 fn place(value: &DeValue<'_>) -> Parsed<Place> {
-    match text(value)?.strip_prefix("unix:") {
-        Some(path) => socket(&DeValue::String(path.into())).map(Place::Unix),
-        None => socket_address(value).map(Place::Tcp),
+    let text = text(value)?;
+    match (text.strip_prefix("unix:"), text.strip_prefix("fd:")) {
+        (Some(path), _) => socket(&DeValue::String(path.into())).map(Place::Unix),
+        (None, Some(name)) => handed(name),
+        (None, None) => socket_address(value).map(Place::Tcp),
     }
+}
+
+/// The name of a handed socket, as systemd limits it (systemd.socket(5), `FileDescriptorName=`).
+fn handed(name: &str) -> Parsed<Place> {
+    let is_name = (1..=255).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+    is_name.then(|| Place::Handed(name.to_owned())).ok_or_else(|| {
+        Mistake::new(format!("`fd:{name}` names no socket"))
+            .hint("`FileDescriptorName=` of the .socket unit says the name: letters without a colon or space")
+    })
 }
 
 /// Reports listeners for verdicts that nobody may ask, and rules that cannot work where only verdicts are given.
@@ -229,7 +243,7 @@ pub(super) fn check(root: &Section<'_>, listen: &[SocketAddr], listeners: &[Opti
         let Some(listener) = listener else { continue };
         let is_fixed = match &listener.place {
             Place::Tcp(address) => address.port() != 0,
-            Place::Unix(_) => true,
+            Place::Unix(_) | Place::Handed(_) => true,
         };
         let earlier = listeners.iter().take(index).flatten().map(|listener| &listener.place);
         let mut others = listen

@@ -18,7 +18,14 @@ const MOST: RawFd = 1024;
 
 /// Those that no listener has taken yet.
 #[derive(Default)]
-pub struct Handed(Vec<(Place, Socket)>);
+pub struct Handed(Vec<Taken>);
+
+struct Taken {
+    place: Place,
+    /// What it is called (`FileDescriptorName=` of systemd); the same name may stand for several.
+    name: String,
+    listening: Listening,
+}
 
 impl Handed {
     /// Takes what this process was handed; nothing is fine. To be called once, before anything else opens a file.
@@ -32,23 +39,25 @@ impl Handed {
         };
         let count = count.parse().ok().filter(|count| (0..=MOST).contains(count));
         let count: RawFd = count.context("LISTEN_FDS is no number of sockets")?;
-        let taken = (FIRST..FIRST + count).map(take_one);
-        let taken = taken
-            .enumerate()
-            .map(|(number, socket)| socket.with_context(|| format!("socket {number} of LISTEN_FDS cannot be used")));
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let names = names.split(':').chain(std::iter::repeat(""));
+        let taken = (FIRST..FIRST + count).zip(names).map(|(descriptor, name)| {
+            let number = descriptor - FIRST;
+            take_one(descriptor, name).with_context(|| format!("socket {number} of LISTEN_FDS cannot be used"))
+        });
         Ok(Self(taken.collect::<Result<_>>()?))
     }
 
-    /// Those that listen at a place, as many as there are.
+    /// Those that listen at a place, or have its name; as many as there are.
     pub(super) fn claim(&mut self, place: &Place) -> Vec<Listening> {
-        let all = std::mem::take(&mut self.0).into_iter();
-        let (ours, others): (Vec<_>, Vec<_>) = all.partition(|(at, _)| at == place);
-        self.0 = others;
-        let listening = |(at, socket): (Place, Socket)| match at {
-            Place::Tcp(_) => Listening::Tcp(socket.into()),
-            Place::Unix(_) => Listening::Unix(OwnedFd::from(socket).into()),
+        let is_meant = |taken: &Taken| match place {
+            Place::Handed(name) => taken.name == *name,
+            Place::Tcp(_) | Place::Unix(_) => taken.place == *place,
         };
-        ours.into_iter().map(listening).collect()
+        let (ours, others) = std::mem::take(&mut self.0).into_iter().partition(is_meant);
+        self.0 = others;
+        let ours: Vec<Taken> = ours;
+        ours.into_iter().map(|taken| taken.listening).collect()
     }
 
     /// Whoever connects to a socket that nobody takes waits for ever.
@@ -56,7 +65,7 @@ impl Handed {
     /// # Errors
     /// If there is one.
     pub(super) fn nothing_is_left(&self) -> Result<()> {
-        let Some((place, _)) = self.0.first() else {
+        let Some(Taken { place, .. }) = self.0.first() else {
             return Ok(());
         };
         bail!(
@@ -66,7 +75,7 @@ impl Handed {
     }
 }
 
-fn take_one(descriptor: RawFd) -> Result<(Place, Socket)> {
+fn take_one(descriptor: RawFd, name: &str) -> Result<Taken> {
     std::fs::read_link(format!("/proc/self/fd/{descriptor}")).context("it is closed")?;
     // SAFETY: it is open, and LISTEN_PID says that it was opened for this process; `take` runs once, before anything else
     // opens a file, so nobody else owns it.
@@ -78,10 +87,17 @@ fn take_one(descriptor: RawFd) -> Result<(Place, Socket)> {
     socket.set_nonblocking(true)?;
     socket.set_cloexec(true)?;
     let address = socket.local_addr()?;
-    let place = match (address.as_socket(), address.as_pathname()) {
-        (Some(address), _) => Place::Tcp(address),
-        (None, Some(path)) => Place::Unix(path.to_owned()),
+    let (place, listening) = match (address.as_socket(), address.as_pathname()) {
+        (Some(address), _) => (Place::Tcp(address), Listening::Tcp(socket.into())),
+        (None, Some(path)) => (
+            Place::Unix(path.to_owned()),
+            Listening::Unix(OwnedFd::from(socket).into()),
+        ),
         (None, None) => bail!("it has neither address nor file"),
     };
-    Ok((place, socket))
+    Ok(Taken {
+        place,
+        name: name.to_owned(),
+        listening,
+    })
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::socket::Transport;
@@ -33,6 +33,10 @@ pub(super) fn bind(listener: &Listener, workers: usize) -> Result<Vec<Listening>
             let sockets = bind_tcp(*address, workers).with_context(|| format!("failed to listen on {address}"))?;
             Ok(sockets.into_iter().map(Listening::Tcp).collect())
         }
+        Place::Handed(name) => bail!(
+            "no socket of the name `{name}` was handed over\n\
+             hint: FileDescriptorName={name} in the .socket unit names it, and the unit must be started"
+        ),
         Place::Unix(path) => {
             let first = Listening::Unix(bind_unix(path, listener.group.as_deref())?);
             share(vec![first], workers).context("failed to share a unix socket between the workers")
