@@ -25,6 +25,7 @@ enum Command {
     LinkUpdate = 29,
     LinkFdById = 30,
     LinkNextId = 31,
+    LinkDetach = 34,
 }
 
 const BPF_XDP: u32 = 37;
@@ -142,6 +143,11 @@ pub(super) fn update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Resul
         ..UpdateAttr::default()
     };
     call(Command::LinkUpdate, &mut attr).map(drop)
+}
+
+/// Takes the program off the interface, at once: removing the last name of a link does so a moment later only.
+pub(super) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    call(Command::LinkDetach, &mut number(link)).map(drop)
 }
 
 /// What a link is; `None` if it is none of XDP.

@@ -175,6 +175,10 @@ impl Pins {
 
     /// Detaches the program everywhere and forgets every ban.
     pub(super) fn remove(self) -> Result<(), EnforcerError> {
+        for link in self.named("link-")?.iter().filter_map(|path| links::open(path).ok()) {
+            // One of an interface that is gone is detached already.
+            let _ = links::detach(link.as_fd());
+        }
         self.tidy(&[], None)?;
         let root = self.root.clone();
         drop(self);
