@@ -1,7 +1,5 @@
 //! The log as fields of the journal: a socket of ours stands in for systemd's, in a mount namespace. Needs root.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests may fail as a test may")]
-
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
