@@ -10,7 +10,8 @@ fn most_calls(kind: Kind) -> usize {
     match kind {
         Kind::Person | Kind::Phone | Kind::Neighbour => 0,
         Kind::Scraper => 70,
-        Kind::Stuffer | Kind::Farmhand => 40,
+        Kind::Stuffer => 45,
+        Kind::Farmhand => 40,
     }
 }
 
