@@ -1,10 +1,8 @@
 //! Memory that was needed for a moment.
 
-/// Gives what is free back to the system: after work on a million bans it is more than what stays in use.
+/// Gives what this thread has free back to the system: after work on a million bans it is more than what stays in use,
+/// and the allocator would keep it until the thread needs it again, which may be never.
 pub fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it takes no pointers, and locks what it looks at.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    // SAFETY: it may be called from any thread at any time, and takes no pointers.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }

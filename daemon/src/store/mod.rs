@@ -27,7 +27,7 @@ use portcullis_guard::guard::Guard;
 use portcullis_guard::session::{KeptSession, SessionId};
 use portcullis_guard::time::{Now, WallMillis};
 
-use crate::clock;
+use crate::{clock, memory};
 use database::Database;
 pub use database::{Checked, FILE};
 pub use error::StoreError;
@@ -126,6 +126,9 @@ pub const DEEDS_KEPT: u64 = 100_000;
 const RETRY: Duration = Duration::from_secs(2);
 /// How long a change may take to be written.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Things in one transaction after which memory is given back.
+const LARGE: usize = 10_000;
 
 /// How the store does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -228,11 +231,13 @@ impl Store {
     pub fn write(&self, guard: &Guard) {
         while let Some(batch) = self.next_batch() {
             let outcome = self.database().write(&batch, guard, clock::now());
+            let is_large = batch.len() > LARGE;
             let mut queue = self.queue();
             match outcome {
                 Ok(()) => {
                     self.commits.fetch_add(1, Ordering::Relaxed);
                     queue.written(&batch);
+                    drop(batch);
                 }
                 Err(error) => {
                     self.failures.fetch_add(1, Ordering::Relaxed);
@@ -244,6 +249,9 @@ impl Store {
             }
             drop(queue);
             self.done.notify_all();
+            if is_large {
+                memory::give_back();
+            }
         }
     }
 

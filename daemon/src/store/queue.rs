@@ -29,6 +29,13 @@ pub(super) struct Batch {
     up_to: u64,
 }
 
+impl Batch {
+    /// How many things it has.
+    pub(super) fn len(&self) -> usize {
+        self.noted.len() + self.changes.iter().map(|change| change.items.len()).sum::<usize>()
+    }
+}
+
 impl Queue {
     pub(super) fn note(&mut self, items: impl IntoIterator<Item = Item>) {
         self.noted.extend(items);

@@ -38,6 +38,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::control::routes;
 use crate::gate::Gate;
+use crate::memory;
 use audit::Peer;
 use dispatch::{Question, Reply, answer};
 use error::ControlError;
@@ -46,6 +47,8 @@ use follow::Lines;
 const CONNECTIONS: usize = 32;
 const LONGEST_HEAD: usize = 16 << 10;
 const LONGEST_BODY: usize = 16 << 10;
+/// Where lists are sent.
+const IMPORT: &str = "/bans/import";
 /// A list of millions.
 const LONGEST_LIST: usize = 256 << 20;
 /// For a head, a body, and an idle connection.
@@ -108,6 +111,7 @@ async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Ans
             Err(error) => problem(&error).map(Either::Left),
         };
     }
+    let is_large = request.uri().path().ends_with(IMPORT);
     let reply = match read(request).await {
         // Listing what the kernel holds takes a while when there is much of it.
         Ok(question) => tokio::task::spawn_blocking(move || answer(&gate, peer, &question))
@@ -115,6 +119,10 @@ async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Ans
             .unwrap_or_else(|error| Err(ControlError::Internal(error.to_string()))),
         Err(error) => Err(error),
     };
+    if is_large {
+        // The list was read by this thread.
+        memory::give_back();
+    }
     let response = match reply {
         Ok(reply) => json(reply.status, "application/json", reply.body),
         Err(error) => problem(&error),
@@ -124,7 +132,7 @@ async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Ans
 
 async fn read(request: Request<Incoming>) -> Result<Question, ControlError> {
     let (head, body) = request.into_parts();
-    let limit = if head.uri.path().ends_with("/bans/import") {
+    let limit = if head.uri.path().ends_with(IMPORT) {
         LONGEST_LIST
     } else {
         LONGEST_BODY
