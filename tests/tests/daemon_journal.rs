@@ -41,7 +41,7 @@ fn each_line_of_the_log_has_its_fields() {
     let (config, at) = (home.path().join("portcullis.toml"), home.path().display());
     let text = format!(
         "[http]\nlisten = [\"127.0.0.1:0\"]\nupstream = \"http://127.0.0.1:1\"\n[control]\nsocket = \"{at}/control.sock\"\n\
-         [state]\ndirectory = \"{at}/state\"\n[log]\nformat = \"journal\"\n"
+         [service]\nuser = \"root\"\n[state]\ndirectory = \"{at}/state\"\n[log]\nformat = \"journal\"\n"
     );
     fs::write(&config, text).unwrap();
     let mut daemon = Command::new("unshare")
