@@ -55,7 +55,11 @@ fn names() -> Result<Vec<String>> {
 fn executable(message: &str) -> Option<(String, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let program = message["executable"].as_str()?;
-    Some((message["target"]["name"].as_str()?.to_owned(), program.into()))
+    // Cargo builds the programs that tests start as well.
+    let name = message["target"]["name"]
+        .as_str()
+        .filter(|name| name.starts_with(PREFIX))?;
+    Some((name.to_owned(), program.into()))
 }
 
 fn stripped((name, program): (String, PathBuf)) -> Result<Suite> {
@@ -78,7 +82,11 @@ mod tests {
             executable(message),
             Some(("xdp_veth".to_owned(), "/t/xdp_veth-1".into()))
         );
-        assert_eq!(executable(r#"{"target":{"name":"x"},"executable":null}"#), None);
+        assert_eq!(executable(r#"{"target":{"name":"xdp_x"},"executable":null}"#), None);
+        assert_eq!(
+            executable(r#"{"target":{"name":"helper"},"executable":"/t/helper"}"#),
+            None
+        );
         assert_eq!(executable("warning: no JSON"), None);
     }
 
