@@ -171,9 +171,9 @@ fn haproxy(upstream: SocketAddr, certificates: &Certificates) -> Result<Peer> {
         "http-request set-var-fmt(txn.base) \"%[method]\\n%[req.hdr(host)]\\n%[path]\\n%[query]\\n%[req.hdr(x-ts)]\\n%[req.hdr(x-nonce)]\"\n\
          http-request set-var(txn.mac) var(txn.base),hmac(sha256,{secret}),base64\n\
          http-request deny if !{{ req.hdr(x-sig),strcmp(txn.mac) eq 0 }}\n\
-         http-request set-var(txn.ts) req.hdr(x-ts)\n\
-         http-request set-var(txn.age) date,sub(txn.ts)\n\
-         http-request deny if {{ var(txn.age) -m int gt 300 }} or {{ var(txn.age) -m int lt -5 }}\n\
+         http-request set-var(txn.now) date\n\
+         http-request set-var(txn.age) req.hdr(x-ts),neg,add(txn.now),add(5)\n\
+         http-request deny if !{{ var(txn.age) -m int 0:305 }}\n\
          http-request track-sc0 src table rates\n\
          http-request deny deny_status 429 if {{ sc_http_req_rate(0,rates) gt 100000000 }}\n"
     );
