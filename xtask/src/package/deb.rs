@@ -40,7 +40,15 @@ fn pack(profile: &str, version: Option<&str>) -> Result<PathBuf> {
     let mut tool = Command::new(setup::cargo_deb()?);
     tool.current_dir(paths::root())
         .env("CARGO_TARGET_DIR", paths::target())
-        .args(["--package", "portcullis", "--no-build", "--quiet", "--profile", profile])
+        .args([
+            "--package",
+            "portcullis",
+            "--no-build",
+            "--strip",
+            "--quiet",
+            "--profile",
+            profile,
+        ])
         .arg("--output")
         .arg(folder()?);
     if let Some(version) = version {
