@@ -10,6 +10,8 @@ pub mod dissect;
 pub mod frames;
 pub mod load;
 pub mod netns;
+pub mod patience;
+pub mod pins;
 pub mod plain_list;
 pub mod simulation;
 pub mod tls;

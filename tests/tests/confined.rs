@@ -4,36 +4,21 @@
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::User;
-use portcullis::enforcer::Enforcer;
 use portcullis_tests::binary;
 use portcullis_tests::daemon::{Daemon, Home, Wanted};
 use portcullis_tests::netns::{Namespace, veth};
+use portcullis_tests::patience::until;
+use portcullis_tests::pins::Pins;
 
 const SERVER: &str = "10.77.11.1";
 const BANNED: &str = "10.77.11.2";
 const OTHER: &str = "10.77.11.3";
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A place for what outlives a process; nothing is left there when this is dropped.
-struct Pins(String);
-
-impl Pins {
-    fn new(name: &str) -> Self {
-        Self(format!("/run/pc-confined-{}-{name}", std::process::id()))
-    }
-}
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        let _ = Enforcer::detach_pinned(Path::new(&self.0));
-    }
-}
 
 fn connect(server: &Namespace, clients: &Namespace) {
     veth((server, "pcs"), (clients, "pcc"));
@@ -56,23 +41,14 @@ fn only_child(process: u32) -> Result<u32> {
         .with_context(|| format!("one helper, and not `{text}`"))
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds()? {
-        ensure!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::yield_now();
-    }
-    Ok(())
-}
-
 #[test]
 fn a_running_daemon_has_no_privilege_and_does_all_its_work() -> Result<()> {
-    let (server, clients, pins) = (Namespace::new("server"), Namespace::new("clients"), Pins::new("daemon"));
+    let (server, clients, pins) = (Namespace::new("server"), Namespace::new("clients"), Pins::new());
     connect(&server, &clients);
     let enter = format!("--net=/run/netns/{}", server.name());
     let extra = format!(
         "[service]\nuser = \"nobody\"\n[packet]\ninterfaces = [\"pcs\"]\npins = \"{}\"\nmax_bans = 1000\nmax_bans_limit = 8000\n",
-        pins.0
+        pins.path()
     );
     let wrapper = ["nsenter", &enter];
     let wanted = Wanted {
@@ -102,7 +78,7 @@ fn a_running_daemon_has_no_privilege_and_does_all_its_work() -> Result<()> {
         .collect();
     let misused = |path: &&std::path::PathBuf| {
         let name = path.to_string_lossy();
-        ["bpf-prog", "bpf_link", "btf"].iter().any(|kind| name.contains(kind)) || name.starts_with(&pins.0)
+        ["bpf-prog", "bpf_link", "btf"].iter().any(|kind| name.contains(kind)) || name.starts_with(pins.path())
     };
     ensure!(open.iter().find(misused).is_none(), "{open:?}");
 
@@ -156,7 +132,7 @@ fn a_running_daemon_has_no_privilege_and_does_all_its_work() -> Result<()> {
         nix::unistd::Pid::from_raw(i32::try_from(helper)?),
         nix::sys::signal::Signal::SIGKILL,
     )?;
-    until("the end without the helper", || {
+    until(PATIENCE, "the end without the helper", || {
         Ok(status(id, "State").map_or(true, |state| state.starts_with('Z')))
     })?;
     ensure!(!clients.pings(BANNED, SERVER) && clients.pings(OTHER, SERVER));
@@ -164,18 +140,14 @@ fn a_running_daemon_has_no_privilege_and_does_all_its_work() -> Result<()> {
     ensure!(!clients.pings(BANNED, SERVER) && clients.pings(OTHER, SERVER));
     let helper = only_child(daemon.id())?;
     daemon.kill()?;
-    until("the end of the helper", || {
+    until(PATIENCE, "the end of the helper", || {
         Ok(status(helper, "State").map_or(true, |state| state.starts_with('Z')))
     })
 }
 
 #[test]
 fn a_daemon_that_was_taken_over_cannot_break_out() -> Result<()> {
-    let (server, clients, pins) = (
-        Namespace::new("server"),
-        Namespace::new("clients"),
-        Pins::new("captive"),
-    );
+    let (server, clients, pins) = (Namespace::new("server"), Namespace::new("clients"), Pins::new());
     connect(&server, &clients);
     let state = tempfile::tempdir()?;
     let inner = state.path().join("state");
@@ -188,7 +160,7 @@ fn a_daemon_that_was_taken_over_cannot_break_out() -> Result<()> {
         .arg(binary::portcullis()?)
         .arg("pcs")
         .arg(&inner)
-        .arg(&pins.0)
+        .arg(pins.path())
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,9 +13,9 @@ use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
 use portcullis::control::api::{BanQuery, BanRequest};
 use portcullis::control::client::Client;
-use portcullis::enforcer::Enforcer;
 use portcullis_tests::daemon::{Daemon, Home, Wanted};
 use portcullis_tests::netns::{Namespace, veth};
+use portcullis_tests::pins::Pins;
 
 const CASES: u64 = 25;
 const OPERATORS: u8 = 3;
@@ -140,21 +139,15 @@ const PACKET_CASES: u64 = 20;
 
 /// Networks of our own, a pinned packet layer, and somebody who floods it from whatever is banned.
 struct Flooded {
+    pins: Pins,
     server: Namespace,
     clients: Namespace,
-    pins: String,
     /// Sources whose ban was acknowledged.
     banned: Mutex<Vec<UdpSocket>>,
     over: AtomicBool,
     sent: AtomicU64,
     passed: AtomicU64,
     honest: AtomicU64,
-}
-
-impl Drop for Flooded {
-    fn drop(&mut self) {
-        let _ = Enforcer::detach_pinned(Path::new(&self.pins));
-    }
 }
 
 impl Flooded {
@@ -168,7 +161,7 @@ impl Flooded {
         Self {
             server,
             clients,
-            pins: format!("/run/pc-kill-{}", std::process::id()),
+            pins: Pins::new(),
             banned: Mutex::default(),
             over: AtomicBool::new(false),
             sent: AtomicU64::new(0),
@@ -289,7 +282,7 @@ fn no_kill_lets_a_packet_of_a_banned_source_pass() -> Result<()> {
     let to = socket.local_addr()?;
     let enter = format!("--net=/run/netns/{}", world.server.name());
     let wrapper = ["nsenter", &enter];
-    let extra = format!("[packet]\ninterfaces = [\"pcs\"]\npins = \"{}\"\n", world.pins);
+    let extra = format!("[packet]\ninterfaces = [\"pcs\"]\npins = \"{}\"\n", world.pins.path());
     let wanted = Wanted {
         wrapper: &wrapper,
         ..Wanted::enforcing(SocketAddr::from(([127, 0, 0, 1], 1)), &extra)

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use portcullis::enforcer::Enforcer;
@@ -12,6 +11,8 @@ use portcullis_tests::backend::Backend;
 use portcullis_tests::client::{Client, Wire};
 use portcullis_tests::daemon::{Daemon, Wanted};
 use portcullis_tests::netns::{Namespace, veth};
+use portcullis_tests::patience::until;
+use portcullis_tests::pins::Pins;
 
 const SERVER: &str = "10.77.9.1";
 /// The attacker and a neighbour call from one address, as behind a NAT.
@@ -43,23 +44,6 @@ struct World {
     pins: Pins,
 }
 
-/// A place for what outlives the daemon; nothing is left there when this is dropped.
-struct Pins(String);
-
-impl Pins {
-    fn new() -> Self {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        Self(format!("/run/pc-packets-{}-{number}", std::process::id()))
-    }
-}
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        let _ = Enforcer::detach_pinned(Path::new(&self.0));
-    }
-}
-
 /// The rules of this suite, with a place for pins or an empty one.
 fn configuration(pins: &str) -> String {
     CONFIG.replace("[op]", &format!("pins = \"{pins}\"\n[op]"))
@@ -79,7 +63,7 @@ impl World {
 
     fn pinned() -> Result<Self> {
         let pins = Pins::new();
-        Self::with(&configuration(&pins.0), pins)
+        Self::with(&configuration(pins.path()), pins)
     }
 
     fn with(config: &str, pins: Pins) -> Result<Self> {
@@ -114,15 +98,6 @@ impl World {
         let counter = counters.iter().find(|counter| counter["reason"] == reason);
         Ok(counter.and_then(|counter| counter["packets"].as_u64()).unwrap_or(0))
     }
-
-    fn until(&self, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds()? {
-            ensure!(Instant::now() < deadline, "{what} did not happen");
-            std::thread::yield_now();
-        }
-        Ok(())
-    }
 }
 
 #[test]
@@ -152,7 +127,7 @@ fn the_flow_of_a_banned_session_dies_and_its_neighbour_lives() -> Result<()> {
     drop(wire);
 
     let syn = |port: u16| world.clients.run(|| from_port(SHARED, port, address));
-    world.until("the drop of the flow", || {
+    until(PATIENCE, "the drop of the flow", || {
         Ok(syn(port).is_err() && world.dropped("banned_flow")? > 0)
     })?;
     for _ in 0..20 {
@@ -208,7 +183,7 @@ fn an_address_is_banned_unbanned_and_never_ban_wins() -> Result<()> {
     world.daemon.cli(&["allow", "del", ALONE])?;
     world.daemon.cli(&["ban", "add", ALONE, "--for", "1s"])?;
     ensure!(world.connect(ALONE).is_err());
-    world.until("the end of the ban", || Ok(world.connect(ALONE).is_ok()))?;
+    until(PATIENCE, "the end of the ban", || Ok(world.connect(ALONE).is_ok()))?;
     drop(world.server);
     Ok(())
 }
@@ -229,7 +204,7 @@ fn bans_outlive_a_kill_and_come_back_to_the_operator() -> Result<()> {
     ensure!(clients.pings(SHARED, SERVER), "without a daemon everybody is dropped");
 
     let enter = format!("--net=/run/netns/{}", server.name());
-    let config = configuration(&pins.0);
+    let config = configuration(pins.path());
     let wrapper = ["nsenter", &enter];
     let upstream = SocketAddr::from(([127, 0, 0, 1], 1));
     let wanted = Wanted {
@@ -244,7 +219,7 @@ fn bans_outlive_a_kill_and_come_back_to_the_operator() -> Result<()> {
 
     // As after a reboot: the kernel has forgotten everything.
     let home = daemon.kill()?;
-    Enforcer::detach_pinned(Path::new(&pins.0))?;
+    Enforcer::detach_pinned(Path::new(pins.path()))?;
     ensure!(clients.pings(ALONE, SERVER), "the kernel still drops");
     let daemon = Daemon::start_in(home, &wanted)?;
     ensure!(!clients.pings(ALONE, SERVER), "the reboot lifted the ban");
@@ -270,13 +245,15 @@ fn an_interface_that_goes_and_comes_back_is_told_of_and_guarded() -> Result<()> 
     let world = World::pinned()?;
     world.daemon.cli(&["ban", "add", ALONE, "--for", "1h"])?;
     world.server.ip("link delete pcs");
-    world.until("the loss of the interface", || {
+    until(PATIENCE, "the loss of the interface", || {
         Ok(warnings(&world)?
             .iter()
             .any(|warning| warning.contains("pcs is not guarded")))
     })?;
     connect(&world.server, &world.clients);
-    world.until("the return of the interface", || Ok(warnings(&world)?.is_empty()))?;
+    until(PATIENCE, "the return of the interface", || {
+        Ok(warnings(&world)?.is_empty())
+    })?;
     ensure!(!world.clients.pings(ALONE, SERVER), "a banned ping was answered");
     ensure!(world.clients.pings(SHARED, SERVER), "everybody is dropped");
     let told = world.daemon.logged("an interface came, and is guarded", "interface");
@@ -309,7 +286,7 @@ fn a_flood_bans_only_who_has_a_connection_and_spares_clean_neighbours() -> Resul
     };
     // Without a connection: it is limited, and no more.
     flood(&world, ALONE)?;
-    world.until("the report", || Ok(told(ALONE)))?;
+    until(PATIENCE, "the report", || Ok(told(ALONE)))?;
     ensure!(world.dropped("rate_limited")? > 100);
     std::thread::sleep(Duration::from_millis(200));
     ensure!(
@@ -318,10 +295,12 @@ fn a_flood_bans_only_who_has_a_connection_and_spares_clean_neighbours() -> Resul
     );
 
     // With one: banned, and the operator learns why. The limit must let the connection in.
-    world.until("a connection", || Ok(world.connect(ALONE).is_ok()))?;
+    until(PATIENCE, "a connection", || Ok(world.connect(ALONE).is_ok()))?;
     let wire = world.connect(ALONE)?;
     flood(&world, ALONE)?;
-    world.until("the ban", || Ok(world.daemon.cli(&["ban", "list"])?.contains(ALONE)))?;
+    until(PATIENCE, "the ban", || {
+        Ok(world.daemon.cli(&["ban", "list"])?.contains(ALONE))
+    })?;
     let list: serde_json::Value = serde_json::from_str(&world.daemon.cli(&["--json", "ban", "list"])?)?;
     let text = list.to_string();
     ensure!(
@@ -343,7 +322,7 @@ fn a_flood_bans_only_who_has_a_connection_and_spares_clean_neighbours() -> Resul
     let mut neighbour = Client::open_over(&mut wire, world.daemon.address())?;
     ensure!(wire.exchange(&neighbour.request("GET", "/api/orders/1", "")?)?.status == 200);
     flood(&world, SHARED)?;
-    world.until("the report", || {
+    until(PATIENCE, "the report", || {
         let explained = world.daemon.logged("refused", "explanation");
         Ok(explained.iter().any(|why| why.contains("spared")))
     })?;

@@ -11,12 +11,14 @@ use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
@@ -333,42 +335,57 @@ impl Client {
     }
 
     fn send(&self, request: Request<Full<Bytes>>, patience: Duration) -> Result<Response<Bytes>, ClientError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| ClientError::Connect {
-                path: self.path.clone(),
-                source,
-            })?;
-        runtime.block_on(async {
+        self.runtime()?.block_on(async {
             match tokio::time::timeout(patience, self.converse(request)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(ClientError::Stalled {
-                    path: self.path.clone(),
-                    seconds: patience.as_secs(),
-                }),
+                Err(_) => Err(self.stalled(patience)),
             }
         })
     }
 
+    fn runtime(&self) -> Result<Runtime, ClientError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|source| ClientError::Connect {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
     async fn converse(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
-        let stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(|error| self.cannot_connect(error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.not_understood(&error))?;
-        tokio::spawn(connection);
+        let mut sender = self.connect().await?;
         let answer = sender
             .send_request(request)
             .await
             .map_err(|error| self.not_understood(&error))?;
+        self.read_whole(answer).await
+    }
+
+    /// A conversation that goes on in the background.
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+        let stream = UnixStream::connect(&self.path)
+            .await
+            .map_err(|error| self.cannot_connect(error))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.not_understood(&error))?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    async fn read_whole(&self, answer: Response<Incoming>) -> Result<Response<Bytes>, ClientError> {
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, LONGEST_ANSWER)
             .collect()
             .await
             .map_err(|error| self.not_understood(&error))?;
         Ok(Response::from_parts(head, body.to_bytes()))
+    }
+
+    fn stalled(&self, patience: Duration) -> ClientError {
+        ClientError::Stalled {
+            path: self.path.clone(),
+            seconds: patience.as_secs(),
+        }
     }
 
     fn cannot_connect(&self, source: io::Error) -> ClientError {

@@ -74,6 +74,18 @@ fn gate(http: &str, extra: &str) -> Result<Daemon> {
     Daemon::start(&wanted)
 }
 
+/// Ends the session that called most.
+fn revoke_busiest(daemon: &Daemon) -> Result<()> {
+    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
+    let sessions = sessions["sessions"].as_array().context("no sessions")?;
+    let busiest = sessions.iter().max_by_key(|session| session["calls"].as_u64());
+    let id = busiest
+        .and_then(|session| session["id"].as_str())
+        .context("no session")?;
+    daemon.cli(&["session", "revoke", id])?;
+    Ok(())
+}
+
 /// A signed upgrade.
 fn ask(client: &mut Client, target: &str) -> Result<Vec<u8>> {
     let request = String::from_utf8(client.request("GET", target, "")?)?;
@@ -159,13 +171,7 @@ fn a_revoked_session_closes_its_sockets_with_a_code() -> Result<()> {
     for _ in 0..10 {
         ensure!(client.call("GET", "/api/a", "")?.status == 400);
     }
-    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
-    let sessions = sessions["sessions"].as_array().context("no sessions")?;
-    let busiest = sessions.iter().max_by_key(|session| session["calls"].as_u64());
-    let id = busiest
-        .and_then(|session| session["id"].as_str())
-        .context("no session")?;
-    daemon.cli(&["session", "revoke", id])?;
+    revoke_busiest(&daemon)?;
     let close = wire.bytes(4)?;
     ensure!(
         close.starts_with(&[0x88]) && close[2..4] == 4403u16.to_be_bytes(),
@@ -262,13 +268,7 @@ async fn a_stream_of_http2_is_a_socket_beside_calls() -> Result<()> {
         let answer = sender.send_request(signed(&mut client, "GET", "/api/a")?).await?;
         ensure!(answer.status() == 400);
     }
-    let sessions: serde_json::Value = serde_json::from_str(&daemon.cli(&["--json", "session", "list"])?)?;
-    let sessions = sessions["sessions"].as_array().context("no sessions")?;
-    let busiest = sessions.iter().max_by_key(|session| session["calls"].as_u64());
-    let id = busiest
-        .and_then(|session| session["id"].as_str())
-        .context("no session")?;
-    daemon.cli(&["session", "revoke", id])?;
+    revoke_busiest(&daemon)?;
     let mut close = [0; 4];
     sockets[0].read_exact(&mut close).await?;
     ensure!(close[0] == 0x88 && close[2..] == 4403u16.to_be_bytes(), "{close:?}");

@@ -53,12 +53,6 @@ impl Guard {
         ban: BanAction,
         why: Arguments<'_>,
     ) {
-        let growth = Growth {
-            factor: ban.grow,
-            longest: ban.max_ttl,
-            jitter: ban.jitter,
-            memory: self.policy.thresholds.growth.memory,
-        };
         match ban.target {
             BanTarget::Flow => {
                 let record = self.sessions.shard(session);
@@ -69,12 +63,22 @@ impl Guard {
             BanTarget::Session => {
                 let already = |done: &Consequence| matches!(done, Consequence::SessionBanned(_));
                 if !account.consequences.iter().any(already) {
-                    let ttl = growth.ban(ban.ttl, 0.0, account.request.reference.0);
+                    let ttl = self.growth_of(ban).ban(ban.ttl, 0.0, account.request.reference.0);
                     self.ban_session(account, session, why, ttl);
                 }
             }
-            BanTarget::Ip => self.ban_address(account, Some(session), ban, &growth, why),
-            BanTarget::Prefix => self.ban_prefix(account, Some(session), ban, &growth, why),
+            BanTarget::Ip => self.ban_address(account, Some(session), ban, why),
+            BanTarget::Prefix => self.ban_prefix(account, Some(session), ban, why),
+        }
+    }
+
+    /// How this ban grows for those who come back.
+    fn growth_of(&self, ban: BanAction) -> Growth {
+        Growth {
+            factor: ban.grow,
+            longest: ban.max_ttl,
+            jitter: ban.jitter,
+            memory: self.policy.thresholds.growth.memory,
         }
     }
 
@@ -84,7 +88,6 @@ impl Guard {
         account: &mut Account<'_, '_>,
         session: Option<SessionId>,
         ban: BanAction,
-        growth: &Growth,
         why: Arguments<'_>,
     ) {
         let source = account.request.client.source();
@@ -94,7 +97,7 @@ impl Guard {
             account.spare(why, source.network(), Spared::Neighbours);
             return self.step_back(account, ban, why);
         }
-        self.ban_source(account, why, ban.ttl, growth);
+        self.ban_source(account, why, ban.ttl, &self.growth_of(ban));
     }
 
     /// A prefix is banned when enough addresses in it misbehaved; until then, the address.
@@ -103,7 +106,6 @@ impl Guard {
         account: &mut Account<'_, '_>,
         session: Option<SessionId>,
         ban: BanAction,
-        growth: &Growth,
         why: Arguments<'_>,
     ) {
         let source = account.request.client.source();
@@ -114,7 +116,7 @@ impl Guard {
         let offenders = self.tiers.offenders(source, half_life, now);
         let is_crowd = limits.sources > 0 && offenders >= usize::from(limits.sources);
         if is_crowd && !self.has_clean_caller(network, session, now) {
-            self.ban_network(account, network, why, ban.ttl, growth);
+            self.ban_network(account, network, why, ban.ttl, &self.growth_of(ban));
             return;
         }
         let spared = match is_crowd {
@@ -122,6 +124,6 @@ impl Guard {
             false => Spared::Refused(format!("only {offenders} addresses in it misbehaved")),
         };
         account.spare(why, network, spared);
-        self.ban_address(account, session, ban, growth, why);
+        self.ban_address(account, session, ban, why);
     }
 }

@@ -287,7 +287,7 @@ impl Guard {
         self.carry_out(&mut account, fault.action, format_args!("{cause}"));
         self.charge_address(&mut account);
         if matches!(fault.refusal, Refusal::SessionBanned(_) | Refusal::ClientBanned(_)) {
-            account.drop_flows(vec![request.connection], self.policy.thresholds.flow_ban);
+            self.drop_this_flow(&mut account);
         }
         let waived = mode == Mode::Monitor && fault.refusal.can_be_waived();
         let effects = self.record(account, waived);

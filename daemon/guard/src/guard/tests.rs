@@ -172,6 +172,26 @@ impl Sent {
     }
 }
 
+/// Asks for a session like the proxy.
+fn session_request<'a>(path: &'a NormalPath, headers: &'a HeaderMap, from: &str) -> Request<'a> {
+    Request {
+        method: &Method::POST,
+        operation: &Method::POST,
+        authority: "shop.example",
+        raw_path: path.as_str(),
+        query: None,
+        ticket: None,
+        path,
+        headers,
+        has_body: true,
+        client: address(from),
+        fingerprint: None,
+        trusted: false,
+        connection: ConnectionId(1),
+        reference: Reference(7),
+    }
+}
+
 fn address(text: &str) -> ClientAddress {
     ClientAddress::new(text.parse().unwrap())
 }

@@ -3,7 +3,6 @@
 use super::Guard;
 use super::consequence::{Account, Fault, is_from_a_foreign_page};
 use crate::effect::Effect;
-use crate::escalation::Growth;
 use crate::request::Request;
 use crate::sequence::{Action, BanAction, BanTarget, Who};
 use crate::session::SessionId;
@@ -58,19 +57,11 @@ impl Guard {
                 }
                 account.take(why, Consequence::Challenged);
             }
-            Action::Ban(ban) => {
-                let growth = Growth {
-                    factor: ban.grow,
-                    longest: ban.max_ttl,
-                    jitter: ban.jitter,
-                    memory: self.policy.thresholds.growth.memory,
-                };
-                match ban.target {
-                    BanTarget::Flow | BanTarget::Session => self.drop_this_flow(account),
-                    BanTarget::Ip => self.ban_address(account, None, ban, &growth, why),
-                    BanTarget::Prefix => self.ban_prefix(account, None, ban, &growth, why),
-                }
-            }
+            Action::Ban(ban) => match ban.target {
+                BanTarget::Flow | BanTarget::Session => self.drop_this_flow(account),
+                BanTarget::Ip => self.ban_address(account, None, ban, why),
+                BanTarget::Prefix => self.ban_prefix(account, None, ban, why),
+            },
         }
     }
 

@@ -5,11 +5,8 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 
-use super::{Client, ClientError, LONGEST_ANSWER, PATIENCE};
+use super::{Client, ClientError, PATIENCE};
 use crate::control::api::{Event, PREFIX};
 
 /// The longest line that is read.
@@ -21,39 +18,20 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; that the daemon ended is none.
     pub fn follow(&self, tell: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<(), ClientError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| ClientError::Connect {
-                path: self.path.clone(),
-                source,
-            })?;
-        runtime.block_on(self.follow_lines(tell))
+        self.runtime()?.block_on(self.follow_lines(tell))
     }
 
     async fn follow_lines(&self, tell: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<(), ClientError> {
-        let stalled = |_| ClientError::Stalled {
-            path: self.path.clone(),
-            seconds: PATIENCE.as_secs(),
-        };
-        let stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(|error| self.cannot_connect(error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.not_understood(&error))?;
-        tokio::spawn(connection);
+        let mut sender = self.connect().await?;
         let request = Request::get(format!("{PREFIX}/events"))
             .header(http::header::HOST, "portcullis")
             .body(Full::<Bytes>::default())
             .map_err(|error| self.not_understood(&error))?;
         let answer = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
-        let answer = answer.map_err(stalled)?.map_err(|error| self.not_understood(&error))?;
+        let answer = answer.map_err(|_| self.stalled(PATIENCE))?;
+        let answer = answer.map_err(|error| self.not_understood(&error))?;
         if !answer.status().is_success() {
-            let (head, body) = answer.into_parts();
-            let body = http_body_util::Limited::new(body, LONGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| self.not_understood(&error))?.to_bytes();
-            return Err(self.refusal(&http::Response::from_parts(head, body)));
+            return Err(self.refusal(&self.read_whole(answer).await?));
         }
         let (mut body, mut line) = (answer.into_body(), Vec::new());
         // A connection that breaks off is a daemon that ended.

@@ -224,22 +224,7 @@ fn of_a_distrusted_client_whoever_misbehaves_is_refused_at_half_of_the_points() 
 /// The bits that somebody has to find for a session.
 fn work_demanded(guard: &Guard, sent: &Sent, now: Now) -> Option<u8> {
     let path = NormalPath::parse("/.well-known/portcullis/session").unwrap();
-    let request = Request {
-        method: &Method::POST,
-        operation: &Method::POST,
-        authority: "shop.example",
-        raw_path: path.as_str(),
-        query: None,
-        ticket: None,
-        path: &path,
-        headers: &sent.headers,
-        has_body: true,
-        client: address(sent.address),
-        fingerprint: None,
-        trusted: false,
-        connection: ConnectionId(1),
-        reference: Reference(7),
-    };
+    let request = session_request(&path, &sent.headers, sent.address);
     let refused = guard.may_open(&request, None, now).outcome.err()?;
     refused.work.map(|demand| demand.bits)
 }

@@ -23,22 +23,7 @@ fn policy_with(mode: WorkMode) -> Policy {
 fn ask(guard: &Guard, from: &'static str, answer: Option<&Answer>, now: Now) -> Result<(), Box<Refused>> {
     let path = NormalPath::parse("/.well-known/portcullis/session").unwrap();
     let headers = HeaderMap::new();
-    let request = Request {
-        method: &Method::POST,
-        operation: &Method::POST,
-        authority: "shop.example",
-        raw_path: path.as_str(),
-        query: None,
-        ticket: None,
-        path: &path,
-        headers: &headers,
-        has_body: true,
-        client: address(from),
-        fingerprint: None,
-        trusted: false,
-        connection: ConnectionId(1),
-        reference: Reference(7),
-    };
+    let request = session_request(&path, &headers, from);
     guard.may_open(&request, answer, now).outcome?;
     let entropy = SessionEntropy {
         id: [1; 12],
