@@ -1,6 +1,7 @@
 //! Randomness: from the kernel for whatever must be secret, from a small generator for what must only be different.
 
 use std::cell::Cell;
+use std::io;
 
 use portcullis_guard::request::Reference;
 use portcullis_guard::session::agreement::SessionEntropy;
@@ -9,7 +10,28 @@ use zeroize::Zeroizing;
 /// The kernel gave no random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel gave no random bytes: {0}")]
-pub struct NoRandomness(#[from] getrandom::Error);
+pub struct NoRandomness(#[from] io::Error);
+
+/// Fills all of `bytes` by the system call itself (getrandom(2)): what looks it up among shared libraries finds none in the
+/// static program, and reads a device instead, which a bare root does not have.
+///
+/// # Errors
+/// [`NoRandomness`].
+pub fn fill(bytes: &mut [u8]) -> Result<(), NoRandomness> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        // SAFETY: the kernel writes at most `rest.len()` bytes to where `rest` is.
+        let filled = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match usize::try_from(filled) {
+            Ok(filled) => rest = std::mem::take(&mut rest).get_mut(filled..).unwrap_or_default(),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error.into()),
+            },
+        }
+    }
+    Ok(())
+}
 
 /// Secret random bytes.
 ///
@@ -17,7 +39,7 @@ pub struct NoRandomness(#[from] getrandom::Error);
 /// [`NoRandomness`]; nothing can be opened or sealed then.
 pub fn secret() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes)?;
+    fill(&mut *bytes)?;
     Ok(bytes)
 }
 
@@ -31,8 +53,8 @@ pub fn session_entropy() -> Result<SessionEntropy, NoRandomness> {
         secret: secret()?,
         salt: [0; 32],
     };
-    getrandom::fill(&mut entropy.id)?;
-    getrandom::fill(&mut entropy.salt)?;
+    fill(&mut entropy.id)?;
+    fill(&mut entropy.salt)?;
     Ok(entropy)
 }
 
@@ -53,12 +75,22 @@ pub fn reference() -> Reference {
 }
 
 fn seed() -> u64 {
-    getrandom::u64().unwrap_or_else(|_| crate::clock::monotonic().0)
+    let mut bytes = [0; 8];
+    fill(&mut bytes).map_or_else(|_| crate::clock::monotonic().0, |()| u64::from_ne_bytes(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_bytes_are_filled() {
+        // More than the kernel gives at once to whoever may be interrupted, and nothing.
+        let mut bytes = vec![0; 1000];
+        fill(&mut bytes).unwrap();
+        assert!(bytes.chunks(50).all(|chunk| chunk.iter().any(|byte| *byte != 0)));
+        fill(&mut []).unwrap();
+    }
 
     #[test]
     fn references_differ() {

@@ -5,41 +5,31 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::folder;
+use super::{Profile, time};
 use crate::{build, papers, paths, process, setup};
-
-/// Which build of the program is packaged.
-#[derive(Clone, Copy)]
-pub(super) enum Profile {
-    /// The one for users.
-    Release,
-    /// The one that tests have built anyway.
-    Dev,
-}
 
 /// Builds the program and its package, and has lintian look at it.
 pub(super) fn build(profile: Profile, version: Option<&str>) -> Result<PathBuf> {
-    let name = match profile {
+    match profile {
         Profile::Release => {
             build::run(&build::Arguments::default())?;
-            "release"
         }
         Profile::Dev => {
             build::objects()?;
             process::run(process::cargo().args(["build", "--quiet", "--package", "portcullis"]))?;
-            papers::assets(&paths::target().join("debug/portcullis"))?;
-            "dev"
+            papers::assets(&profile.program())?;
         }
-    };
-    let package = pack(name, version)?;
+    }
+    let package = pack(profile, version)?;
     inspect(&package)?;
     Ok(package)
 }
 
-fn pack(profile: &str, version: Option<&str>) -> Result<PathBuf> {
+fn pack(profile: Profile, version: Option<&str>) -> Result<PathBuf> {
     let mut tool = Command::new(setup::cargo_deb()?);
     tool.current_dir(paths::root())
         .env("CARGO_TARGET_DIR", paths::target())
+        .env("SOURCE_DATE_EPOCH", time()?.to_string())
         .args([
             "--package",
             "portcullis",
@@ -47,10 +37,10 @@ fn pack(profile: &str, version: Option<&str>) -> Result<PathBuf> {
             "--strip",
             "--quiet",
             "--profile",
-            profile,
+            profile.name(),
         ])
         .arg("--output")
-        .arg(folder()?);
+        .arg(profile.folder()?);
     if let Some(version) = version {
         tool.args(["--deb-version", version]);
     }

@@ -1,12 +1,13 @@
-//! `cargo xtask test --packages`: the package is installed, used, upgraded, removed and purged in a booted Debian.
+//! `cargo xtask test --packages`: what `cargo xtask package` makes is installed and used in a booted Debian, as
+//! docs/install.md says.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use super::deb::{self, Profile};
+use super::{Profile, deb, sum, tarball};
 use crate::setup::{self, Purpose};
 use crate::{paths, process};
 
@@ -20,14 +21,28 @@ pub(crate) fn run() -> Result<()> {
     if !process::is_root() {
         bail!("booting a Debian tree takes root\nhint: sudo cargo xtask test --packages");
     }
-    let package = deb::build(Profile::Dev, None)?;
-    let next = deb::build(Profile::Dev, Some("9.9.9-1"))?;
-    let tree = paths::target().join("package/tree");
+    let profile = Profile::Dev;
+    let tarball = tarball::build(profile)?;
+    let package = deb::build(profile, None)?;
+    let next = deb::build(profile, Some("9.9.9-1"))?;
+    let sums = sum(profile, &[tarball.clone(), package.clone()])?;
     let pristine = find_or_make_tree()?;
+    let failed: Vec<_> = [("package", vec![&package, &next]), ("tarball", vec![&tarball, &sums])]
+        .into_iter()
+        .filter_map(|(suite, files)| boot(&pristine, suite, &files).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+/// Runs a suite of packaging/test in a tree of its own.
+fn boot(pristine: &Path, suite: &str, files: &[&PathBuf]) -> Result<()> {
+    let tree = paths::target().join("package/tree");
     let _ = fs::remove_dir_all(&tree);
-    process::run(Command::new("cp").args(["--archive"]).arg(&pristine).arg(&tree))?;
-    let mut trial = Command::new(paths::root().join("packaging/test.sh"));
-    process::run(trial.arg(&tree).arg(&package).arg(&next))?;
+    process::run(Command::new("cp").arg("--archive").arg(pristine).arg(&tree))?;
+    let mut trial = Command::new(paths::root().join("packaging/test/boot.sh"));
+    process::run(trial.arg(&tree).arg(suite).args(files))?;
     let _ = fs::remove_dir_all(&tree);
     Ok(())
 }

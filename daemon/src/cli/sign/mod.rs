@@ -24,6 +24,7 @@ use super::answer::Answer;
 use super::args::SignArgs;
 use super::failure::Failure;
 use crate::control::api::Moment;
+use crate::random;
 use crate::span::Span;
 
 /// The signed call, for programs.
@@ -115,8 +116,7 @@ fn message(call: &Call) -> Message<'_> {
 /// A stream of its own for each run, so that its counter begins at 0.
 fn first_nonce() -> Result<String, Failure> {
     let mut stream = [0; 9];
-    getrandom::fill(&mut stream)
-        .map_err(|error| Failure::failed("internal", format!("the system gives no random bytes: {error}")))?;
+    random::fill(&mut stream).map_err(|error| Failure::failed("internal", error.to_string()))?;
     Ok(format!("{}.0", URL_SAFE_NO_PAD.encode(stream)))
 }
 
