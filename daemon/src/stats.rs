@@ -10,24 +10,30 @@ use portcullis_guard::policy::Mode;
 use portcullis_guard::time::{MonoMillis, Now, WallMillis};
 
 use crate::admin;
-use crate::control::api::{Offender, RecentRefusal, RuleCount, RuleList, Stats};
+use crate::control::api::{Offender, RecentRefusal, RuleCount, RuleList, Stats, WorstSession};
 use crate::enforcer::{Enforcer, Target};
 use crate::gate::Gate;
 
-/// Offenders that are shown.
-const SHOWN: usize = 12;
-/// Refusals that are shown.
-const REFUSALS: usize = 12;
+/// Offenders, and sessions, that are told.
+const SHOWN: usize = 50;
+/// Refusals that are told.
+const REFUSALS: usize = 50;
 /// Refusals that rules are looked for in.
 const RECENT: usize = 200;
-/// How old the list of offenders may be: it takes a walk through all bans.
+/// How old the lists of offenders and sessions may be: they take a walk through all bans and all sessions.
 const OFFENDERS_AGE: Duration = Duration::from_secs(10);
 
-/// The bans that keep away most, remembered for a while.
+/// The bans that keep away most and the sessions with the most points, remembered for a while.
 #[derive(Default)]
-pub struct Offenders(Mutex<Option<(MonoMillis, Vec<Offender>)>>);
+pub struct Offenders(Mutex<Option<(MonoMillis, Worst)>>);
 
-/// All of it. Cheap: the offenders are looked for every ten seconds at most.
+#[derive(Clone, Default)]
+struct Worst {
+    bans: Vec<Offender>,
+    sessions: Vec<WorstSession>,
+}
+
+/// All of it. Cheap: offenders and sessions are looked for every ten seconds at most.
 #[must_use]
 pub fn stats(gate: &Gate) -> Stats {
     let (guard, kernel, now) = (gate.guard(), gate.kernel(), gate.now());
@@ -52,6 +58,7 @@ pub fn stats(gate: &Gate) -> Stats {
     let usage = kernel.map(Enforcer::usage);
     let interfaces = kernel.map(Enforcer::interfaces).unwrap_or_default();
     let recent = guard.recent_incidents(RECENT);
+    let worst = gate.offenders().get(gate, now);
     Stats {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         enforcing: guard.mode() == Mode::Enforce,
@@ -74,7 +81,8 @@ pub fn stats(gate: &Gate) -> Stats {
             .into_iter()
             .map(|interface| (interface.name, interface.attach_mode.to_string()))
             .collect(),
-        offenders: gate.offenders().get(gate, now),
+        offenders: worst.bans,
+        worst_sessions: worst.sessions,
         refusals: recent.iter().take(REFUSALS).map(refusal).collect(),
         rules: rules(gate, &recent),
     }
@@ -109,19 +117,40 @@ fn rules(gate: &Gate, recent: &[Incident]) -> Vec<RuleCount> {
 }
 
 impl Offenders {
-    fn get(&self, gate: &Gate, now: Now) -> Vec<Offender> {
+    fn get(&self, gate: &Gate, now: Now) -> Worst {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, list)) = known.as_ref().filter(|(at, _)| now.mono.since(*at) < OFFENDERS_AGE) {
+        if let Some((at, worst)) = known.as_ref().filter(|(at, _)| now.mono.since(*at) < OFFENDERS_AGE) {
             tracing::trace!(at = at.0, "the offenders are still known");
-            return list.clone();
+            return worst.clone();
         }
-        let list = gate.kernel().map(|kernel| worst(gate, kernel, now)).unwrap_or_default();
-        *known = Some((now.mono, list.clone()));
-        list
+        let worst = Worst {
+            bans: gate
+                .kernel()
+                .map(|kernel| worst_bans(gate, kernel, now))
+                .unwrap_or_default(),
+            sessions: worst_sessions(gate, now),
+        };
+        *known = Some((now.mono, worst.clone()));
+        worst
     }
 }
 
-fn worst(gate: &Gate, kernel: &Enforcer, now: Now) -> Vec<Offender> {
+fn worst_sessions(gate: &Gate, now: Now) -> Vec<WorstSession> {
+    let mut sessions = gate.guard().sessions(now);
+    sessions.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.calls.cmp(&a.calls)));
+    sessions.truncate(SHOWN);
+    let worst = sessions.into_iter().map(|session| WorstSession {
+        id: session.id.to_string(),
+        address: session.client.ip(),
+        score: session.score,
+        calls: session.calls,
+        idle_seconds: session.idle.as_secs(),
+        state: session.status.into(),
+    });
+    worst.collect()
+}
+
+fn worst_bans(gate: &Gate, kernel: &Enforcer, now: Now) -> Vec<Offender> {
     let mut worst: Vec<Offender> = Vec::new();
     let mut from = Some(Bound::Unbounded);
     while let Some(start) = from {

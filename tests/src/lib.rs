@@ -14,4 +14,5 @@ pub mod patience;
 pub mod pins;
 pub mod plain_list;
 pub mod simulation;
+pub mod terminal;
 pub mod tls;

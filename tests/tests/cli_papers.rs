@@ -90,7 +90,7 @@ fn the_environment_is_told_and_blamed() {
 fn top_without_a_terminal_says_what_to_do() {
     let said = Cli::alone().unwrap().run(&["top"]).unwrap();
     assert!(
-        said.starts_with("exit status: 2") && said.contains("portcullis status"),
+        said.starts_with("exit status: 2") && said.contains("top --once"),
         "{said}"
     );
 }

@@ -16,6 +16,7 @@ mod detach;
 mod events;
 mod exit;
 mod failure;
+mod fit;
 mod learn;
 mod mode;
 mod page;

@@ -104,7 +104,7 @@ fn to_stderr(text: &str) {
 }
 
 /// <https://no-color.org>: any value but the empty one turns color off.
-fn color_wanted() -> bool {
+pub(super) fn color_wanted() -> bool {
     let off = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !off("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

@@ -1,5 +1,7 @@
 //! Text that came from elsewhere, made safe to show: a User-Agent must not move the cursor of who reads it.
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 /// Whether a character does something other than being seen: control characters (C0, DEL, C1), bidirectional
 /// overrides (Unicode TR9), invisible and line-breaking ones.
 pub(super) fn is_unsafe(character: char) -> bool {
@@ -21,6 +23,32 @@ pub(super) fn visible_json(json: &str) -> String {
         // All that is unsafe lies in the first plane.
         _ => out.push_str(&format!("\\u{:04x}", u32::from(character))),
     })
+}
+
+/// How many columns of a terminal a text takes.
+pub(super) fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// The text in at most so many columns; where something is missing, a `…` says so.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut left = width.saturating_sub(1);
+    for character in text.chars() {
+        let wide = character.width().unwrap_or(0);
+        if wide > left {
+            break;
+        }
+        left -= wide;
+        out.push(character);
+    }
+    if width > 0 {
+        out.push('…');
+    }
+    out
 }
 
 fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> String {
@@ -49,6 +77,15 @@ mod tests {
         );
         assert_eq!(visible("user\u{202e}txt.exe"), r"user\u{202e}txt.exe");
         assert_eq!(visible("Mozilla/5.0 (größer) 日本"), "Mozilla/5.0 (größer) 日本");
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "ab…");
+        assert_eq!(cut("日本語", 5), "日本…", "they are two columns wide");
+        assert_eq!(cut("日本語", 4), "日…", "no column is half full");
+        assert_eq!((cut("abc", 1), cut("abc", 0)), ("…".to_owned(), String::new()));
     }
 
     #[test]

@@ -45,8 +45,8 @@ function draw(stats) {
   chart('packets', [['packets_passed', 'good', 'passed'], ['packets_dropped', 'bad', 'dropped']]);
   counts('causes', stats.causes);
   counts('drops', stats.drops.filter(([, count]) => count > 0));
-  rows('offenders', stats.offenders.map((one) => [one.network, show(one.packets), clock(one.last_seen), new Date(one.until).toLocaleString(), one.origin, one.reason]));
-  rows('refusals', stats.refusals.map((one) => [clock(one.at), one.address, `${one.method} ${one.path}`, one.waived ? `${one.cause} (passed)` : one.cause, one.reference]));
+  rows('offenders', stats.offenders.slice(0, 12).map((one) => [one.network, show(one.packets), clock(one.last_seen), new Date(one.until).toLocaleString(), one.origin, one.reason]));
+  rows('refusals', stats.refusals.slice(0, 12).map((one) => [clock(one.at), one.address, `${one.method} ${one.path}`, one.waived ? `${one.cause} (passed)` : one.cause, one.reference]));
 }
 
 function numbers(stats) {

@@ -17,6 +17,9 @@ pub(in crate::cli) struct TopArgs {
     /// How often to look: 500ms, 1s, 10s
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub(in crate::cli) every: String,
+    /// Look twice, this long apart, print what there is to see, and end
+    #[arg(long)]
+    pub(in crate::cli) once: bool,
 }
 
 #[derive(Debug, Args)]

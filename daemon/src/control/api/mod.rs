@@ -37,7 +37,7 @@ pub use session::{
     KeyRotated, PointLine, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionState,
     SessionTimeline,
 };
-pub use stats::{Offender, RecentRefusal, RuleCount, Stats};
+pub use stats::{Offender, RecentRefusal, RuleCount, Stats, WorstSession};
 pub use status::{
     BanCount, CallCount, ConnectionCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts,
     Status, Tables,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use portcullis_guard::session::SessionStatus;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,18 @@ pub enum SessionState {
     Revoked,
     /// No longer: it was idle for too long, or reached its end.
     Over,
+}
+
+impl From<SessionStatus> for SessionState {
+    fn from(status: SessionStatus) -> Self {
+        match status {
+            SessionStatus::Active => Self::Active,
+            SessionStatus::Suspended => Self::Suspended,
+            SessionStatus::Banned(_) => Self::Banned,
+            SessionStatus::Revoked => Self::Revoked,
+            SessionStatus::Over => Self::Over,
+        }
+    }
 }
 
 /// `GET /v1/sessions`

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use super::{Moment, SessionState};
 
 /// `GET /v1/stats`: cheap enough for once a second. Counters begin with the daemon, those of packets with the program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +48,9 @@ pub struct Stats {
     pub interfaces: Vec<(String, String)>,
     /// The bans that keep away most, at most ten seconds old.
     pub offenders: Vec<Offender>,
+    /// The sessions with the most points, at most ten seconds old.
+    #[serde(default)]
+    pub worst_sessions: Vec<WorstSession>,
     /// The last refusals, the newest first.
     pub refusals: Vec<RecentRefusal>,
     /// The rules in force.
@@ -72,6 +75,23 @@ pub struct Offender {
     pub bytes: u64,
     /// The last of them.
     pub last_seen: Moment,
+}
+
+/// A session with many points.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorstSession {
+    /// Its name.
+    pub id: String,
+    /// From where it was last used.
+    pub address: IpAddr,
+    /// Points.
+    pub score: f32,
+    /// Calls that passed.
+    pub calls: u64,
+    /// Since its last call.
+    pub idle_seconds: u64,
+    /// Whether it may go on, as `session list` says it.
+    pub state: SessionState,
 }
 
 /// A refusal, short.

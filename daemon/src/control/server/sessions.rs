@@ -9,7 +9,7 @@ use super::dispatch::Reply;
 use super::error::ControlError;
 use super::incidents::lines;
 use crate::control::api::{
-    KeyRotated, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionState, SessionTimeline,
+    KeyRotated, Session, SessionEnded, SessionEvent, SessionList, SessionRestored, SessionTimeline,
 };
 use crate::gate::Gate;
 use crate::store::Undo;
@@ -114,12 +114,9 @@ fn connections(effect: &Effect) -> usize {
 }
 
 fn shown(session: &SessionSummary) -> Session {
-    let (state, banned_seconds) = match session.status {
-        SessionStatus::Active => (SessionState::Active, None),
-        SessionStatus::Suspended => (SessionState::Suspended, None),
-        SessionStatus::Banned(left) => (SessionState::Banned, Some(seconds_left(left))),
-        SessionStatus::Revoked => (SessionState::Revoked, None),
-        SessionStatus::Over => (SessionState::Over, None),
+    let banned_seconds = match session.status {
+        SessionStatus::Banned(left) => Some(seconds_left(left)),
+        SessionStatus::Active | SessionStatus::Suspended | SessionStatus::Revoked | SessionStatus::Over => None,
     };
     Session {
         id: session.id.to_string(),
@@ -133,7 +130,7 @@ fn shown(session: &SessionSummary) -> Session {
         streams: session.streams,
         connections: session.connections,
         calls: session.calls,
-        state,
+        state: session.status.into(),
         banned_seconds,
     }
 }
