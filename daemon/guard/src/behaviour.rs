@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use http::Method;
+use serde::{Deserialize, Serialize};
 
 use crate::path::NormalPath;
 use crate::time::MonoMillis;
@@ -29,7 +30,7 @@ const PATTERN: u8 = 16;
 const PATH_SEEN: usize = 96;
 
 /// A call as it is compared with others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     exact: u32,
     shape: u32,
@@ -96,7 +97,7 @@ pub struct Revealed {
 pub struct Pattern(pub u64);
 
 /// The behaviour of one session so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Behaviour {
     last: Option<(MonoMillis, Shape)>,
     gaps: Gaps,
@@ -108,7 +109,7 @@ pub struct Behaviour {
 }
 
 /// Mean and spread of gaps as they come (Welford).
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Gaps {
     count: u8,
     mean: f32,

@@ -15,6 +15,7 @@ mod identify;
 mod keep;
 mod ladder;
 mod login;
+mod memory;
 mod notice;
 mod opening;
 mod operator;

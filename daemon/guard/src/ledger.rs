@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::request::Reference;
 use crate::sequence::RuleId;
 use crate::session::SessionId;
@@ -48,7 +50,7 @@ struct Pages {
 }
 
 /// What the lines were worth that are not kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Earlier {
     /// How often points were added.
     pub times: u32,
@@ -85,6 +87,27 @@ impl Ledger {
     #[must_use]
     pub fn earlier(&self) -> Earlier {
         self.0.as_ref().map(|pages| pages.earlier).unwrap_or_default()
+    }
+
+    /// What all of it was worth, to outlive the lines. `None`: no point was ever added.
+    #[must_use]
+    pub fn sum(&self) -> Option<Earlier> {
+        let pages = self.0.as_ref()?;
+        Some(pages.lines.iter().fold(pages.earlier, |sum, line| Earlier {
+            times: sum.times.saturating_add(line.times),
+            points: sum.points + line.points,
+        }))
+    }
+
+    /// A ledger of which the lines are lost.
+    #[must_use]
+    pub fn of_sum(sum: Option<Earlier>) -> Self {
+        Self(sum.map(|earlier| {
+            Box::new(Pages {
+                lines: VecDeque::new(),
+                earlier,
+            })
+        }))
     }
 
     /// Whether no point was ever added.

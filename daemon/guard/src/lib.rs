@@ -15,6 +15,7 @@ pub mod behaviour;
 pub mod binding;
 pub mod blacklist;
 pub mod campaign;
+pub mod changes;
 pub mod cors;
 pub mod effect;
 pub mod escalation;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::refusal::Refusal;
 use crate::signal::Signal;
 use crate::time::MonoMillis;
 
 /// A score that halves every half-life.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     points: f32,
     /// Tenths of a second of the monotonic clock: 13 years of them.

@@ -1,11 +1,15 @@
 //! What is remembered of addresses: their score, and which well-behaved sessions call from them (the NAT guard, I6).
 
+mod kept;
+
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
 
+pub use self::kept::KeptSource;
+use crate::changes::Changes;
 use crate::ledger::{Ledger, Line};
 use crate::request::Source;
 use crate::score::Score;
@@ -24,6 +28,8 @@ struct Record {
     score: Score,
     ledger: Ledger,
     clean: [Option<(SessionId, MonoMillis)>; CLEAN_KEPT],
+    /// It changed, and whoever writes it down is told so.
+    is_noted: bool,
 }
 
 /// The outcome of adding points to a source.
@@ -57,7 +63,12 @@ pub struct SourceSummary {
 
 /// All sources, bounded: the one that was silent for longest is forgotten, with its points. Bans do not live here.
 pub struct SourceTable {
-    shards: Vec<Mutex<LruCache<Source, Record>>>,
+    shards: Vec<Mutex<Shard>>,
+}
+
+struct Shard {
+    records: LruCache<Source, Record>,
+    changes: Changes<Source>,
 }
 
 impl SourceTable {
@@ -67,7 +78,7 @@ impl SourceTable {
         let shards = if capacity < SHARDS * 64 { 1 } else { SHARDS };
         let each = NonZeroUsize::new(capacity / shards).unwrap_or(NonZeroUsize::MIN);
         Self {
-            shards: (0..shards).map(|_| Mutex::new(LruCache::new(each))).collect(),
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(each))).collect(),
         }
     }
 
@@ -155,7 +166,7 @@ impl SourceTable {
     pub fn len(&self) -> usize {
         self.shards
             .iter()
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).records.len())
             .sum()
     }
 
@@ -165,19 +176,45 @@ impl SourceTable {
         self.len() == 0
     }
 
-    fn shard(&self, source: Source) -> MutexGuard<'_, LruCache<Source, Record>> {
+    fn shard(&self, source: Source) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[shard_of(source) % self.shards.len()];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, source: Source, act: impl FnOnce(&mut Record) -> T) -> T {
-        let mut shard = self.shard(source);
-        act(shard.get_or_insert_mut(source, Record::default))
+        act(self.shard(source).open(source))
     }
 
     /// Looks without making a trace.
     fn peek<T>(&self, source: Source, look: impl FnOnce(&Record) -> T) -> Option<T> {
-        self.shard(source).peek(&source).map(look)
+        self.shard(source).records.peek(&source).map(look)
+    }
+}
+
+impl Shard {
+    fn new(capacity: NonZeroUsize) -> Self {
+        Self {
+            records: LruCache::new(capacity),
+            // Those that are there, and as many that are gone.
+            changes: Changes::new(2 * capacity.get()),
+        }
+    }
+
+    /// What is remembered of a source, which is about to change.
+    fn open(&mut self, source: Source) -> &mut Record {
+        let is_new = !self.records.contains(&source);
+        if is_new
+            && self.records.len() >= self.records.cap().get()
+            && let Some((gone, _)) = self.records.pop_lru()
+        {
+            self.changes.note(gone);
+        }
+        let record = self.records.get_or_insert_mut(source, Record::default);
+        if !record.is_noted {
+            record.is_noted = true;
+            self.changes.note(source);
+        }
+        record
     }
 }
 

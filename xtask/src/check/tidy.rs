@@ -30,6 +30,7 @@ const CRATE_EDGES: [(&str, &[&str]); 3] = [
             "ipnet",
             "lru",
             "p256",
+            "serde",
             "sfv",
             "sha2",
             "siphasher",

@@ -1,5 +1,7 @@
 //! The User-Agent: whether a browser became newer, or is another one.
 
+use serde::{Deserialize, Serialize};
+
 use super::{hash, short_hash};
 
 /// Versions that are compared one by one. Browsers of today name four to six.
@@ -9,7 +11,7 @@ const VERSIONS: usize = 7;
 const BEFORE_VERSION: [&[u8]; 5] = [b"/", b"rv:", b" OS ", b" OS X ", b"Android "];
 
 /// A User-Agent, taken apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Agent {
     pub(super) hash: u64,
     /// Of the text with its versions taken out: the family, the system, the device.

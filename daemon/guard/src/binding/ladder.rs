@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
+use serde::{Deserialize, Serialize};
 
 use super::agent::{Agent, AgentChange};
 use super::place::Place;
@@ -90,7 +91,7 @@ impl Objection {
 }
 
 /// What is remembered of a session's surroundings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Surroundings {
     stays: Stays,
     /// Where the session was opened, or authenticated again.
@@ -323,7 +324,7 @@ impl Surroundings {
 /// The TLS stacks that a session was used by: the first, and the newest beside it. Two, as one and the same browser
 /// looks different where a network opens TLS, and comes home again. Zero is none. Half of a hash each: who wants to look
 /// like another program need not search for a collision.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Programs([u16; 2]);
 
 impl Programs {

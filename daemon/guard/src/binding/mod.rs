@@ -23,6 +23,7 @@ mod stays;
 use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
 use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 pub use ladder::{Ladder, Moved, Objection, Surroundings};
@@ -37,7 +38,7 @@ const SEC_CH_UA_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platfo
 
 /// The surroundings of one request, as hashes. Whoever wants the same ones can send the same fields, so that they need not
 /// be cryptographic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
     place: Place,
     /// Of the User-Agent field.
@@ -80,7 +81,7 @@ pub fn fingerprint(tls: Option<Fingerprint>, headers: &HeaderMap) -> u64 {
 
 /// What a browser says of its user and itself beside the User-Agent. Zero: it says nothing, which is no evidence; client
 /// hints exist only in secure contexts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Habits {
     /// Of all three.
     combined: u32,

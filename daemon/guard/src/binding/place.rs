@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::request::Source;
 
 /// An IPv4 address or an IPv6 /64. IPv4 is kept as `::a.b.c.d` would be in the network half; no IPv6 host has such a
 /// network (RFC 4291 section 2.4), and `::` itself is no host of either family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place(u64);
 
 /// The version of the Internet Protocol.

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use serde::{Deserialize, Serialize};
+
 use super::place::{Family, Place};
 use crate::time::MonoMillis;
 
@@ -13,7 +15,7 @@ const CONCENTRATED: usize = 3;
 const STAY: u32 = 60 * 10;
 
 /// Tenths of a second of the monotonic clock, counted from one: in 32 bits, 13 years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Tick(NonZeroU32);
 
 impl Tick {
@@ -28,7 +30,7 @@ impl Tick {
 }
 
 /// A stay in a network.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Stay {
     /// The place that was seen last in it.
     pub(super) place: Place,
@@ -37,7 +39,7 @@ pub(super) struct Stay {
 }
 
 /// The stays that are remembered; most sessions have one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Stays {
     pub(super) first: Option<Stay>,
     pub(super) others: Option<Box<[Option<Stay>; KNOWN - 1]>>,

@@ -170,11 +170,17 @@ impl Guard {
             return self.enter_anew(claim, request, now);
         };
         record.check_expiry(self.policy.sessions.idle, now)?;
-        if let Verifier::Mac(_) = record.verifier {
-            let matches = claim.matches(&record.verifier);
-            return self.go_on(claim, matches, record, request, now);
-        }
-        let verifier = record.verifier.clone();
+        let verifier = match &record.verifier {
+            Some(verifier @ Verifier::Mac(_)) => {
+                let matches = claim.matches(verifier);
+                return self.go_on(claim, matches, record, request, now);
+            }
+            Some(verifier) => verifier.clone(),
+            None => {
+                drop(shard);
+                return self.enter_anew(claim, request, now);
+            }
+        };
         drop(shard);
         let matches = claim.matches(&verifier);
         let mut shard = self.sessions.shard(claim.session);
@@ -190,7 +196,7 @@ impl Guard {
         ended.map_err(|refusal| Fault::of(refusal).in_mode(mode))
     }
 
-    /// The first call of a session that is not in memory.
+    /// The first call of a session that is not in memory, or whose key is not: after a restart.
     fn enter_anew(&self, claim: &Claim<'_>, request: &Request<'_>, now: Now) -> Result<Identity, Box<Fault>> {
         let grant = self.master().open(&claim.presented.keyid).map_err(Refusal::from)?;
         let verifier = Verifier::of(&grant.key).ok_or(Refusal::SessionForged)?;
@@ -198,7 +204,9 @@ impl Guard {
         let mut shard = self.sessions.shard(claim.session);
         self.check_ended(&mut shard, claim, now)?;
         if let Some(record) = shard.get(claim.session) {
-            // Another call of the same session was faster.
+            // It was used before a restart, or another call of it was faster.
+            record.check_expiry(self.policy.sessions.idle, now)?;
+            record.know(verifier);
             return self.go_on(claim, matches, record, request, now);
         }
         shard.check_horizon(grant.opened)?;

@@ -4,6 +4,7 @@ mod action;
 mod binding;
 mod ladder;
 mod login;
+mod memory;
 mod notice;
 mod opening;
 mod trap;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::MonoMillis;
 
 /// Calls that are under way at once and told apart. Of more, the oldest is taken for one that happened.
@@ -9,7 +11,7 @@ const MOST_PENDING: usize = 8;
 
 /// When a call was made that forbids others. Calls forbid from their start on, until their answer says that nothing
 /// happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct After {
     confirmed: Option<MonoMillis>,
     pending: Vec<MonoMillis>,
@@ -38,6 +40,12 @@ impl After {
                 self.confirmed = self.confirmed.max(Some(at));
             }
         }
+    }
+
+    /// Nobody tells any more how the calls under way ended: they are taken for calls that happened.
+    pub(super) fn give_up(&mut self) {
+        self.confirmed = self.pending.drain(..).max().max(self.confirmed);
+        self.pending = Vec::new();
     }
 
     /// A call that started then lifts what was before it.

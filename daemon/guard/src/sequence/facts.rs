@@ -8,9 +8,13 @@
 //! Facts are a sorted list: few are held at a time, and a list has neither gaps nor pointers.
 
 mod forbid;
+mod kept;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub use self::kept::Revived;
 use super::after::After;
 use super::value::Binding;
 use super::values::Values;
@@ -21,18 +25,18 @@ use crate::time::MonoMillis;
 const FLIGHT: Duration = Duration::from_secs(60);
 
 /// The name of one condition of one rule, the same in every process as long as the condition is the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct SlotId(pub(super) u64);
 
 /// A fact is about one condition and the values that it binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct FactId {
     pub(super) slot: SlotId,
     pub(super) binding: Binding,
 }
 
 /// One fact.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Fact {
     /// A call was answered, and allows others until then; or it is under way and may allow them soon.
     Allows {
@@ -52,14 +56,14 @@ enum Fact {
 }
 
 /// Calls that are under way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Flights {
     count: u16,
     /// Seconds of the monotonic clock at which they are given up.
     until: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     id: FactId,
     fact: Fact,
@@ -111,16 +115,22 @@ impl Flights {
 }
 
 /// The facts of one session, address or user.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Facts {
     entries: Vec<Entry>,
-    latest: MonoMillis,
+    pub(super) latest: MonoMillis,
+    #[serde(skip)]
     used: u32,
     /// Room beyond [`Self::CAPACITY`].
+    #[serde(skip)]
     extra: u32,
     forgotten: u32,
     /// Which rules they are for.
+    #[serde(skip)]
     pub(super) generation: u32,
+    /// They changed, and whoever writes them down is told so. Of a session, its record knows.
+    #[serde(skip)]
+    pub(super) is_noted: bool,
 }
 
 /// No room for a fact that forbids.

@@ -45,9 +45,9 @@ use http::{HeaderMap, Method};
 pub use action::{Action, BanAction, BanTarget, Escalation, Threshold};
 pub use answer::{Shown, Watch};
 pub use engine::{Admission, Held, Moment, Outcome, Reservation, Verdict};
-pub use facts::Facts;
+pub use facts::{Facts, Revived};
 pub use plan::RuleId;
-pub use scope::{MOST_FACTS, Scope, SharedFacts, SharedUsage, Who};
+pub use scope::{HolderKey, KeptFacts, MOST_FACTS, NotRestored, Scope, SharedFacts, SharedUsage, Who};
 pub use spec::{
     DistinctSpec, ExceptSpec, ForbidSpec, GapSpec, MaxSpec, NeedSpec, OnUnreadable, OnceSpec, OperationSpec, OrderSpec,
     Place, RequireSpec, RuleError, RuleSpec, RulesSpec, ShownBySpec, ShownSpec, Step, Unlisted, Warning,
@@ -141,6 +141,19 @@ impl Rules {
     #[must_use]
     pub fn thresholds(&self) -> &[Threshold] {
         self.0.as_ref().map_or(&[], |compiled| &compiled.thresholds)
+    }
+
+    /// Makes the facts of a session that were written down good for this process; `None` if they are not what was written.
+    pub(crate) fn revive(&self, facts: &mut Facts) -> Option<Revived> {
+        let mut revived = Revived::default();
+        facts
+            .revive(|slot| self.has_slot(slot), true, &mut revived)
+            .then_some(revived)
+    }
+
+    /// Whether a condition is asked for.
+    fn has_slot(&self, slot: facts::SlotId) -> bool {
+        self.0.as_ref().is_some_and(|compiled| compiled.has_slot(slot))
     }
 
     /// How many rules there are.

@@ -7,6 +7,8 @@
 //! An address can have thousands of people behind it. Whoever has used up the room that everybody has is given more, out
 //! of a pool that all share; when the pool is empty, everybody still has the first room.
 
+mod kept;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,9 +17,11 @@ use std::time::Duration;
 use http::HeaderMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+pub use self::kept::{KeptFacts, NotRestored};
 use super::facts::{Facts, Full};
 use super::value::BindingKey;
 use crate::binding;
+use crate::changes::Changes;
 use crate::fingerprint::Fingerprint;
 use crate::request::ClientAddress;
 use crate::session::SessionId;
@@ -57,8 +61,8 @@ pub struct Who<'a> {
 }
 
 /// Somebody, hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct HolderKey(u64, u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HolderKey(u64, u64);
 
 impl HolderKey {
     /// Of an address, as far as violations are counted by it.
@@ -115,7 +119,6 @@ pub struct SharedFacts {
     key: BindingKey,
 }
 
-#[derive(Default)]
 struct Shard {
     holders: HashMap<HolderKey, Facts, BuildHasherDefault<AlreadyHashed>>,
     capacity: usize,
@@ -127,6 +130,7 @@ struct Shard {
     pool_swept: Option<MonoMillis>,
     forgotten: u64,
     refused: u64,
+    changes: Changes<HolderKey>,
 }
 
 /// How full the facts of everybody but sessions are.
@@ -154,8 +158,17 @@ impl SharedFacts {
         let capacity = (capacity / shards).max(1);
         let shard = || {
             Mutex::new(Shard {
+                holders: HashMap::default(),
                 capacity,
-                ..Shard::default()
+                most_extra: 0,
+                pool: 0,
+                given: 0,
+                swept: None,
+                pool_swept: None,
+                forgotten: 0,
+                refused: 0,
+                // Those that are there, and as many that are gone.
+                changes: Changes::new(2 * capacity),
             })
         };
         let shards = (0..shards).map(|_| shard()).collect();
@@ -239,7 +252,7 @@ impl Locked<'_> {
     }
 
     pub(super) fn get_mut(&mut self, key: HolderKey) -> Option<&mut Facts> {
-        self.shard_mut(key)?.holders.get_mut(&key)
+        self.shard_mut(key)?.change(key)
     }
 
     /// The facts of somebody, new ones if there are none.
@@ -260,6 +273,16 @@ impl Locked<'_> {
 }
 
 impl Shard {
+    /// The facts of a holder, which are about to change.
+    fn change(&mut self, key: HolderKey) -> Option<&mut Facts> {
+        let facts = self.holders.get_mut(&key)?;
+        if !facts.is_noted {
+            facts.is_noted = true;
+            self.changes.note(key);
+        }
+        Some(facts)
+    }
+
     /// The facts of a holder, with some free room as far as there is any.
     fn open(&mut self, key: HolderKey, now: MonoMillis) -> Result<&mut Facts, Full> {
         let facts = self.holders.entry(key).or_default();
@@ -276,7 +299,7 @@ impl Shard {
             // Both are limited by the configuration to what fits.
             facts.give(u32::try_from(had + more).unwrap_or(u32::MAX));
         }
-        self.holders.get_mut(&key).ok_or(Full)
+        self.change(key).ok_or(Full)
     }
 
     /// Takes back what holders were given and do not need.
@@ -303,14 +326,24 @@ impl Shard {
         }
         if self.swept.is_none_or(|swept| now.since(swept) >= SWEEP) {
             self.swept = Some(now);
-            self.holders.retain(|_, facts| !facts.is_over(now));
+            let changes = &mut self.changes;
+            self.holders.retain(|key, facts| {
+                let stays = !facts.is_over(now);
+                if !stays {
+                    changes.note(*key);
+                }
+                stays
+            });
             let surplus = (self.holders.len() + 1).saturating_sub(self.capacity);
             if surplus > 0 {
                 let can_go = self.holders.iter().filter(|(_, facts)| facts.only_allows(now));
                 let most = AT_ONCE.min(self.capacity.div_ceil(2));
                 let going: Vec<HolderKey> = can_go.map(|(key, _)| *key).take(most).collect();
                 self.forgotten += going.len() as u64;
-                going.iter().for_each(|key| _ = self.holders.remove(key));
+                for key in going {
+                    self.holders.remove(&key);
+                    self.changes.note(key);
+                }
             }
             self.add_up();
         }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::hash::Hasher;
 
 use http::{HeaderMap, HeaderName};
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use super::json::{Broken, Found, Pointer, Scanner};
@@ -287,7 +288,7 @@ fn decode_form(text: &str) -> Cow<'_, [u8]> {
 }
 
 /// The values of one call under the names of one `bind`, hashed under a secret key: nobody can look for two that collide.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Binding(u64);
 
 impl Binding {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::value::Binding;
 use crate::time::MonoMillis;
 
 /// Values and their times.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Values(Vec<(Binding, MonoMillis)>);
 
 impl Values {

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::MonoMillis;
 
 /// Calls that are remembered one by one, and the number of entries for more.
@@ -20,7 +22,7 @@ pub(super) struct Limit {
 }
 
 /// What was counted. One call, which is the most frequent case, needs no memory of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(
     clippy::box_collection,
     reason = "a fact is as large as its largest variant, and most have no entries"
@@ -33,7 +35,7 @@ pub(super) enum Window {
     Many(Box<Vec<Entry>>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     first: MonoMillis,
     last: MonoMillis,

@@ -103,6 +103,20 @@ impl<T: Named> Recent<T> {
         self.slots.get(place).map(|slot| &slot.value)
     }
 
+    pub(super) fn peek_mut(&mut self, name: SessionId) -> Option<&mut T> {
+        let place = self.place(name)?;
+        self.slots.get_mut(place).map(|slot| &mut slot.value)
+    }
+
+    /// Takes another order for that of use: the largest key is the newest.
+    pub(super) fn sort_by_key<K: Ord>(&mut self, key: impl Fn(&T) -> K) {
+        let places = (0u32..).zip(self.slots.iter());
+        let mut order: Vec<(K, u32)> = places.map(|(place, slot)| (key(&slot.value), place)).collect();
+        order.sort_unstable();
+        (self.newest, self.oldest) = (NONE, NONE);
+        order.into_iter().for_each(|(_, place)| self.link_newest(place));
+    }
+
     /// The value of this name, marked as just used.
     pub(super) fn get(&mut self, name: SessionId) -> Option<&mut T> {
         let place = self.place(name)?;
@@ -271,6 +285,20 @@ mod tests {
             steps in prop::collection::vec((any::<u8>(), 0u8..12), 0..200),
         ) {
             follows_a_list(capacity, steps)?;
+        }
+
+        #[test]
+        fn another_order_is_that_of_use_from_then_on(values in prop::collection::hash_set(any::<u8>(), 1..100)) {
+            let mut recent = Recent::new(values.len());
+            values.iter().for_each(|value| _ = recent.push(*value));
+            recent.sort_by_key(|value| *value);
+            let mut sorted: Vec<u8> = values.iter().copied().collect();
+            sorted.sort_unstable();
+            for expected in sorted {
+                let oldest = recent.slots.get(recent.oldest).map(|slot| slot.value);
+                prop_assert_eq!(oldest, Some(expected));
+                prop_assert_eq!(recent.pop(expected.name()), Some(expected));
+            }
         }
 
         #[test]

@@ -1,5 +1,7 @@
 //! What the gate remembers of a session that was used.
 
+mod kept;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
@@ -7,6 +9,9 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
+use serde::{Deserialize, Serialize};
+
+pub use self::kept::KeptState;
 
 use super::nonce::Streams;
 use super::shared::SharedTexts;
@@ -29,7 +34,7 @@ pub const USER_AGENT_KEPT: usize = 120;
 const CONNECTIONS_KEPT: usize = 8;
 
 /// When signals of behaviour counted last.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Noticed([Option<u32>; 3]);
 
 /// A signal of behaviour that counts once in a while.
@@ -69,8 +74,8 @@ pub struct Record {
     pub opened: WallMillis,
     /// Seconds from then to its end.
     lifetime: u32,
-    /// What its signatures are checked with.
-    pub verifier: Verifier,
+    /// What its signatures are checked with; `None` until the first call after a restart.
+    pub verifier: Option<Verifier>,
     /// Replay protection.
     pub streams: Streams,
     /// Where and by which browser it is used.
@@ -95,10 +100,12 @@ pub struct Record {
     used: MonoMillis,
     calls: u32,
     connections: Connections,
+    /// It changed, and whoever writes it down is told so.
+    pub(super) is_noted: bool,
 }
 
 /// Tenths of a second of the monotonic clock, counted from one: 13 years in half a word.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Tick(NonZeroU32);
 
 impl Tick {
@@ -113,7 +120,7 @@ impl Tick {
 }
 
 /// What few sessions have.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Rare {
     /// When each signal of behaviour counted last.
     noticed: Noticed,
@@ -164,7 +171,7 @@ impl Record {
             id: grant.id,
             opened: grant.opened,
             lifetime: u32::try_from(grant.expires.0.saturating_sub(grant.opened.0) / 1000).unwrap_or(u32::MAX),
-            verifier,
+            verifier: Some(verifier),
             streams: if grant.epoch == epoch {
                 Streams::complete()
             } else {
@@ -184,6 +191,7 @@ impl Record {
             used: now.mono,
             calls: 0,
             connections: Connections::default(),
+            is_noted: false,
         }
     }
 
@@ -205,6 +213,16 @@ impl Record {
         } else {
             Ok(())
         }
+    }
+
+    /// When it was used last.
+    pub(super) fn used(&self) -> MonoMillis {
+        self.used
+    }
+
+    /// Its key, which comes with its first call after a restart.
+    pub fn know(&mut self, verifier: Verifier) {
+        self.verifier.get_or_insert(verifier);
     }
 
     /// Notes a verified call.

@@ -9,12 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::recent::{Named, Recent};
-use super::record::Record;
+use super::record::{KeptState, Record};
 use super::shared::SharedTexts;
 use super::{KeptSession, SessionId, SessionStatus, SessionSummary};
+use crate::changes::{Changed, Changes};
 use crate::ledger::Ledger;
 use crate::refusal::Refusal;
 use crate::request::ConnectionId;
+use crate::sequence::{Revived, Rules};
 use crate::time::{MonoMillis, Now, WallMillis};
 
 const SHARDS: usize = 64;
@@ -32,7 +34,12 @@ pub struct Shard {
     /// Sessions without state that were opened up to here may have been pushed out.
     horizon: Option<WallMillis>,
     capacity: usize,
+    changes: Changes<SessionId>,
 }
+
+/// Something that is not what was written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garbled;
 
 /// A session that was ended before its time.
 struct Ended {
@@ -64,20 +71,51 @@ impl SessionTable {
     /// Every session, in use or ended.
     #[must_use]
     pub fn summaries(&self, half_life: Duration, now: Now) -> Vec<SessionSummary> {
-        let shards = self
-            .shards
+        self.each().flat_map(|shard| shard.summaries(half_life, now)).collect()
+    }
+
+    /// What changed since the last call.
+    #[must_use]
+    pub fn take_changed(&self) -> Changed<SessionId> {
+        Changed::joined(self.each().map(|mut shard| shard.changes.take()))
+    }
+
+    /// Every session in use.
+    #[must_use]
+    pub fn names(&self) -> Vec<SessionId> {
+        let names =
+            |shard: MutexGuard<'_, Shard>| -> Vec<SessionId> { shard.records.iter().map(|one| one.id).collect() };
+        self.each().flat_map(names).collect()
+    }
+
+    /// See [`Shard::check_horizon`]: the latest of all shards.
+    #[must_use]
+    pub fn horizon(&self) -> Option<WallMillis> {
+        self.each().filter_map(|shard| shard.horizon).max()
+    }
+
+    /// Refuses sessions without state that were opened up to here.
+    pub fn raise_horizon(&self, to: WallMillis) {
+        self.each()
+            .for_each(|mut shard| shard.horizon = shard.horizon.max(Some(to)));
+    }
+
+    /// Puts sessions that came back into the order of their last calls.
+    pub fn order_by_use(&self) {
+        self.each()
+            .for_each(|mut shard| shard.records.sort_by_key(Record::used));
+    }
+
+    fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards
             .iter()
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
-        shards.flat_map(|shard| shard.summaries(half_life, now)).collect()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How many sessions are in use.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).records.len())
-            .sum()
+        self.each().map(|shard| shard.records.len()).sum()
     }
 
     /// Whether none is in use.
@@ -101,6 +139,8 @@ impl Shard {
             ended: HashMap::new(),
             horizon: None,
             capacity,
+            // Those that are there, and as many that are gone.
+            changes: Changes::new(2 * capacity),
         }
     }
 
@@ -131,9 +171,14 @@ impl Shard {
         }
     }
 
-    /// The state of a session, marked as just used.
+    /// The state of a session, marked as just used and about to change.
     pub fn get(&mut self, id: SessionId) -> Option<&mut Record> {
-        self.records.get(id)
+        let record = self.records.get(id)?;
+        if !record.is_noted {
+            record.is_noted = true;
+            self.changes.note(id);
+        }
+        Some(record)
     }
 
     /// The state of a session, not marked.
@@ -155,13 +200,45 @@ impl Shard {
 
     /// Keeps the state of a new session; pushes out the one idle for longest if there is no room.
     pub fn insert(&mut self, mut record: Record, now: Now) {
+        record.is_noted = true;
+        self.changes.note(record.id);
+        self.push(record, now);
+    }
+
+    fn push(&mut self, mut record: Record, now: Now) {
         record.share_agent(&mut self.agents);
         if let Some(pushed_out) = self.records.push(record)
             && self.records.peek(pushed_out.id).is_none()
-            && pushed_out.expires() > now.wall
         {
-            self.horizon = self.horizon.max(Some(pushed_out.opened));
+            self.changes.note(pushed_out.id);
+            if pushed_out.expires() > now.wall {
+                self.horizon = self.horizon.max(Some(pushed_out.opened));
+            }
         }
+    }
+
+    /// The state of a session, to be written down; `None` if it has none, or its time is over. A later change is told
+    /// again.
+    #[must_use]
+    pub fn keep_state(&mut self, id: SessionId, now: Now) -> Option<KeptState> {
+        let record = self.records.peek_mut(id)?;
+        record.is_noted = false;
+        (record.expires() > now.wall).then(|| record.keep())
+    }
+
+    /// Gives a session the state that was written down. `Err` if it is not what was written; `None` if there is nothing to
+    /// give it to: its time is over, or it was ended.
+    ///
+    /// # Errors
+    /// [`Garbled`].
+    pub fn restore_state(&mut self, kept: KeptState, rules: &Rules, now: Now) -> Result<Option<Revived>, Garbled> {
+        let mut record = Record::of_kept(kept);
+        if record.expires() <= now.wall || self.ended.contains_key(&record.id) {
+            return Ok(None);
+        }
+        let revived = record.revive(rules).ok_or(Garbled)?;
+        self.push(record, now);
+        Ok(Some(revived))
     }
 
     /// Ends a session, for a time or for good, and returns the connections it was last seen on. `None` if it is not in
@@ -174,6 +251,7 @@ impl Shard {
         now: Now,
     ) -> Option<Vec<ConnectionId>> {
         let record = self.records.pop(id)?;
+        self.changes.note(id);
         let until = ttl.map(|ttl| now.mono.after(ttl));
         let status = ttl.map_or(SessionStatus::Revoked, SessionStatus::Banned);
         let summary = SessionSummary {

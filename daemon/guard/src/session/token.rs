@@ -21,6 +21,8 @@ use crate::signature::verify::{COMPRESSED_POINT, ED25519_KEY};
 use crate::time::WallMillis;
 
 const VERSION: u8 = 2;
+/// What is sealed under it is no token.
+const SECRET_VERSION: u8 = 0x81;
 const HEADER: usize = 1 + 4 + SessionId::BYTES;
 /// Algorithm, milliseconds of the opening, seconds to live, run, key.
 const SEALED: usize = 1 + 6 + 4 + 8 + KEY_ROOM;
@@ -250,6 +252,33 @@ impl MasterKeys {
             .ok_or(TokenRefused::Forged)
     }
 
+    /// Seals a secret that is to lie beside the tokens' keys, under a nonce that is used once. `None` only if the cipher
+    /// fails, which it cannot for a message of this length.
+    #[must_use]
+    pub fn seal_secret(&self, nonce: [u8; SessionId::BYTES], secret: &Zeroizing<[u8; 32]>) -> Option<Vec<u8>> {
+        let head = [&[SECRET_VERSION][..], &self.current.number.to_be_bytes()].concat();
+        let payload = Payload {
+            msg: &secret[..],
+            aad: &head,
+        };
+        let sealed = self.current.cipher.encrypt(&Nonce::from(nonce), payload).ok()?;
+        Some([&head[..], &nonce, &sealed].concat())
+    }
+
+    /// Opens a secret, and tells whether the current key sealed it. `None` if no key of this gate did.
+    #[must_use]
+    pub fn open_secret(&self, sealed: &[u8]) -> Option<(Zeroizing<[u8; 32]>, bool)> {
+        let (head, rest) = sealed.split_first_chunk::<5>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<{ SessionId::BYTES }>()?;
+        let [version, number @ ..] = *head;
+        let number = u32::from_be_bytes(number);
+        let key = self.by_number(number).filter(|_| version == SECRET_VERSION)?;
+        let payload = Payload { msg: sealed, aad: head };
+        let plain = key.cipher.decrypt(&Nonce::from(*nonce), payload).map(Zeroizing::new);
+        let secret = plain.ok()?.as_slice().try_into().ok()?;
+        Some((Zeroizing::new(secret), number == self.current.number))
+    }
+
     fn by_number(&self, number: u32) -> Option<&MasterKey> {
         std::iter::once(&self.current)
             .chain(&self.previous)
@@ -359,6 +388,30 @@ mod tests {
             assert_eq!(keys.open(broken).err(), Some(TokenRefused::Unknown), "{broken:?}");
             assert!(name_of(broken).is_err(), "{broken:?}");
         }
+    }
+
+    #[test]
+    fn a_sealed_secret_opens_under_the_keys_that_are_left() {
+        let secret = Zeroizing::new([6; 32]);
+        let sealed = MasterKeys::new(key(1, 1), vec![])
+            .seal_secret([5; 12], &secret)
+            .unwrap();
+        assert!(!sealed.windows(8).any(|bytes| bytes == [6; 8]), "it is in clear");
+        let open = |current, previous| MasterKeys::new(current, previous).open_secret(&sealed);
+        assert_eq!(open(key(1, 1), vec![]), Some((secret.clone(), true)));
+        assert_eq!(open(key(2, 2), vec![key(1, 1)]), Some((secret, false)));
+        assert_eq!(open(key(2, 2), vec![]), None);
+        assert_eq!(open(key(1, 9), vec![]), None);
+        for length in 0..sealed.len() {
+            assert!(
+                MasterKeys::new(key(1, 1), vec![])
+                    .open_secret(&sealed[..length])
+                    .is_none()
+            );
+        }
+        // One is never taken for the other.
+        let token = URL_SAFE_NO_PAD.encode(&sealed);
+        assert!(MasterKeys::new(key(1, 1), vec![]).open(&token).is_err());
     }
 
     #[test]

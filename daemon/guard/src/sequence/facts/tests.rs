@@ -54,3 +54,58 @@ fn at_capacity_what_forbids_stays() {
     facts.count(id(9999), LIMIT, LIMIT.end(NOW)).unwrap();
     assert_eq!(facts.len(), 1, "they end by themselves");
 }
+
+/// See `the_layout_is_that_of_version_1` of the guard's tests: here are all kinds of facts.
+#[test]
+fn the_layout_is_that_of_version_1() {
+    let mut facts = Facts::default();
+    let many = Limit { count: 9, ..LIMIT };
+    facts.allow(id(1), MonoMillis(70_000), NOW);
+    facts.depart(id(2), NOW);
+    facts.count(id(3), LIMIT, NOW).unwrap();
+    for at in [1000, 30_000, 31_000] {
+        facts.count(id(4), many, MonoMillis(at)).unwrap();
+    }
+    facts.make(id(5), MonoMillis(70_000), NOW);
+    facts.forbid(id(6), many.per, NOW);
+    facts.settle(id(6), NOW, true);
+    facts.forbid(id(6), many.per, MonoMillis(2000));
+    facts.try_value(SlotId(7), Binding::of(1), None, NOW);
+    facts.show(
+        SlotId(8),
+        &[Binding::of(2), Binding::of(3)],
+        MonoMillis(70_000),
+        10,
+        NOW,
+    );
+    let written = postcard::to_stdvec(&facts).unwrap();
+    let sum = siphasher::sip::SipHasher13::new().hash(&written);
+    assert_eq!((written.len(), sum), (148, 47_702_221_772_326_684));
+
+    let mut back: Facts = postcard::from_bytes(&written).unwrap();
+    let mut revived = Revived::default();
+    assert!(back.revive(|_| true, true, &mut revived));
+    assert_eq!(
+        (revived, back.used(), back.len()),
+        (Revived::default(), facts.used(), facts.len())
+    );
+    assert!(!back.is_awaited(id(2), NOW), "nobody comes back from there");
+    assert_eq!(
+        back.forbids(id(6), MonoMillis(61_500)),
+        Some(Some(Duration::from_millis(500)))
+    );
+    back.settle(id(6), MonoMillis(2000), false);
+    assert!(
+        back.forbids(id(6), MonoMillis(61_500)).is_some(),
+        "it is taken for a call that happened"
+    );
+}
+
+#[test]
+fn facts_that_are_out_of_order_were_never_written() {
+    let mut facts = Facts::default();
+    facts.allow(id(1), MonoMillis(70_000), NOW);
+    facts.allow(id(2), MonoMillis(70_000), NOW);
+    facts.entries.swap(0, 1);
+    assert!(!facts.revive(|_| true, true, &mut Revived::default()));
+}

@@ -107,6 +107,28 @@ impl Play {
         }
     }
 
+    /// The process ends, with the calls that are under way, and the next one goes on with what was written down.
+    fn restart(&mut self) {
+        while !self.under_way.is_empty() {
+            self.finish(0, 404, &[]);
+        }
+        for facts in &mut self.facts {
+            let mut written: Facts = postcard::from_bytes(&postcard::to_stdvec(facts).unwrap()).unwrap();
+            assert_eq!(self.rules.revive(&mut written), Some(Revived::default()));
+            *facts = written;
+        }
+        let next = SharedFacts::new(1000, BindingKey::new([2; 16]));
+        for key in self.shared.names() {
+            let kept = self.shared.keep(key).unwrap();
+            let written = postcard::from_bytes(&postcard::to_stdvec(&kept).unwrap()).unwrap();
+            match next.restore(key, written, &self.rules, true, MonoMillis(self.now)) {
+                Ok(revived) | Err(NotRestored::Over(revived)) => assert_eq!(revived, Revived::default()),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        self.shared = next;
+    }
+
     fn age(&self, event: usize) -> u64 {
         self.now - self.reference.events[event].started
     }
@@ -483,6 +505,23 @@ proptest! {
     fn verdicts_are_those_of_the_reference(rules in rules(), steps in steps(120)) {
         let mut play = Play::new(rules);
         for (gap, step) in &steps {
+            if let Some((found, expected)) = play.step(*gap, step) {
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_restart_changes_no_verdict(
+        rules in rules(),
+        steps in steps(120),
+        restarts in prop::collection::vec(prop::bool::weighted(0.1), 120),
+    ) {
+        let mut play = Play::new(rules);
+        for ((gap, step), restarts) in steps.iter().zip(restarts) {
+            if restarts {
+                play.restart();
+            }
             if let Some((found, expected)) = play.step(*gap, step) {
                 prop_assert_eq!(found, expected);
             }
