@@ -28,6 +28,7 @@ use crate::listener::connections::{Connections, Doom};
 use crate::random;
 use crate::reload::Reload;
 use crate::stats::Offenders;
+use crate::store::sessions::SessionStore;
 use crate::store::{Change, Deed, Item, Store, Undo};
 use crate::throttle::{Leave, Throttle};
 use events::{Events, What};
@@ -79,6 +80,7 @@ pub struct Gate {
     keys: Option<Mutex<Keys>>,
     enforcement: Mutex<Option<Enforcement>>,
     store: Option<Store>,
+    sessions: Option<SessionStore>,
     trials: Trials,
     events: Events,
     offenders: Offenders,
@@ -100,6 +102,7 @@ impl Gate {
             keys: None,
             enforcement: Mutex::new(None),
             store: None,
+            sessions: None,
             trials: Trials::default(),
             events: Events::default(),
             offenders: Offenders::default(),
@@ -125,6 +128,28 @@ impl Gate {
     pub fn keep_store(&self) {
         if let Some(store) = &self.store {
             store.write(&self.guard());
+        }
+    }
+
+    /// Gives it the memory of sessions; without one, it ends with the process.
+    #[must_use]
+    pub fn with_sessions(self, sessions: SessionStore) -> Self {
+        Self {
+            sessions: Some(sessions),
+            ..self
+        }
+    }
+
+    /// The memory of what sessions did.
+    #[must_use]
+    pub fn sessions(&self) -> Option<&SessionStore> {
+        self.sessions.as_ref()
+    }
+
+    /// Writes it down, until it is closed. For a thread of its own.
+    pub fn keep_sessions(&self) {
+        if let Some(sessions) = &self.sessions {
+            sessions.keep(|| self.guard(), || self.config().state.saving);
         }
     }
 

@@ -26,6 +26,7 @@ use crate::proxy::pool::Pools;
 use crate::reload::{Caretaker, Reload};
 use crate::state::KeyRing;
 use crate::store::Store;
+use crate::store::sessions::SessionStore;
 use crate::{admin, clock, listener, packets, random, safety, service, start, telemetry, unprivileged};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
@@ -62,7 +63,7 @@ pub fn run(config: Config) -> Result<()> {
     let gate = Arc::new(open_gate(config)?);
     unprivileged::settle(&gate.config())?;
     let mut helper = unprivileged::watch_helper(&gate)?;
-    let keeper = start_keeper(&gate)?;
+    let keepers = start_keepers(&gate)?;
     let (stop, stopped) = watch::channel(false);
     let mut proxies = Vec::new();
     let mut threads = Vec::new();
@@ -109,14 +110,19 @@ pub fn run(config: Config) -> Result<()> {
     threads
         .into_iter()
         .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker panicked")))?;
-    // The last verdicts are written too.
+    // The last verdicts are written too, and what sessions did.
     if let Some(store) = gate.store() {
         store.close();
+    }
+    if let Some(sessions) = gate.sessions() {
+        sessions.close();
     }
     if let Some(helper) = helper {
         helper.release(&gate);
     }
-    keeper.join().map_err(|_| anyhow!("the store panicked"))
+    keepers
+        .into_iter()
+        .try_for_each(|keeper| keeper.join().map_err(|_| anyhow!("the store panicked")))
 }
 
 fn open_admin(address: SocketAddr) -> Result<std::net::TcpListener> {
@@ -128,13 +134,17 @@ fn open_admin(address: SocketAddr) -> Result<std::net::TcpListener> {
     Ok(listener)
 }
 
-/// The thread that writes to the store: the disk may take its time.
-fn start_keeper(gate: &Arc<Gate>) -> Result<thread::JoinHandle<()>> {
-    let gate = Arc::clone(gate);
-    thread::Builder::new()
-        .name("store".into())
-        .spawn(move || gate.keep_store())
-        .context("failed to start the thread of the store")
+/// The threads that write to the store and the memory of sessions: the disk may take its time.
+fn start_keepers(gate: &Arc<Gate>) -> Result<[thread::JoinHandle<()>; 2]> {
+    let start = |name: &str, keep: fn(&Gate)| {
+        let gate = Arc::clone(gate);
+        let thread = thread::Builder::new().name(name.into()).spawn(move || keep(&gate));
+        thread.context("failed to start the thread of the store")
+    };
+    Ok([
+        start("store", Gate::keep_store)?,
+        start("sessions", Gate::keep_sessions)?,
+    ])
 }
 
 fn worker_count(config: &Config) -> usize {
@@ -170,13 +180,17 @@ fn open_gate(config: Config) -> Result<Gate> {
     let ring = ring.context("failed to open the master keys")?;
     let master = ring.master_keys();
     let run = random::secret().context("failed to make the secret of this run")?;
+    // A damaged store keeps the daemon from starting, before it touches what the kernel enforces.
+    let store = Store::open(&config.state.directory).context("failed to open the store")?;
+    let sessions = SessionStore::open(&config.state.directory, &master, clock::now());
+    let sessions = sessions.context("failed to open the memory of sessions")?;
+    clock::go_on_from(sessions.resumed());
     let guard = Guard::new(
         config.policy.clone(),
         Secrets { master, run },
         usize::try_from(config.packet.max_bans_limit.max(config.packet.max_bans))?,
-    );
-    // A damaged store keeps the daemon from starting, before it touches what the kernel enforces.
-    let store = Store::open(&config.state.directory).context("failed to open the store")?;
+    )
+    .with_memory_secret(sessions.secret());
     let enforcer = packets::attach(&config, store.banned_networks()?)?;
     let gate = Gate::new(guard, enforcer, config).with_keys(ring);
     let kept = start::kept_by_kernel(&gate)?;
@@ -185,7 +199,9 @@ fn open_gate(config: Config) -> Result<Gate> {
         .context("failed to restore what the store kept")?;
     let gate = gate.with_store(store);
     start::adopt(&gate, kept)?;
-    Ok(gate)
+    // Ended sessions are known by now: those do not come back.
+    sessions.load(&gate.guard(), clock::now());
+    Ok(gate.with_sessions(sessions))
 }
 
 /// Takes the program off the interfaces and forgets its bans, after a daemon that pinned them.

@@ -10,6 +10,7 @@ use portcullis_guard::policy::Mode;
 use portcullis_guard::time::{MonoMillis, Now, WallMillis};
 
 use crate::admin;
+use crate::clock;
 use crate::control::api::{Offender, RecentRefusal, RuleCount, RuleList, Stats, WorstSession};
 use crate::enforcer::{Enforcer, Target};
 use crate::gate::Gate;
@@ -158,7 +159,7 @@ fn worst_bans(gate: &Gate, kernel: &Enforcer, now: Now) -> Vec<Offender> {
         let hits = kernel.hits(bans.iter().map(|ban| Target::Prefix(ban.network)));
         for (ban, hits) in bans.iter().zip(hits) {
             let Some(hits) = hits else { continue };
-            let ago = Duration::from_millis(now.mono.0).saturating_sub(hits.last_since_boot);
+            let ago = clock::since_boot(now.mono).saturating_sub(hits.last_since_boot);
             let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
             worst.push(Offender {
                 network: ban.network.to_string(),

@@ -304,11 +304,18 @@ fn configuration(directory: &Path, wanted: &Wanted<'_>) -> String {
     } else {
         "[service]\nuser = \"root\"\n"
     };
+    // The state directory is the test's, whatever else it says of `[state]`.
+    let own_state = format!("[state]\ndirectory = \"{directory}/state\"\n");
+    let (sections, state) = if sections.contains("[state]\n") {
+        (sections.replace("[state]\n", &own_state), String::new())
+    } else {
+        (sections.to_owned(), own_state)
+    };
     format!(
         "mode = \"{mode}\"\n{before}\n\
          [http]\nlisten = [\"{listen}\"]\nupstream = \"http://{upstream}\"\n{http}\n\
          [control]\nsocket = \"{directory}/control.sock\"\n\
-         [state]\ndirectory = \"{directory}/state\"\n\
+         {state}\
          [log]\nformat = \"json\"\n\
          {work}{service}\
          {sections}\n"

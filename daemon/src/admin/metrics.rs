@@ -6,9 +6,11 @@ use std::fs;
 
 use portcullis_guard::blacklist::{Kind, Origin};
 use portcullis_guard::policy::Mode;
+use portcullis_guard::time::WallMillis;
 
 use crate::enforcer::{Enforcer, Reason};
 use crate::gate::Gate;
+use crate::store::sessions::SessionStore;
 
 /// Text that grows by families.
 #[derive(Default)]
@@ -53,6 +55,7 @@ pub(super) fn text(gate: &Gate) -> String {
         packets(gate, kernel, &mut out);
     }
     store(gate, &mut out);
+    sessions(gate, &mut out);
     out.0
 }
 
@@ -285,6 +288,57 @@ fn store(gate: &Gate, out: &mut Exposition) {
         "Things that wait to be written.",
         health.waiting,
     );
+}
+
+/// The memory of sessions.
+fn sessions(gate: &Gate, out: &mut Exposition) {
+    let Some(kept) = gate.sessions().map(SessionStore::health) else {
+        return;
+    };
+    let gauges = [
+        (
+            "session_store_healthy",
+            "1: the last write of what sessions did succeeded.",
+            u64::from(kept.failure.is_none()),
+        ),
+        ("session_store_bytes", "Bytes of what is written down.", kept.bytes),
+        (
+            "session_store_restored",
+            "Sessions, sources and others that came back at the start.",
+            kept.restored,
+        ),
+        (
+            "session_store_saved_seconds",
+            "When it was written last, since 1970.",
+            kept.at.map_or(0, WallMillis::seconds),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.one(name, "gauge", help, value);
+    }
+    let counters = [
+        (
+            "session_store_saves_total",
+            "Transactions of the memory of sessions.",
+            kept.saves,
+        ),
+        (
+            "session_store_failures_total",
+            "Writes of it that failed.",
+            kept.failures,
+        ),
+    ];
+    for (name, help, value) in counters {
+        out.one(name, "counter", help, value);
+    }
+    out.family(
+        "session_store_left_out_total",
+        "counter",
+        "What a restart forgets or forgot, by why.",
+    );
+    for (cause, count) in kept.left_out.each() {
+        out.sample("session_store_left_out_total", &[("cause", cause)], count);
+    }
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Config {
         self.service = running.service.clone();
         self.control = running.control.clone();
         self.admin = running.admin;
-        self.state = running.state.clone();
+        self.state.directory.clone_from(&running.state.directory);
         self.log.format = running.log.format;
         for change in changes.iter().filter(|change| change.restart.is_some()) {
             self.written.keep(&change.key, &running.written);

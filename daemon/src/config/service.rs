@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::de::DeValue;
 use tracing::Level;
 
 use super::error::Mistake;
 use super::section::{Parsed, Section};
-use super::value::{absolute_path, describe, socket_address, text, word};
+use super::value::{absolute_path, describe, duration, size, socket_address, text, word};
+use crate::store::sessions::Saving;
 
 /// The longest name that a unix socket can have.
 const LONGEST_SOCKET: usize = 107;
@@ -41,6 +43,8 @@ pub struct Admin {
 pub struct State {
     /// Where it is.
     pub directory: PathBuf,
+    /// How what sessions did is written down.
+    pub saving: Saving,
 }
 
 /// The log.
@@ -99,6 +103,10 @@ pub(super) fn read_admin(section: &Section<'_>) -> Admin {
 pub(super) fn read_state(section: &Section<'_>) -> State {
     State {
         directory: section.read("directory", "/var/lib/portcullis".into(), absolute_path),
+        saving: Saving {
+            every: section.read("save_sessions_every", Duration::from_secs(10), duration("1s"..="1m")),
+            most_bytes: section.read("max_session_bytes", 256 << 20, size("1MiB"..="64GiB")) as u64,
+        },
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::ops::Bound;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use portcullis_guard::effect::KernelBan;
@@ -81,7 +80,7 @@ fn intended_of(guard: &Guard, target: Target, now: Now) -> Option<Intended> {
 fn intended(ban: &KernelBan, now: Now) -> Intended {
     Intended {
         target: Target::Prefix(ban.network),
-        until: Duration::from_millis(now.mono.0).saturating_add(ban.ttl),
+        until: clock::since_boot(now.mono).saturating_add(ban.ttl),
         origin: kernel_origin(ban.origin),
     }
 }

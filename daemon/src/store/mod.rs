@@ -12,6 +12,7 @@ mod database;
 mod error;
 mod queue;
 mod rows;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -14,6 +14,7 @@ use super::changes;
 use super::dispatch::{Question, Reply};
 use super::error::ControlError;
 use super::status::mode;
+use crate::clock;
 use crate::control::api::{Ban, BanAdded, BanEdit, BanList, BanRequest, Hits, parse_network};
 use crate::enforcer::{self, Target};
 use crate::gate::Gate;
@@ -144,7 +145,7 @@ impl Wanted {
 
 /// What a ban kept away, as it travels.
 pub(super) fn shown_hits(hits: &enforcer::Hits, now: Now) -> Hits {
-    let ago = Duration::from_millis(now.mono.0).saturating_sub(hits.last_since_boot);
+    let ago = clock::since_boot(now.mono).saturating_sub(hits.last_since_boot);
     let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
     Hits {
         packets: hits.packets,
