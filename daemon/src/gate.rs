@@ -1,6 +1,7 @@
 //! The gate: the guard with its hands. It carries out what the guard decides, on kernel maps, connections and the log.
 
 pub mod events;
+pub mod imports;
 mod items;
 mod keys;
 mod reconcile;
@@ -32,6 +33,7 @@ use crate::store::sessions::SessionStore;
 use crate::store::{Change, Deed, Item, Store, Undo};
 use crate::throttle::{Leave, Throttle};
 use events::{Events, What};
+use imports::Imports;
 pub(crate) use items::item;
 use keys::Keys;
 pub use reconcile::Enforcement;
@@ -84,6 +86,7 @@ pub struct Gate {
     trials: Trials,
     events: Events,
     offenders: Offenders,
+    imports: Imports,
 }
 
 impl Gate {
@@ -106,6 +109,7 @@ impl Gate {
             trials: Trials::default(),
             events: Events::default(),
             offenders: Offenders::default(),
+            imports: Imports::default(),
         }
     }
 
@@ -193,6 +197,12 @@ impl Gate {
     #[must_use]
     pub fn offenders(&self) -> &Offenders {
         &self.offenders
+    }
+
+    /// Imports under way.
+    #[must_use]
+    pub fn imports(&self) -> &Imports {
+        &self.imports
     }
 
     /// What the operator configured, as far as it is in force.

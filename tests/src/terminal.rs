@@ -165,7 +165,15 @@ impl Terminal {
     /// # Errors
     /// If it does not end.
     pub fn end(&mut self) -> Result<ExitStatus> {
-        let deadline = Instant::now() + PATIENCE;
+        self.end_within(PATIENCE)
+    }
+
+    /// Waits for the end of a command that works for long.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn end_within(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + patience;
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;

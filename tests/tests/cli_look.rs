@@ -266,6 +266,7 @@ fn help() {
               --socket <PATH>  The control socket of the daemon [env: PORTCULLIS_SOCKET] [default:
                                /run/portcullis/control.sock]
               --json           Print JSON, for programs
+          -q, --quiet          Say nothing on standard error but errors: no notes, no progress
           -h, --help           Print help
           -V, --version        Print version
 

@@ -290,3 +290,56 @@ fn the_store_is_looked_after_with_and_without_a_daemon() -> Result<()> {
     drop(home);
     Ok(())
 }
+
+#[test]
+fn what_a_list_does_not_say_is_told_beside_it() -> Result<()> {
+    let daemon = start("")?;
+    let list = "198.51.100.1\n198.51.100.2 its own reason\n{\"network\": \"198.51.100.3\"}\n\
+        {\"network\": \"198.51.100.4\", \"reason\": \"replays\", \"origin\": \"rate\", \"until\": \"2035-01-15T09:00:00Z\"}\n";
+    let path = file(&daemon, "bare", list)?;
+    let told = [
+        "--until",
+        "2036-01-15T09:00:00Z",
+        "--reason",
+        "by hand",
+        "--origin",
+        "score",
+    ];
+    json(&daemon, &[&["ban", "import", path.as_str()], told.as_slice()].concat())?;
+    let bans = json(&daemon, &["ban", "list"])?;
+    let seen = bans["bans"].as_array().context("no bans")?.iter();
+    let seen: Vec<_> = seen
+        .map(|ban| {
+            let until = ban["until"].as_str().unwrap_or_default();
+            format!(
+                "{} {} {}",
+                ban["reason"],
+                ban["origin"],
+                until.get(..4).unwrap_or_default()
+            )
+        })
+        .collect();
+    let expected = [
+        "\"by hand\" \"score\" 2036",
+        "\"its own reason\" \"score\" 2036",
+        "\"by hand\" \"score\" 2036",
+        "\"replays\" \"rate\" 2035",
+    ];
+    ensure!(seen == expected, "{seen:?} {bans}");
+
+    // There and back again: nothing is lost, and nothing that was told beside it takes the place of what is there.
+    let export = daemon.cli(&["ban", "export"])?;
+    daemon.cli(&["ban", "flush", "--yes"])?;
+    let path = file(&daemon, "export", &export)?;
+    json(
+        &daemon,
+        &[
+            "ban", "import", &path, "--reason", "other", "--origin", "operator", "--for", "1h",
+        ],
+    )?;
+    ensure!(daemon.cli(&["ban", "export"])? == export, "{export}");
+
+    let error = refused(&daemon, &["ban", "import", &path, "--origin", "fate"])?;
+    ensure!(error.contains("operator, score, rate or list"), "{error}");
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! What may be typed. Values stay text here, so that what is wrong with them is said in our own words.
 
+mod ban;
 mod papers;
 mod sign;
 mod watch;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(super) use ban::{BanAddArgs, BanEditArgs, BanExportArgs, BanFlushArgs, BanImportArgs, BanListArgs, BanVerb};
 pub(super) use papers::{CompletionsArgs, ConfigVerb, ManArgs};
 pub(super) use sign::SignArgs;
 pub(super) use watch::{EventsArgs, TopArgs, WhyArgs};
@@ -38,6 +40,9 @@ pub(super) struct GlobalArgs {
     /// Print JSON, for programs
     #[arg(long, global = true)]
     pub(super) json: bool,
+    /// Say nothing on standard error but errors: no notes, no progress
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
 }
 
 impl GlobalArgs {
@@ -130,133 +135,6 @@ pub(super) struct StatusArgs {
     /// Compare the kernel with the ban list first, and repair it (exit status 1: they differed)
     #[arg(long)]
     pub(super) verify: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum BanVerb {
-    /// Ban an address or a network, or change its ban
-    Add(BanAddArgs),
-    /// End a ban
-    #[command(visible_alias = "delete")]
-    Del(NetworkArgs),
-    /// Change the end or the reason of a ban, whoever wanted it
-    Edit(BanEditArgs),
-    /// List the bans in force
-    List(BanListArgs),
-    /// Ban what a list names, and end what it named before and does not name now
-    Import(BanImportArgs),
-    /// Write the bans as `ban import` reads them
-    Export(BanExportArgs),
-    /// End many bans at once
-    Flush(BanFlushArgs),
-    /// Tell what happens to an address, and why (exit status 0: it is kept out, 1: it is not)
-    Check(AddressArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BanAddArgs {
-    /// An address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::/48
-    #[arg(value_name = "ADDRESS|NETWORK")]
-    pub(super) network: String,
-    /// For how long: 90s, 1h, 1h30m, 2d
-    #[arg(long = "for", value_name = "DURATION", default_value = "24h")]
-    pub(super) span: String,
-    /// Until when, instead: 2027-01-15T09:30:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "span")]
-    pub(super) until: Option<String>,
-    /// Why, for whoever reads the list later
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub(super) reason: String,
-    /// Ban a network that is wider than IPv4 /8 or IPv6 /19, has never-ban entries in it, or your own address
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BanEditArgs {
-    /// An address or a network, as it stands in the list
-    #[arg(value_name = "ADDRESS|NETWORK")]
-    pub(super) network: String,
-    /// For how long from now
-    #[arg(long = "for", value_name = "DURATION", required_unless_present_any = ["until", "reason"])]
-    pub(super) span: Option<String>,
-    /// Until when, instead: 2027-01-15T09:30:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "span")]
-    pub(super) until: Option<String>,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    pub(super) reason: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct WhichBansArgs {
-    /// Those by `operator`, `score`, `rate` or `list`
-    #[arg(long, value_name = "ORIGIN")]
-    pub(super) origin: Option<String>,
-    /// Those of an imported list
-    #[arg(long, value_name = "NAME")]
-    pub(super) list: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BanListArgs {
-    #[command(flatten)]
-    pub(super) which: WhichBansArgs,
-    /// Those inside a network
-    #[arg(long, value_name = "NETWORK")]
-    pub(super) within: Option<String>,
-    /// Those with this text in their reason or operator
-    #[arg(long, value_name = "TEXT")]
-    pub(super) text: Option<String>,
-    /// By `network`, `until` (the first to end first) or `since` (the newest first)
-    #[arg(long, value_name = "ORDER")]
-    pub(super) sort: Option<String>,
-    /// At most so many [default: 1000]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(super) limit: Option<u32>,
-    /// Those behind this network: the next page
-    #[arg(long, value_name = "NETWORK")]
-    pub(super) after: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BanImportArgs {
-    /// A plain list, FireHOL's, Spamhaus DROP, CrowdSec's decisions or an export; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-    /// The list's name: what it banned before and does not name now is let go
-    #[arg(long, value_name = "NAME")]
-    pub(super) list: Option<String>,
-    /// For how long, where the list does not say
-    #[arg(long = "for", value_name = "DURATION", default_value = "24h")]
-    pub(super) span: String,
-    /// Why, instead of what the list says
-    #[arg(long, value_name = "TEXT")]
-    pub(super) reason: Option<String>,
-    /// Take very wide networks, and a list that lost more than half of its entries
-    #[arg(long)]
-    pub(super) force: bool,
-    /// Tell what it would do, and do nothing
-    #[arg(long)]
-    pub(super) dry_run: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BanExportArgs {
-    #[command(flatten)]
-    pub(super) which: WhichBansArgs,
-    /// Where to; standard output unless told
-    #[arg(long, short, value_name = "FILE")]
-    pub(super) output: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BanFlushArgs {
-    #[command(flatten)]
-    pub(super) which: WhichBansArgs,
-    /// Do it: without, it is only told what would end
-    #[arg(long)]
-    pub(super) yes: bool,
 }
 
 #[derive(Debug, Args)]

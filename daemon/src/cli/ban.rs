@@ -9,6 +9,7 @@ use super::caller;
 use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::page::Table;
+use super::printer::Printer;
 use crate::control::api::{
     Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery, BanRequest, CheckedBan, Mode, Verdict, parse_address,
     parse_network,
@@ -16,14 +17,14 @@ use crate::control::api::{
 use crate::control::client::Client;
 use crate::span::{self, Span};
 
-pub(super) fn run(verb: &BanVerb, client: &Client, json: bool) -> Result<Answer, Failure> {
+pub(super) fn run(verb: &BanVerb, client: &Client, printer: Printer) -> Result<Answer, Failure> {
     match verb {
         BanVerb::Add(args) => added(&client.ban(&order(args)?)?),
         BanVerb::Del(args) => deleted(&client.unban(parse_network(&args.network)?)?),
         BanVerb::Edit(args) => edited(&client.edit(parse_network(&args.network)?, &edit(args)?)?),
         BanVerb::List(args) => listed(&client.bans(&query(args)?)?),
-        BanVerb::Import(args) => bulk::import(args, client, json),
-        BanVerb::Export(args) => bulk::export(args, client, json),
+        BanVerb::Import(args) => bulk::import(args, client, printer),
+        BanVerb::Export(args) => bulk::export(args, client, printer),
         BanVerb::Flush(args) => bulk::flush(args, client),
         BanVerb::Check(args) => checked(&client.check(parse_address(&args.address)?)?),
     }
@@ -32,10 +33,7 @@ pub(super) fn run(verb: &BanVerb, client: &Client, json: bool) -> Result<Answer,
 fn order(args: &BanAddArgs) -> Result<BanRequest, Failure> {
     Ok(BanRequest {
         network: parse_network(&args.network)?.to_string(),
-        for_seconds: match &args.until {
-            Some(until) => seconds_until(until)?,
-            None => lasting(&args.span)?.as_secs(),
-        },
+        for_seconds: seconds(args.until.as_deref(), &args.span)?,
         reason: args.reason.clone(),
         force: args.force,
         caller: caller::address(),
@@ -67,6 +65,14 @@ fn query(args: &BanListArgs) -> Result<BanQuery, Failure> {
         limit: args.limit.and_then(|limit| usize::try_from(limit).ok()),
         after: network(&args.after)?,
     })
+}
+
+/// For how long: until a time, or for a span.
+pub(super) fn seconds(until: Option<&str>, span: &str) -> Result<u64, Failure> {
+    match until {
+        Some(until) => seconds_until(until),
+        None => Ok(lasting(span)?.as_secs()),
+    }
 }
 
 /// From now to a time that was typed.

@@ -13,12 +13,19 @@ pub enum ExitStatus {
     Error,
 }
 
-impl Termination for ExitStatus {
-    fn report(self) -> ExitCode {
-        ExitCode::from(match self {
+impl ExitStatus {
+    /// The number.
+    pub(super) fn code(self) -> u8 {
+        match self {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Error => 2,
-        })
+        }
+    }
+}
+
+impl Termination for ExitStatus {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self.code())
     }
 }

@@ -13,6 +13,7 @@ mod bulk;
 mod caller;
 mod check;
 mod detach;
+mod ending;
 mod events;
 mod exit;
 mod failure;
@@ -51,7 +52,7 @@ use crate::control::client::Client;
 pub fn main() -> ExitStatus {
     match LowArgs::try_parse() {
         Ok(args) => {
-            let printer = Printer::for_process(args.global.json);
+            let printer = Printer::for_process(&args.global);
             match dispatch(&args) {
                 Ok(answer) => printer.show(&answer),
                 Err(failure) => printer.fail(&failure),
@@ -72,12 +73,13 @@ pub fn main() -> ExitStatus {
 
 fn dispatch(args: &LowArgs) -> Result<Answer, Failure> {
     let (client, json) = (Client::new(args.global.socket()), args.global.json);
+    let printer = Printer::for_process(&args.global);
     match &args.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::Detach(args) => detach::run(args),
         Command::Status(args) => status::run(args, &client),
-        Command::Ban(verb) => ban::run(verb, &client, json),
+        Command::Ban(verb) => ban::run(verb, &client, printer),
         Command::Allow(verb) => allow::run(verb, &client),
         Command::Session(verb) => session::run(verb, &client),
         Command::Undo => audit::undo(&client),

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::answer::Answer;
+use super::args::GlobalArgs;
 use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::page::Look;
@@ -13,15 +14,17 @@ const CYAN: &str = "\u{1b}[1;36m";
 const RESET: &str = "\u{1b}[0m";
 
 /// Shows answers and failures.
+#[derive(Clone, Copy)]
 pub(super) struct Printer {
     json: bool,
+    quiet: bool,
     out: Look,
     color_of_talk: bool,
 }
 
 impl Printer {
     /// A printer for the streams of this process.
-    pub(super) fn for_process(json: bool) -> Self {
+    pub(super) fn for_process(args: &GlobalArgs) -> Self {
         let color = color_wanted();
         let out = match (io::stdout().is_terminal(), color) {
             (true, true) => Look::Colored,
@@ -29,7 +32,8 @@ impl Printer {
             (false, _) => Look::Piped,
         };
         Self {
-            json,
+            json: args.json,
+            quiet: args.quiet,
             out,
             color_of_talk: color && io::stderr().is_terminal(),
         }
@@ -66,8 +70,13 @@ impl Printer {
         failure.status
     }
 
+    /// Whether somebody wants to read more than data and errors.
+    pub(super) fn talks(&self) -> bool {
+        !self.json && !self.quiet
+    }
+
     fn talk(&self, sentences: &[String]) {
-        if !self.json {
+        if self.talks() {
             sentences
                 .iter()
                 .for_each(|sentence| to_stderr(&(visible(sentence) + "\n")));
@@ -121,6 +130,7 @@ mod tests {
     fn failures_end_with_hints() {
         let printer = Printer {
             json: false,
+            quiet: false,
             out: Look::Piped,
             color_of_talk: false,
         };

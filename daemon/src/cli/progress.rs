@@ -2,13 +2,35 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use ratatui::crossterm::terminal::window_size;
+
+use super::fit;
+use super::printer::Printer;
 
 /// What is faster than this needs no line.
 const PATIENCE: Duration = Duration::from_millis(400);
 const TICK: Duration = Duration::from_millis(200);
 const BAR: usize = 24;
+/// A shorter bar shows nothing.
+const LEAST_BAR: usize = 8;
+/// The width of a terminal that does not tell.
+const USUAL: usize = 80;
+
+/// Whether the line stands there. Who holds it is the only one to write to it.
+static LINE: Mutex<bool> = Mutex::new(false);
+
+/// How far something is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nobody knows how far.
+    Busy(String),
+    /// So many of so many.
+    Part { done: usize, all: usize, what: String },
+}
 
 /// A line on the terminal, if there is one.
 pub(super) struct Progress {
@@ -18,43 +40,39 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Begins now. Programs and files get no line.
-    pub(super) fn new(json: bool) -> Self {
+    /// Begins now. Programs, files and whoever wants it quiet get no line.
+    pub(super) fn new(printer: Printer) -> Self {
+        let has_cursor = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         Self {
-            terminal: !json && io::stderr().is_terminal(),
+            terminal: printer.talks() && has_cursor && io::stderr().is_terminal(),
             since: Instant::now(),
             drawn: None,
         }
     }
 
     /// Tells how far it is: a bar, if the end is known.
-    pub(super) fn tell(&mut self, done: usize, all: usize, what: &str) {
+    pub(super) fn tell(&mut self, step: &Step) {
         let is_due = self
             .drawn
             .map_or(self.since.elapsed() > PATIENCE, |last| last.elapsed() > TICK);
         if self.terminal && is_due {
             self.drawn = Some(Instant::now());
-            to_terminal(&format!("\r\x1b[K{}", line(done, all, what)));
+            draw(&line(step, self.since.elapsed(), room()));
         }
     }
 
-    /// Does something that does not tell how far it is, and shows for how long.
-    pub(super) fn during<T: Send>(self, what: &str, work: impl FnOnce() -> T + Send) -> T {
+    /// Does something beside which another looks how far it is.
+    pub(super) fn during<T: Send>(mut self, look: impl Fn() -> Step + Send, work: impl FnOnce() -> T + Send) -> T {
         if !self.terminal {
             return work();
         }
         let (done, finished) = channel::<()>();
         thread::scope(|scope| {
             scope.spawn(move || {
-                let mut shown = false;
                 while finished.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                     if self.since.elapsed() > PATIENCE {
-                        shown = true;
-                        to_terminal(&format!("\r\x1b[K{what}: {} s", self.since.elapsed().as_secs()));
+                        self.tell(&look());
                     }
-                }
-                if shown {
-                    to_terminal("\r\x1b[K");
                 }
             });
             let outcome = work();
@@ -66,19 +84,46 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.drawn.is_some() {
-            to_terminal("\r\x1b[K");
-        }
+        drop(wiped());
     }
 }
 
-fn line(done: usize, all: usize, what: &str) -> String {
-    if all == 0 {
-        return format!("{done} {what}");
+/// Takes the line away. As long as the result lives, none is drawn.
+pub(super) fn wiped() -> MutexGuard<'static, bool> {
+    let mut stands = LINE.lock().unwrap_or_else(PoisonError::into_inner);
+    if *stands {
+        to_terminal("\r\x1b[K");
+        *stands = false;
     }
-    let filled = (BAR * done.min(all)) / all;
-    let bar = "#".repeat(filled) + &" ".repeat(BAR - filled);
-    format!("[{bar}] {done} of {all} {what}")
+    stands
+}
+
+fn draw(line: &str) {
+    let mut stands = LINE.lock().unwrap_or_else(PoisonError::into_inner);
+    to_terminal(&format!("\r\x1b[K{line}"));
+    *stands = true;
+}
+
+/// Columns that a line may take: in the last one, some terminals begin the next line.
+fn room() -> usize {
+    let told = window_size().map_or(0, |size| usize::from(size.columns));
+    if told == 0 { USUAL } else { told }.saturating_sub(1)
+}
+
+fn line(step: &Step, since: Duration, room: usize) -> String {
+    let (done, all, what) = match step {
+        Step::Busy(what) => return fit::wording(&[format!("{what}: {} s", since.as_secs()), what.clone()], room),
+        Step::Part { done, all: 0, what } => return fit::wording(&[format!("{done} {what}")], room),
+        Step::Part { done, all, what } => (*done, *all, what),
+    };
+    let text = format!("{done} of {all} {what}");
+    let percent = format!("{} %", done.min(all) * 100 / all);
+    let bar = BAR.min(room.saturating_sub(text.len() + 3));
+    if bar < LEAST_BAR {
+        return fit::wording(&[text, percent], room);
+    }
+    let filled = (bar * done.min(all)) / all;
+    format!("[{}{}] {text}", "#".repeat(filled), " ".repeat(bar - filled))
 }
 
 /// With standard error closed there is nobody left to tell.
@@ -90,18 +135,30 @@ fn to_terminal(text: &str) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_bar_fills() {
-        assert_eq!(line(3, 0, "bans"), "3 bans");
-        assert_eq!(
-            line(1, 2, "bans"),
-            format!("[{}{}] 1 of 2 bans", "#".repeat(12), " ".repeat(12))
-        );
-        assert_eq!(line(9, 2, "bans"), format!("[{}] 9 of 2 bans", "#".repeat(24)));
+    fn part(done: usize, all: usize, room: usize) -> String {
+        let what = "bans".to_owned();
+        line(&Step::Part { done, all, what }, Duration::ZERO, room)
     }
 
     #[test]
-    fn work_is_done_whoever_watches() {
-        assert_eq!(Progress::new(true).during("adding", || 1 + 1), 2);
+    fn a_bar_fills() {
+        assert_eq!(part(3, 0, 80), "3 bans");
+        assert_eq!(
+            part(1, 2, 80),
+            format!("[{}{}] 1 of 2 bans", "#".repeat(12), " ".repeat(12))
+        );
+        assert_eq!(part(9, 2, 80), format!("[{}] 9 of 2 bans", "#".repeat(24)));
+    }
+
+    #[test]
+    fn it_fits() {
+        assert_eq!(part(100_000, 200_000, 34), "[####    ] 100000 of 200000 bans");
+        assert_eq!(part(100_000, 200_000, 24), "100000 of 200000 bans");
+        assert_eq!(part(100_000, 200_000, 9), "50 %");
+        let busy = line(&Step::Busy("reading the list".into()), Duration::from_secs(3), 79);
+        assert_eq!(busy, "reading the list: 3 s");
+        for room in 0..40 {
+            assert!(part(100_000, 200_000, room).chars().count() <= room);
+        }
     }
 }

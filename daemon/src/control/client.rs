@@ -1,6 +1,8 @@
 //! The side of the command line: one blocking request for each question.
 
 mod follow;
+mod query;
+mod upload;
 
 use std::io;
 use std::net::IpAddr;
@@ -8,9 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use form_urlencoded::Serializer;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -22,13 +23,20 @@ use tokio::runtime::Runtime;
 
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery,
-    BanRequest, ConfirmRequest, Ended, Flushed, Imported, Incident, IncidentList, KeyRotated, ModeRequest, ModeState,
-    PREFIX, Problem, RecordedCalls, Recording, RecordingRequest, ReloadRequest, Reloaded, RuleList, RulesDiffer,
-    SessionEnded, SessionList, SessionRestored, SessionTimeline, Stats, Status, StoreReport, Undone,
+    BanRequest, ConfirmRequest, Ended, Flushed, Imported, ImportsUnderWay, Incident, IncidentList, KeyRotated,
+    ModeRequest, ModeState, PREFIX, Problem, RecordedCalls, Recording, RecordingRequest, ReloadRequest, Reloaded,
+    RuleList, RulesDiffer, SessionEnded, SessionList, SessionRestored, SessionTimeline, Stats, Status, StoreReport,
+    Undone,
 };
+
+use query::{with_queries, with_query};
+pub use upload::Sent;
+use upload::Upload;
 
 /// A daemon that takes longer than this has stalled.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For what is only nice to know.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 /// For work on a million bans.
 const LONG_PATIENCE: Duration = Duration::from_secs(180);
 /// The longest answer that is read: a full ban list has some 200 bytes for each entry.
@@ -103,7 +111,7 @@ impl Client {
 
     /// The state of the daemon.
     pub fn status(&self) -> Result<Status, ClientError> {
-        self.exchange(Method::GET, "/status", Bytes::new(), LONG_PATIENCE)
+        self.exchange(Method::GET, "/status", Upload::default(), LONG_PATIENCE)
     }
 
     /// What live views show.
@@ -116,7 +124,7 @@ impl Client {
 
     /// The state, after the kernel was compared with the intention and repaired.
     pub fn verify(&self) -> Result<Status, ClientError> {
-        self.exchange(Method::POST, "/verify", Bytes::new(), LONG_PATIENCE)
+        self.exchange(Method::POST, "/verify", Upload::default(), LONG_PATIENCE)
     }
 
     /// Some bans.
@@ -144,30 +152,38 @@ impl Client {
     pub fn edit(&self, network: IpNet, edit: &BanEdit) -> Result<Ban, ClientError> {
         let body = serde_json::to_vec(edit).map_err(|error| self.not_understood(&error))?;
         let path = with_query("/bans", "network", &network.to_string());
-        self.exchange(Method::PATCH, &path, body.into(), PATIENCE)
+        self.exchange(Method::PATCH, &path, Upload::new(body, Sent::default()), PATIENCE)
     }
 
     /// Imports a list; `options` are the parameters of the query.
-    pub fn import(&self, options: &[(&str, Option<&str>)], file: Vec<u8>) -> Result<Imported, ClientError> {
+    pub fn import(&self, options: &[(&str, Option<&str>)], file: Vec<u8>, sent: Sent) -> Result<Imported, ClientError> {
         let path = with_queries("/bans/import", options);
-        self.exchange(Method::POST, &path, file.into(), LONG_PATIENCE)
+        self.exchange(Method::POST, &path, Upload::new(file, sent), LONG_PATIENCE)
+    }
+
+    /// Imports under way.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn imports(&self) -> Result<ImportsUnderWay, ClientError> {
+        self.exchange(Method::GET, "/bans/import", Upload::default(), SHORT_PATIENCE)
     }
 
     /// Ends many bans.
     pub fn flush(&self, origin: Option<&str>, list: Option<&str>) -> Result<Flushed, ClientError> {
         let path = with_queries("/bans/all", &[("origin", origin), ("list", list)]);
-        self.exchange(Method::DELETE, &path, Bytes::new(), LONG_PATIENCE)
+        self.exchange(Method::DELETE, &path, Upload::default(), LONG_PATIENCE)
     }
 
     /// Takes the last change back.
     pub fn undo(&self) -> Result<Undone, ClientError> {
-        self.exchange(Method::POST, "/undo", Bytes::new(), LONG_PATIENCE)
+        self.exchange(Method::POST, "/undo", Upload::default(), LONG_PATIENCE)
     }
 
     /// Has the daemon read its store, and with `compact` shrink it first.
     pub fn store(&self, compact: bool) -> Result<StoreReport, ClientError> {
         let path = if compact { "/store/compact" } else { "/store/check" };
-        self.exchange(Method::POST, path, Bytes::new(), LONG_PATIENCE)
+        self.exchange(Method::POST, path, Upload::default(), LONG_PATIENCE)
     }
 
     /// What operators did, the newest first.
@@ -300,23 +316,23 @@ impl Client {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.exchange(Method::GET, path, Bytes::new(), PATIENCE)
+        self.exchange(Method::GET, path, Upload::default(), PATIENCE)
     }
 
     fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.exchange(Method::DELETE, path, Bytes::new(), PATIENCE)
+        self.exchange(Method::DELETE, path, Upload::default(), PATIENCE)
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.not_understood(&error))?;
-        self.exchange(Method::POST, path, body.into(), PATIENCE)
+        self.exchange(Method::POST, path, Upload::new(body, Sent::default()), PATIENCE)
     }
 
     fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
+        body: Upload,
         patience: Duration,
     ) -> Result<T, ClientError> {
         let request = Request::builder()
@@ -324,7 +340,7 @@ impl Client {
             .uri(format!("{PREFIX}{path}"))
             .header(http::header::HOST, "portcullis")
             .header(http::header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
+            .body(body)
             .map_err(|error| self.not_understood(&error))?;
         let answer = self.send(request, patience)?;
         if answer.status().is_success() {
@@ -334,7 +350,7 @@ impl Client {
         }
     }
 
-    fn send(&self, request: Request<Full<Bytes>>, patience: Duration) -> Result<Response<Bytes>, ClientError> {
+    fn send(&self, request: Request<Upload>, patience: Duration) -> Result<Response<Bytes>, ClientError> {
         self.runtime()?.block_on(async {
             match tokio::time::timeout(patience, self.converse(request)).await {
                 Ok(answer) => answer,
@@ -351,7 +367,7 @@ impl Client {
         })
     }
 
-    async fn converse(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+    async fn converse(&self, request: Request<Upload>) -> Result<Response<Bytes>, ClientError> {
         let mut sender = self.connect().await?;
         let answer = sender
             .send_request(request)
@@ -361,7 +377,7 @@ impl Client {
     }
 
     /// A conversation that goes on in the background.
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+    async fn connect(&self) -> Result<SendRequest<Upload>, ClientError> {
         let stream = UnixStream::connect(&self.path)
             .await
             .map_err(|error| self.cannot_connect(error))?;
@@ -415,38 +431,6 @@ impl Client {
     }
 }
 
-fn with_queries(path: &str, queries: &[(&str, Option<&str>)]) -> String {
-    let given = queries.iter().filter_map(|(name, value)| Some((name, (*value)?)));
-    let query = Serializer::new(String::new()).extend_pairs(given).finish();
-    if query.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{query}")
-    }
-}
-
-fn with_query(path: &str, name: &str, value: &str) -> String {
-    let query = Serializer::new(String::new()).append_pair(name, value).finish();
-    format!("{path}?{query}")
-}
-
 fn status_line(status: StatusCode) -> String {
     format!("status {status} without a problem document")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_travel_in_the_query() {
-        assert_eq!(
-            with_query("/bans", "network", "10.0.0.0/24"),
-            "/bans?network=10.0.0.0%2F24"
-        );
-        assert_eq!(
-            with_query("/bans", "network", "2001:db8::/32"),
-            "/bans?network=2001%3Adb8%3A%3A%2F32"
-        );
-    }
 }

@@ -4,9 +4,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{
     AllowAdded, AllowList, AllowRequest, Allowed, Audit, Ban, BanAdded, BanCheck, BanEdit, BanList, BanRequest,
-    ConfirmRequest, Ended, Event, Flushed, Imported, Incident, IncidentList, KeyRotated, ModeRequest, ModeState,
-    RecordedCalls, Recording, RecordingRequest, ReloadRequest, Reloaded, RuleList, RulesDiffer, SessionEnded,
-    SessionList, SessionRestored, SessionTimeline, Stats, Status, StoreReport, Undone,
+    ConfirmRequest, Ended, Event, Flushed, Imported, ImportsUnderWay, Incident, IncidentList, KeyRotated, ModeRequest,
+    ModeState, RecordedCalls, Recording, RecordingRequest, ReloadRequest, Reloaded, RuleList, RulesDiffer,
+    SessionEnded, SessionList, SessionRestored, SessionTimeline, Stats, Status, StoreReport, Undone,
 };
 
 /// Where events are followed.
@@ -129,7 +129,11 @@ const IMPORT: &[Parameter] = &[
         "the list's name: what it banned before and does not name now is let go",
     ),
     number("for_seconds", "for how long, where the list does not say"),
-    text("reason", "why, instead of what the list says"),
+    text("reason", "why, where the list does not say"),
+    text(
+        "origin",
+        "`operator`, `score`, `rate` or `list`, where the list does not say; not with `list`",
+    ),
     flag(
         "force",
         "take very wide networks, and a list that lost more than half of its entries",
@@ -242,6 +246,7 @@ pub(super) static ROUTES: &[Route] = &[
     post("/v1/bans/import", "importBans", "Bans what a list names, by difference: what stays listed is banned at every moment.", of::<Imported>)
         .asking(IMPORT)
         .taking(Body::List),
+    get("/v1/bans/import", "listImports", "Imports under way.", of::<ImportsUnderWay>),
     get("/v1/bans/check", "checkAddress", "What happens to an address, and why.", of::<BanCheck>)
         .asking(&[needed("address", "one address")]),
     get("/v1/allow", "listAllowed", "The never-ban set.", of::<AllowList>),

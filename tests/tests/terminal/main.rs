@@ -1,5 +1,6 @@
 //! The command line on a real terminal: what stands on the screen, which keys work, and how it is left behind.
 
+mod progress;
 mod top;
 
 use std::process::Command;

@@ -4,7 +4,6 @@ mod ask;
 mod history;
 mod panel;
 mod screen;
-mod signals;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -20,6 +19,8 @@ use ratatui::crossterm::terminal::window_size;
 
 use super::answer::Answer;
 use super::args::TopArgs;
+use super::ending;
+use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::printer;
 use crate::control::client::Client;
@@ -36,6 +37,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(50);
 /// A daemon that takes longer for an answer is said to be slow.
 const SLOW: Duration = Duration::from_secs(3);
+/// How long it may take to put the terminal in order.
+const GRACE: Duration = Duration::from_secs(1);
 /// The size of what `--once` prints, where no terminal says how large it is.
 const PAPER: (u16, u16) = (100, 40);
 
@@ -65,7 +68,14 @@ pub(super) fn run(args: &TopArgs, client: &Client, json: bool) -> Result<Answer,
     history.take(client.stats()?);
     // Threads inherit which signals are left to whom: this comes before them.
     let (teller, news) = channel();
-    signals::tell(teller.clone()).map_err(|error| unusable(&error))?;
+    let tell = teller.clone();
+    let told = ending::when_told(move |signal| {
+        drop(tell.send(News::Told(signal)));
+        thread::sleep(GRACE);
+        // Whoever reads a terminal that is gone may never hear of it.
+        ExitStatus::Failure
+    });
+    told.map_err(|error| unusable(&error))?;
     ask::start(client.clone(), every, teller);
     let mut screen = Screen::enter().map_err(|error| unusable(&error))?;
     let outcome = watch(&mut screen, &news, every, &mut history);

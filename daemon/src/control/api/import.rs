@@ -5,9 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
+use crate::gate::imports::{Phase, UnderWay};
 use crate::store::Checked;
 
-/// `POST /v1/bans/import?list=&for_seconds=&reason=&force=&dry_run=&caller=` with the file as the body; what it did, or would.
+/// `POST /v1/bans/import?list=&for_seconds=&reason=&origin=&force=&dry_run=&caller=` with the file as the body; what it did, or would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Imported {
     /// The name under which it replaces what it banned before; `null`: entries were only added.
@@ -41,6 +42,59 @@ pub struct Imported {
     pub refused_by_kernel: usize,
     /// Whether `portcullis undo` can undo it.
     pub undoable: bool,
+}
+
+/// `GET /v1/bans/import`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImportsUnderWay {
+    /// Imports that have not ended.
+    pub imports: Vec<ImportUnderWay>,
+}
+
+/// An import that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImportUnderWay {
+    /// The process that asked for it, as the daemon sees it.
+    pub pid: Option<i32>,
+    /// The list's name.
+    pub list: Option<String>,
+    /// What it is about.
+    pub phase: ImportPhase,
+    /// Entries that are banned.
+    pub done: usize,
+    /// Entries of the list; 0 while it is read.
+    pub entries: usize,
+}
+
+/// What an import is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportPhase {
+    /// Reading the list.
+    Reading,
+    /// Banning what it names.
+    Banning,
+    /// Ending what it names no more.
+    LettingGo,
+    /// Waiting for the disk.
+    Writing,
+}
+
+impl From<UnderWay> for ImportUnderWay {
+    fn from(import: UnderWay) -> Self {
+        Self {
+            pid: import.pid,
+            list: import.list,
+            phase: match import.phase {
+                Phase::Reading => ImportPhase::Reading,
+                Phase::Banning => ImportPhase::Banning,
+                Phase::LettingGo => ImportPhase::LettingGo,
+                Phase::Writing => ImportPhase::Writing,
+            },
+            done: import.done,
+            entries: import.entries,
+        }
+    }
 }
 
 /// An entry that was left out.

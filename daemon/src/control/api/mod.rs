@@ -24,7 +24,9 @@ pub use ban::{
     Ban, BanAdded, BanCheck, BanEdit, BanList, BanQuery, BanRequest, CheckedBan, Hits, KernelEntry, Verdict,
 };
 pub use event::{Event, EventKind};
-pub use import::{Audit, Deed, Flushed, Imported, LeftOut, StoreReport, Undone};
+pub use import::{
+    Audit, Deed, Flushed, ImportPhase, ImportUnderWay, Imported, ImportsUnderWay, LeftOut, StoreReport, Undone,
+};
 pub use incident::{Incident, IncidentList};
 pub use mode::{ConfirmRequest, Ended, ModeRequest, ModeState, TakenBack, Trial};
 pub use moment::Moment;

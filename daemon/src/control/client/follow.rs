@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 
+use super::upload::Upload;
 use super::{Client, ClientError, PATIENCE};
 use crate::control::api::{Event, PREFIX};
 
@@ -25,7 +25,7 @@ impl Client {
         let mut sender = self.connect().await?;
         let request = Request::get(format!("{PREFIX}/events"))
             .header(http::header::HOST, "portcullis")
-            .body(Full::<Bytes>::default())
+            .body(Upload::default())
             .map_err(|error| self.not_understood(&error))?;
         let answer = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
         let answer = answer.map_err(|_| self.stalled(PATIENCE))?;

@@ -25,6 +25,11 @@ impl Peer {
         })
     }
 
+    /// The process.
+    pub(super) fn pid(self) -> Option<i32> {
+        self.pid
+    }
+
     /// The user's name, or else number.
     pub(super) fn name(self) -> String {
         match User::from_uid(Uid::from_raw(self.uid)) {

@@ -17,8 +17,8 @@ use crate::store::{self, Before, UNDOABLE, Undo};
 
 const DEFAULT_LIMIT: usize = 100;
 
-/// The bans that a question is about.
-pub(super) fn holder(question: &Question) -> Result<Holder, ControlError> {
+/// The origin that a question names.
+pub(super) fn origin(question: &Question) -> Result<Option<Origin>, ControlError> {
     let origin = question.parameter("origin").map(|text| {
         let known = Origin::ALL.into_iter().find(|known| known.as_str() == text);
         known.ok_or(ControlError::ParameterInvalid {
@@ -26,8 +26,13 @@ pub(super) fn holder(question: &Question) -> Result<Holder, ControlError> {
             expected: "operator, score, rate or list",
         })
     });
+    origin.transpose()
+}
+
+/// The bans that a question is about.
+pub(super) fn holder(question: &Question) -> Result<Holder, ControlError> {
     Ok(Holder {
-        origin: origin.transpose()?,
+        origin: origin(question)?,
         source: question.parameter("list").map(Arc::from),
     })
 }

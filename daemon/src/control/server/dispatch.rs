@@ -104,6 +104,7 @@ pub(super) fn answer(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         ["bans"] if patch => bans::edit(gate, peer, &question.needed("network")?, &question.json()?),
         ["bans", "all"] if delete => changes::flush(gate, peer, question),
         ["bans", "import"] if post => import::import(gate, peer, question),
+        ["bans", "import"] if get => import::under_way(gate),
         ["store", "check"] if post => changes::store(gate, peer, false),
         ["store", "compact"] if post => changes::store(gate, peer, true),
         ["undo"] if post => changes::undo(gate, peer),

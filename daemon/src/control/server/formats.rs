@@ -25,14 +25,14 @@ pub(super) struct Listed<'a> {
     pub(super) own: Option<Own>,
 }
 
-/// How a ban of our own export was.
+/// How a ban of our own export was, as far as its line says so.
 #[derive(Debug, PartialEq)]
 pub(super) struct Own {
-    pub(super) origin: Origin,
+    pub(super) origin: Option<Origin>,
     pub(super) list: Option<String>,
     pub(super) reference: Option<Reference>,
-    pub(super) since: WallMillis,
-    pub(super) until: WallMillis,
+    pub(super) since: Option<WallMillis>,
+    pub(super) until: Option<WallMillis>,
 }
 
 /// What of a list is no entry.
@@ -121,22 +121,21 @@ fn json_line(line: &str) -> Result<Option<Listed<'static>>, String> {
         }));
     }
     let Some(network) = line.network else { return Ok(None) };
-    let (Some(since), Some(until)) = (line.since, line.until) else {
-        return Err("'since' or 'until' is missing".to_owned());
-    };
-    let origin = line.origin.as_deref().unwrap_or_default();
-    let known = Origin::ALL.into_iter().find(|known| known.as_str() == origin);
+    let origin = line.origin.map(|origin| {
+        let known = Origin::ALL.into_iter().find(|known| known.as_str() == origin);
+        known.ok_or_else(|| format!("the origin '{origin}' is not known"))
+    });
     let reference = line.reference.map(|text| text.parse());
     Ok(Some(Listed {
         network: fast_network(&network)?,
         reason: line.reason.map(Into::into),
         ttl: None,
         own: Some(Own {
-            origin: known.ok_or_else(|| format!("the origin '{origin}' is not known"))?,
+            origin: origin.transpose()?,
             list: line.list,
             reference: reference.transpose().map_err(|_| "the reference is none".to_owned())?,
-            since: since.into(),
-            until: until.into(),
+            since: line.since.map(Into::into),
+            until: line.until.map(Into::into),
         }),
     }))
 }
@@ -318,8 +317,8 @@ mod tests {
         let mut own = None;
         read(text, |_, listed| own = listed.own, |bad| panic!("{bad:?}"));
         let own = own.unwrap();
-        assert_eq!((own.origin, own.list.as_deref()), (Origin::List, Some("drop")));
-        assert_eq!(own.until.0 - own.since.0, 3_600_000);
+        assert_eq!((own.origin, own.list.as_deref()), (Some(Origin::List), Some("drop")));
+        assert_eq!(own.until.unwrap().0 - own.since.unwrap().0, 3_600_000);
         assert_eq!(
             entries(&text.replace("\"list\",\"list\"", "\"fate\",\"list\"")).1.len(),
             1

@@ -10,11 +10,13 @@ use portcullis_guard::blacklist::{LONGEST_BAN, Origin};
 use portcullis_guard::effect::Effect;
 
 use super::audit::Peer;
+use super::changes;
 use super::dispatch::{Question, Reply};
 use super::error::ControlError;
 use super::formats::{self, Listed};
-use crate::control::api::{Imported, LeftOut, parse_address};
+use crate::control::api::{Imported, ImportsUnderWay, LeftOut, parse_address};
 use crate::gate::Gate;
+use crate::gate::imports::{Phase, Teller};
 use crate::memory;
 use crate::store::{Item, UNDOABLE, Undo};
 
@@ -26,6 +28,7 @@ struct Wish {
     list: Option<String>,
     ttl: Duration,
     reason: Option<String>,
+    origin: Option<Origin>,
     force: bool,
     dry_run: bool,
     caller: Option<IpAddr>,
@@ -52,8 +55,10 @@ pub(super) fn import(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         refused_by_kernel: 0,
         undoable: false,
     };
+    let teller = gate.imports().begin(peer.pid(), wish.list.clone());
     let mut list = wish.read(gate, peer, text, &mut outcome)?;
     let plan = gate.guard().plan_import(&mut list, wish.force)?;
+    teller.tell(Phase::Banning, 0, list.len());
     outcome.entries = list.len();
     (outcome.added, outcome.kept, outcome.removed) = (plan.added, plan.kept, plan.removed);
     (outcome.exempt, outcome.duplicates) = (plan.exempt, list.duplicates());
@@ -67,12 +72,18 @@ pub(super) fn import(gate: &Gate, peer: Peer, question: &Question) -> Result<Rep
         );
     }
     if !wish.dry_run {
-        let carried_out = carry_out(gate, peer, &list, plan.make_room, &mut outcome);
+        let carried_out = carry_out(gate, peer, &list, plan.make_room, &teller, &mut outcome);
         drop(list);
         memory::give_back();
         carried_out?;
     }
     Reply::ok(&outcome)
+}
+
+pub(super) fn under_way(gate: &Gate) -> Result<Reply, ControlError> {
+    Reply::ok(&ImportsUnderWay {
+        imports: gate.imports().list().into_iter().map(Into::into).collect(),
+    })
 }
 
 impl Wish {
@@ -88,6 +99,13 @@ impl Wish {
                 expected: "a name of at most 64 letters, digits and signs, without spaces",
             });
         }
+        let origin = changes::origin(question)?;
+        if list.is_some() && origin.is_some_and(|origin| origin != Origin::List) {
+            return Err(ControlError::ParameterInvalid {
+                name: "origin",
+                expected: "list, or nothing, as the list has a name",
+            });
+        }
         let seconds = question.parameter("for_seconds").map_or(Ok(DAY), |text| text.parse());
         let seconds: u64 = seconds.unwrap_or(0);
         if seconds == 0 || seconds > LONGEST_BAN.as_secs() {
@@ -97,6 +115,7 @@ impl Wish {
             list,
             ttl: Duration::from_secs(seconds),
             reason: question.parameter("reason"),
+            origin,
             force: flag("force"),
             dry_run: flag("dry_run"),
             caller: question
@@ -130,16 +149,19 @@ impl Wish {
                     );
                     return;
                 }
-                let reason = self.reason.as_deref().or(reason.as_deref());
-                let left = own
-                    .as_ref()
-                    .map(|own| Duration::from_millis(own.until.0.saturating_sub(now.wall.0)));
+                // What is told by whoever imports holds where the list says nothing.
+                let said = reason.as_deref();
+                let reason = said.filter(|said| !said.is_empty()).or(self.reason.as_deref()).or(said);
+                let until = own.as_ref().and_then(|own| own.until);
+                // Whole seconds, and the last one whole: so an export that comes back ends when it did.
+                let left = until.map(|until| Duration::from_secs(until.0.saturating_sub(now.wall.0).div_ceil(1000)));
+                let origin = own.as_ref().and_then(|own| own.origin).or(self.origin);
                 let entry = Entry {
                     network,
                     ttl: left.or(ttl).unwrap_or(self.ttl),
                     reason: reason.or(self.list.as_deref()).unwrap_or("imported"),
-                    since: own.as_ref().map(|own| own.since),
-                    origin: own.as_ref().map_or(Origin::Operator, |own| own.origin),
+                    since: own.as_ref().and_then(|own| own.since),
+                    origin: origin.unwrap_or(Origin::Operator),
                     source: own.as_ref().and_then(|own| own.list.as_deref()),
                     reference: own.as_ref().and_then(|own| own.reference),
                 };
@@ -180,6 +202,7 @@ fn carry_out(
     peer: Peer,
     list: &List,
     make_room: bool,
+    teller: &Teller<'_>,
     outcome: &mut Imported,
 ) -> Result<(), ControlError> {
     outcome.undoable = list.len() + outcome.removed <= UNDOABLE;
@@ -191,13 +214,17 @@ fn carry_out(
         let_go(gate, list, outcome.removed, &mut written);
     }
     for part in list.steps() {
+        let done = part.end;
         let bans = gate.guard().import(list, part, gate.now());
         outcome.refused_by_kernel += gate.ban_all(&bans);
         written.note(bans.iter().map(|ban| Item::Ban(ban.network)));
+        teller.tell(Phase::Banning, done, list.len());
     }
     if !make_room {
+        teller.tell(Phase::LettingGo, list.len(), list.len());
         let_go(gate, list, outcome.removed, &mut written);
     }
+    teller.tell(Phase::Writing, list.len(), list.len());
     let name = list.name().unwrap_or("no list");
     let object = format!("{} entries of {name}", list.len());
     let deed = peer.did("import", &object, "", gate.now().wall);
