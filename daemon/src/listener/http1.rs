@@ -1,7 +1,7 @@
 //! HTTP/1.1 over one connection, in turns. After a request, when nothing has come for a moment, what hyper needs for
 //! requests goes, and comes back with the next one: a connection that waits costs hundreds of bytes, not two buffers.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use portcullis_guard::refusal::Refusal;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 
 use super::connections::{Connection, Ending};
 use super::conversation::{Conversation, LAST_ANSWER, say_goodbye};
 use super::farewell;
 use super::limits::Limit;
 use super::line::Line;
+use super::seldom::Seldom;
+use super::timer::{CoarseTimer, HeadTimer};
 
 /// How long a connection is silent before its buffers go.
 const REST: Duration = Duration::from_millis(500);
@@ -29,6 +32,16 @@ enum Event {
     Ending(Ending),
     /// Nothing has come for a moment.
     Silence,
+}
+
+/// Waits for what ends a turn of hyper from outside.
+async fn interruption(stop: &mut watch::Receiver<bool>, connection: &Connection, timer: &CoarseTimer) -> Event {
+    tokio::select! {
+        biased;
+        ending = connection.ended() => Event::Ending(ending),
+        () = say_goodbye(stop, connection, timer) => Event::Ending(Ending::Shutdown),
+        () = connection.activity.rest(timer, REST) => Event::Silence,
+    }
 }
 
 impl Conversation {
@@ -70,7 +83,7 @@ impl Conversation {
         {
             let current = self.proxy.get();
             builder
-                .timer(self.timer.clone())
+                .timer(HeadTimer(self.timer.clone()))
                 .header_read_timeout(current.http().header_timeout)
                 .max_buf_size(current.http().max_header_bytes);
         }
@@ -85,12 +98,13 @@ impl Conversation {
         });
         let conversation = builder.serve_connection(TokioIo::new(line), service);
         let mut conversation = Box::pin(conversation.with_upgrades());
-        let event = tokio::select! {
-            biased;
-            result = conversation.as_mut() => Event::Over(result),
-            ending = connection.ended() => Event::Ending(ending),
-            () = say_goodbye(&mut self.stop, connection, &self.timer) => Event::Ending(Ending::Shutdown),
-            () = connection.activity.rest(&self.timer, REST) => Event::Silence,
+        let event = {
+            let interruption = pin!(interruption(&mut self.stop, connection, &self.timer));
+            tokio::select! {
+                biased;
+                result = conversation.as_mut() => Event::Over(result),
+                event = Seldom::new(interruption) => event,
+            }
         };
         let result = match event {
             Event::Over(result) => result,

@@ -14,7 +14,8 @@ mod http2;
 pub mod limits;
 mod line;
 mod place;
-mod socket;
+mod seldom;
+pub mod socket;
 pub mod timer;
 pub mod tls;
 

@@ -1,29 +1,44 @@
 //! A coarse timer: one tick for all deadlines of a worker.
 //!
 //! A precise timer for each request wakes the reactor again and again; nothing here needs better than a quarter of a
-//! second. Moving a deadline is one store.
+//! second. Moving a deadline is one store, and what a request needs afresh is used again: it takes no memory, and the clock
+//! is read once a tick.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// How late a deadline may be noticed.
 pub const TICK: Duration = Duration::from_millis(250);
 
+/// Deadlines that nobody sleeps by, kept for the next who does.
+const SPARE: usize = 64;
+
 /// The deadlines of one worker.
 #[derive(Clone)]
 pub struct CoarseTimer {
     start: Instant,
-    deadlines: Arc<Mutex<Vec<Weak<Deadline>>>>,
+    desk: Arc<Desk>,
+}
+
+/// What all sleeps of a worker share.
+#[derive(Default)]
+struct Desk {
+    /// Milliseconds after the start of the timer, at the last tick.
+    ticked: AtomicU64,
+    deadlines: Mutex<Vec<Weak<Deadline>>>,
+    /// Deadlines on the list above that never come, until somebody takes one.
+    spare: Mutex<Vec<Arc<Deadline>>>,
 }
 
 /// The time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
+#[derive(Default)]
 struct Deadline {
     /// Milliseconds after the start of the timer.
     at: AtomicU64,
@@ -32,7 +47,10 @@ struct Deadline {
 }
 
 /// A deadline as a future.
-pub struct CoarseSleep(Arc<Deadline>);
+pub struct CoarseSleep {
+    deadline: Arc<Deadline>,
+    desk: Arc<Desk>,
+}
 
 impl CoarseTimer {
     /// A timer that stands still until [`run`](Self::run) is polled.
@@ -40,7 +58,7 @@ impl CoarseTimer {
     pub fn new() -> Self {
         Self {
             start: Instant::now(),
-            deadlines: Arc::default(),
+            desk: Arc::default(),
         }
     }
 
@@ -76,41 +94,59 @@ impl CoarseTimer {
     /// A sleep without an end, until it is moved.
     #[must_use]
     pub fn never(&self) -> CoarseSleep {
-        let sleep = self.deadline(self.start);
-        sleep.0.at.store(u64::MAX, Ordering::Release);
-        sleep
+        self.at(u64::MAX)
     }
 
-    /// Moves the end of a sleep to `after` from now, or takes it away. Costs one store, where a new sleep costs memory.
+    /// Moves the end of a sleep to `after` from now, at most two ticks late, or takes it away. Costs one store.
     pub fn move_to(&self, sleep: &mut CoarseSleep, after: Option<Duration>) {
-        let at = after.map_or(u64::MAX, |after| self.millis(Instant::now() + after));
-        if sleep.0.passed.load(Ordering::Acquire) == 1 {
+        let at = after.map_or(u64::MAX, |after| self.soon().saturating_add(millis(after)));
+        if sleep.deadline.passed.load(Ordering::Acquire) == 1 {
             *sleep = self.never();
         }
-        sleep.0.at.store(at, Ordering::Release);
+        sleep.deadline.at.store(at, Ordering::Release);
     }
 
     fn deadline(&self, at: Instant) -> CoarseSleep {
-        let deadline = Arc::new(Deadline {
-            at: AtomicU64::new(self.millis(at)),
-            passed: AtomicU64::new(0),
-            waker: Mutex::new(None),
+        self.at(self.millis(at))
+    }
+
+    fn at(&self, at: u64) -> CoarseSleep {
+        let spare = lock(&self.desk.spare).pop();
+        let is_listed = |spare: &Arc<Deadline>| spare.passed.load(Ordering::Acquire) == 0;
+        let deadline = spare.filter(is_listed).unwrap_or_else(|| {
+            let deadline = Arc::new(Deadline::default());
+            lock(&self.desk.deadlines).push(Arc::downgrade(&deadline));
+            deadline
         });
-        self.deadlines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::downgrade(&deadline));
-        CoarseSleep(deadline)
+        deadline.at.store(at, Ordering::Release);
+        CoarseSleep {
+            deadline,
+            desk: Arc::clone(&self.desk),
+        }
     }
 
     fn tick(&self, now: u64) {
-        let mut deadlines = self.deadlines.lock().unwrap_or_else(PoisonError::into_inner);
+        self.desk.ticked.store(now, Ordering::Release);
+        let mut deadlines = lock(&self.desk.deadlines);
         deadlines.retain(|deadline| deadline.upgrade().is_some_and(|deadline| !deadline.fire(now)));
     }
 
-    fn millis(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
+    /// A moment that is not over yet, without a look at the clock.
+    fn soon(&self) -> u64 {
+        self.desk.ticked.load(Ordering::Acquire).saturating_add(millis(TICK))
     }
+
+    fn millis(&self, at: Instant) -> u64 {
+        millis(at.saturating_duration_since(self.start))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for CoarseTimer {
@@ -126,10 +162,25 @@ impl Deadline {
             return false;
         }
         self.passed.store(1, Ordering::Release);
-        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(waker) = lock(&self.waker).take() {
             waker.wake();
         }
         true
+    }
+}
+
+impl Drop for CoarseSleep {
+    fn drop(&mut self) {
+        // One that has passed left the list.
+        if self.deadline.passed.load(Ordering::Acquire) == 1 {
+            return;
+        }
+        self.deadline.at.store(u64::MAX, Ordering::Release);
+        *lock(&self.deadline.waker) = None;
+        let mut spare = lock(&self.desk.spare);
+        if spare.len() < SPARE {
+            spare.push(Arc::clone(&self.deadline));
+        }
     }
 }
 
@@ -137,12 +188,12 @@ impl Future for CoarseSleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut waker = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waker = lock(&self.deadline.waker);
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             *waker = Some(context.waker().clone());
         }
         drop(waker);
-        if self.0.passed.load(Ordering::Acquire) == 1 {
+        if self.deadline.passed.load(Ordering::Acquire) == 1 {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -151,6 +202,29 @@ impl Future for CoarseSleep {
 }
 
 impl hyper::rt::Sleep for CoarseSleep {}
+
+/// The timer for HTTP/1.1, of which hyper wants to know the time only to add how long it waits for a head.
+#[derive(Clone)]
+pub(super) struct HeadTimer(pub(super) CoarseTimer);
+
+impl hyper::rt::Timer for HeadTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.0.sleep(duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.0.sleep_until(deadline)
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, at: Instant) {
+        self.0.reset(sleep, at);
+    }
+
+    /// Up to a tick ahead, so that nothing ends early.
+    fn now(&self) -> Instant {
+        self.0.start + Duration::from_millis(self.0.soon())
+    }
+}
 
 impl hyper::rt::Timer for CoarseTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
@@ -164,8 +238,8 @@ impl hyper::rt::Timer for CoarseTimer {
     fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, at: Instant) {
         match sleep.as_mut().downcast_mut_pin::<CoarseSleep>() {
             // A deadline that has passed left the list; moving it would wait for ever.
-            Some(sleep) if sleep.0.passed.load(Ordering::Acquire) == 0 => {
-                sleep.0.at.store(self.millis(at), Ordering::Release);
+            Some(sleep) if sleep.deadline.passed.load(Ordering::Acquire) == 0 => {
+                sleep.deadline.at.store(self.millis(at), Ordering::Release);
             }
             Some(_) | None => *sleep = self.sleep_until(at),
         }
@@ -184,9 +258,45 @@ mod tests {
         let fired = timer.deadline(Instant::now());
         timer.tick(timer.millis(Instant::now()) + 1000);
         fired.await;
-        assert_eq!(timer.deadlines.lock().unwrap().len(), 1, "the moved one still waits");
-        drop(moved);
-        timer.tick(0);
-        assert!(timer.deadlines.lock().unwrap().is_empty(), "a dropped one is forgotten");
+        assert_eq!(lock(&timer.desk.deadlines).len(), 1, "the moved one still waits");
+    }
+
+    #[test]
+    fn a_dropped_one_is_used_again_and_never_comes_before() {
+        let timer = CoarseTimer::new();
+        let listed = || lock(&timer.desk.deadlines).len();
+        drop(timer.after(Duration::ZERO));
+        timer.tick(1000);
+        assert_eq!(listed(), 1);
+        let again = timer.after(Duration::from_secs(3600));
+        assert_eq!(listed(), 1, "the same one");
+        timer.tick(1000);
+        assert_eq!(again.deadline.passed.load(Ordering::Acquire), 0);
+        let many: Vec<_> = (0..3 * SPARE).map(|_| timer.never()).collect();
+        drop((many, again));
+        timer.tick(1000);
+        assert_eq!(listed(), SPARE, "not more than a few are kept");
+    }
+
+    #[test]
+    fn one_that_passed_is_not_used_again() {
+        let timer = CoarseTimer::new();
+        let passed = timer.after(Duration::ZERO);
+        timer.tick(1000);
+        drop(passed);
+        assert_eq!(timer.never().deadline.passed.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn a_moved_one_is_never_early() {
+        let timer = CoarseTimer::new();
+        timer.tick(1000);
+        let mut sleep = timer.never();
+        // Whatever the clock says until the next tick, it is at most this.
+        let latest = 1000 + millis(TICK);
+        timer.move_to(&mut sleep, Some(Duration::from_secs(1)));
+        assert_eq!(sleep.deadline.at.load(Ordering::Acquire), latest + 1000);
+        let now = hyper::rt::Timer::now(&HeadTimer(timer.clone()));
+        assert_eq!(timer.millis(now), latest);
     }
 }
