@@ -226,6 +226,6 @@ fn a_gate_that_watches_lets_a_changed_body_pass_and_says_so() -> Result<()> {
         "{}",
         answer.body
     );
-    ensure!(daemon.logged("refused", "cause") == ["digest-mismatch"]);
+    ensure!(daemon.await_logged("refused", "cause", 1)? == ["digest-mismatch"]);
     Ok(())
 }
