@@ -18,6 +18,7 @@ use super::activity::Activity;
 use super::limits::Limits;
 use crate::config::{ForwardAuth, Scheme};
 use crate::enforcer::Flow;
+use crate::proxy::FirstHost;
 
 const SHARDS: usize = 16;
 
@@ -63,6 +64,8 @@ pub struct Connection {
     pub peer: Peer,
     /// The address of the peer as a field, once it was needed.
     pub address_text: OnceLock<HeaderValue>,
+    /// What its first Host means.
+    pub host: FirstHost,
     /// What is going on.
     pub activity: Activity,
     fingerprint: OnceLock<Fingerprint>,
@@ -85,6 +88,7 @@ impl Connection {
             id,
             peer,
             address_text: OnceLock::new(),
+            host: FirstHost::default(),
             activity: Activity::default(),
             fingerprint: OnceLock::new(),
             session: OnceLock::new(),

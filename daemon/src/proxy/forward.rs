@@ -4,19 +4,17 @@ use http::header::{
     ACCEPT_ENCODING, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     IF_RANGE, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
 use portcullis_guard::guard::Permit;
 use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
 
+use super::Way;
 use super::body::{CallBody, Outgoing};
 use super::intake::{Head, METHOD_OVERRIDES};
-use super::origin::Origin;
 use super::trace::Trace;
-use crate::listener::connections::Connection;
 
 /// Fields between two hops (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 6] = [
+static HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -45,19 +43,20 @@ pub(super) struct Told {
     pub whole_answer: bool,
 }
 
-/// Builds the request for the upstream. It takes the permit's word that the request may pass.
+/// Builds the request for the upstream, with the fields of the client's. It takes the permit's word that the request may
+/// pass.
 ///
 /// # Errors
 /// Only if the normal path and the query make no URI, which parsing them has ruled out.
-pub(super) fn request(
-    parts: Parts,
-    head: &Head,
-    permit: &Permit,
-    (origin, connection): (Origin, &Connection),
-    told: Told,
-    body: CallBody,
-) -> Result<Outgoing, http::Error> {
-    let mut headers = parts.headers;
+pub(super) fn request(way: &mut Way, permit: &Permit, told: Told, body: CallBody) -> Result<Outgoing, http::Error> {
+    let Way {
+        parts,
+        head,
+        origin,
+        connection,
+        ..
+    } = way;
+    let mut headers = std::mem::take(&mut parts.headers);
     if parts.version == Version::HTTP_2 {
         put_into_http1(&mut headers, &parts.uri);
     }
@@ -152,11 +151,26 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
 }
 
+/// The fields that a `Connection` field takes away. What is gone anyway is no field worth making a name of.
+fn fields_named_by(connection: &[u8]) -> impl Iterator<Item = &[u8]> {
+    const GONE_ANYWAY: [&[u8]; 7] = [
+        b"",
+        b"close",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    ];
+    let tokens = connection.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    tokens.filter(|token| !GONE_ANYWAY.iter().any(|gone| token.eq_ignore_ascii_case(gone)))
+}
+
 /// Removes fields in one pass, and what `Connection` names.
 fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
-    let named = headers.get_all(CONNECTION).iter();
-    let named = named.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    let named = named.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
+    let options = headers.get_all(CONNECTION).iter();
+    let named = options.flat_map(|value| fields_named_by(value.as_bytes()));
+    let named = named.filter_map(|token| HeaderName::from_bytes(token).ok());
     let named: Vec<HeaderName> = named.collect();
     let unwanted = headers.keys().filter(|name| is_unwanted(name) || named.contains(name));
     let unwanted: Vec<HeaderName> = unwanted.cloned().collect();

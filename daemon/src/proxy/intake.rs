@@ -1,6 +1,8 @@
 //! Reading the head of a request strictly: what two servers could understand differently is refused here, before
 //! anything is decided by it.
 
+use std::sync::{Arc, OnceLock};
+
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
@@ -15,7 +17,7 @@ use super::forward;
 #[derive(Debug)]
 pub(super) struct Head {
     /// Host or `:authority` in lower case, without the default port.
-    pub authority: String,
+    pub authority: Arc<str>,
     /// The path that rules match and the upstream gets.
     pub path: NormalPath,
     /// The query without the ticket; rules see it, and the upstream gets it.
@@ -38,16 +40,32 @@ pub(super) static METHOD_OVERRIDES: [HeaderName; 3] = [
 /// The parameter of a query or form by which they do.
 const FORM_OVERRIDE: &str = "_method";
 
-/// Reads a head. `ends_here`: the framing of HTTP/2 says that no bytes follow.
+/// What the first Host of a connection means. Most clients say the same one in each request.
+#[derive(Debug, Default)]
+pub struct FirstHost(OnceLock<(HeaderValue, u16, Arc<str>)>);
+
+impl FirstHost {
+    fn meaning(&self, field: &[u8], default_port: u16) -> Option<Arc<str>> {
+        let (first, port, authority) = self.0.get()?;
+        (*port == default_port && first.as_bytes() == field).then(|| Arc::clone(authority))
+    }
+
+    fn learn(&self, field: &HeaderValue, default_port: u16, authority: &Arc<str>) {
+        // Only the first is kept.
+        let _ = self.0.set((field.clone(), default_port, Arc::clone(authority)));
+    }
+}
+
+/// Reads a head. `first`: what is known of the connection. `ends_here`: the framing of HTTP/2 says that no bytes follow.
 ///
 /// # Errors
 /// [`Refusal::MethodRefused`], [`Refusal::HostInvalid`], [`Refusal::FramingInvalid`], [`Refusal::PathAmbiguous`] or
 /// [`Refusal::TicketMisplaced`].
-pub(super) fn read(parts: &Parts, default_port: u16, ends_here: bool) -> Result<Head, Refusal> {
+pub(super) fn read(parts: &Parts, first: &FirstHost, default_port: u16, ends_here: bool) -> Result<Head, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodRefused);
     }
-    let authority = authority(parts, default_port)?;
+    let authority = authority(parts, first, default_port)?;
     let has_body = framing(&parts.headers, parts.version, ends_here)?;
     let path = NormalPath::parse(parts.uri.path()).map_err(|_| Refusal::PathAmbiguous)?;
     let query = Query::split(parts.uri.query())?;
@@ -63,9 +81,20 @@ pub(super) fn read(parts: &Parts, default_port: u16, ends_here: bool) -> Result<
 
 /// Exactly one Host, the same as in an absolute target (RFC 9112 section 3.2). HTTP/2 says it as `:authority`, and Host
 /// may repeat it (RFC 9113 section 8.3.1).
-fn authority(parts: &Parts, default_port: u16) -> Result<String, Refusal> {
+fn authority(parts: &Parts, first: &FirstHost, default_port: u16) -> Result<Arc<str>, Refusal> {
     let field = single(&parts.headers, &HOST).map_err(|()| Refusal::HostInvalid)?;
     let target = parts.uri.authority();
+    if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
+        return Err(Refusal::HostInvalid);
+    }
+    if !parts.uri.path().starts_with('/') {
+        return Err(Refusal::HostInvalid);
+    }
+    if let (Some(field), None) = (field, target)
+        && let Some(known) = first.meaning(field.as_bytes(), default_port)
+    {
+        return Ok(known);
+    }
     let host: Authority = match (field, target) {
         (Some(field), _) => field.parse().map_err(|_| Refusal::HostInvalid)?,
         (None, Some(target)) if parts.version == Version::HTTP_2 => target.clone(),
@@ -78,17 +107,15 @@ fn authority(parts: &Parts, default_port: u16) -> Result<String, Refusal> {
     if target.is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host.as_str())) {
         return Err(Refusal::HostInvalid);
     }
-    if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
-        return Err(Refusal::HostInvalid);
-    }
-    if parts.uri.path().is_empty() || !parts.uri.path().starts_with('/') {
-        return Err(Refusal::HostInvalid);
-    }
     let name = host.host().to_ascii_lowercase();
-    Ok(match host.port_u16() {
-        Some(port) if port != default_port => format!("{name}:{port}"),
-        Some(_) | None => name,
-    })
+    let authority: Arc<str> = match host.port_u16() {
+        Some(port) if port != default_port => format!("{name}:{port}").into(),
+        Some(_) | None => name.into(),
+    };
+    if let Some(field) = parts.headers.get(HOST) {
+        first.learn(field, default_port, &authority);
+    }
+    Ok(authority)
 }
 
 /// One way to tell where the body ends (RFC 9112 section 6.3), and no field of ours named as hop-by-hop.
@@ -167,10 +194,9 @@ fn impersonates(name: &HeaderName) -> bool {
 
 /// What a POST stands for. The application gets this method and no override, so there is one reading.
 fn operation(parts: &Parts) -> Result<Method, Refusal> {
-    let fields = METHOD_OVERRIDES
-        .iter()
-        .flat_map(|name| parts.headers.get_all(name))
-        .map(HeaderValue::as_bytes);
+    // A look at each name costs less than to look for three.
+    let named = parts.headers.iter().filter(|(name, _)| METHOD_OVERRIDES.contains(name));
+    let fields = named.map(|(_, value)| value.as_bytes());
     let query = parts.uri.query().unwrap_or_default();
     let parameters = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == FORM_OVERRIDE);
     let parameters: Vec<_> = parameters.map(|(_, value)| value.into_owned()).collect();
@@ -242,8 +268,12 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn read_first(parts: &Parts) -> Result<Head, Refusal> {
+        read(parts, &FirstHost::default(), 80, true)
+    }
+
     fn get(target: &str, fields: &[(&str, &str)]) -> Result<Head, Refusal> {
-        read(&parts("GET", target, fields), 80, true)
+        read_first(&parts("GET", target, fields))
     }
 
     #[test]
@@ -281,10 +311,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_a_host_changes_no_verdict() {
+        let first = FirstHost::default();
+        let authority = |host: &[&str], target: &str, port| {
+            let fields: Vec<_> = host.iter().map(|host| ("host", *host)).collect();
+            read(&parts("GET", target, &fields), &first, port, true).map(|head| head.authority)
+        };
+        for _ in 0..2 {
+            assert_eq!(authority(&["A:8080"], "/", 80), Ok("a:8080".into()));
+            assert_eq!(authority(&["A:8080"], "/", 8080), Ok("a".into()), "another scheme");
+            assert_eq!(authority(&["b"], "/", 80), Ok("b".into()));
+            for (hosts, target) in [(&["A:8080", "A:8080"][..], "/"), (&["A:8080"], "http://b/"), (&[], "/")] {
+                assert_eq!(authority(hosts, target, 80), Err(Refusal::HostInvalid), "{hosts:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_body_is_framed_in_one_way() {
         let framed = |fields: &[(&str, &str)]| {
             let all = [&[("host", "a")], fields].concat();
-            read(&parts("POST", "/", &all), 80, true).map(|head| head.has_body)
+            read_first(&parts("POST", "/", &all)).map(|head| head.has_body)
         };
         assert_eq!(framed(&[]), Ok(false));
         assert_eq!(framed(&[("content-length", "0")]), Ok(false));
@@ -309,7 +356,7 @@ mod tests {
     fn an_override_is_what_counts() {
         let operation = |method: &str, fields: &[(&str, &str)]| {
             let all = [&[("host", "a")], fields].concat();
-            read(&parts(method, "/", &all), 80, true).map(|head| head.operation)
+            read_first(&parts(method, "/", &all)).map(|head| head.operation)
         };
         assert_eq!(
             operation("POST", &[("x-http-method-override", "delete")]),
@@ -327,7 +374,7 @@ mod tests {
         let two = [("x-http-method", "PUT"), ("x-method-override", "PUT")];
         assert_eq!(operation("POST", &two), Err(Refusal::FramingInvalid));
         assert_eq!(operation("TRACE", &[]), Err(Refusal::MethodRefused));
-        let by_query = |target| read(&parts("POST", target, &[("host", "a")]), 80, true).map(|head| head.operation);
+        let by_query = |target| read_first(&parts("POST", target, &[("host", "a")])).map(|head| head.operation);
         assert_eq!(by_query("/?a=1&%5Fmethod=delete"), Ok(Method::DELETE));
         assert_eq!(by_query("/?_method=PUT&_method=PUT"), Err(Refusal::FramingInvalid));
         assert_eq!(by_query("/?x_method=PUT"), Ok(Method::POST));

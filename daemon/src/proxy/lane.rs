@@ -245,10 +245,10 @@ pub struct Streamed {
     body: Incoming,
     held: Option<Held>,
     underway: Option<Underway>,
-    reader: Option<Reader>,
+    reader: Option<Box<Reader>>,
     /// Until it has come whole, its server is at work.
     call: Option<Counted>,
-    leash: Option<Leash>,
+    leash: Option<Box<Leash>>,
     is_cut: bool,
 }
 
@@ -326,15 +326,17 @@ impl Streamed {
 
     /// Ends with its session, if it has a leash.
     pub(super) fn led_by(mut self, leash: Option<Leash>) -> Self {
-        self.leash = leash;
+        self.leash = leash.map(Box::new);
         self
     }
 
     /// Shows the guard what passes, before the client gets it.
     pub(super) fn read_by(mut self, guard: &Arc<Guard>, reading: Option<Reading>) -> Self {
-        self.reader = reading.map(|reading| Reader {
-            guard: Arc::clone(guard),
-            reading,
+        self.reader = reading.map(|reading| {
+            Box::new(Reader {
+                guard: Arc::clone(guard),
+                reading,
+            })
         });
         self
     }

@@ -37,11 +37,12 @@ use portcullis_guard::guard::{Caller, Guard, Permit, Reading, Receipt};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::reauth::{SessionWord, WordError};
 use portcullis_guard::request::{ClientAddress, Reference, Request};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use self::body::{AnswerBody, CallBody};
 use self::cors::Reader;
 use self::forward::Told;
+pub use self::intake::FirstHost;
 use self::intake::Head;
 use self::lane::{Leash, Streamed};
 use self::origin::Origin;
@@ -179,10 +180,13 @@ impl Proxy {
             return Ok(verdict.map(Either::Left));
         }
         let reader = Reader::of(&self.guard, request.uri().path(), request.headers());
-        let trace = self.config.http.traceparent;
-        let trace = trace.then(|| Trace::of(request.headers(), connection.peer.is_proxy));
-        let span = trace.map_or_else(Span::none, Trace::span);
-        let mut response = self.respond(&connection, request, trace).instrument(span).await;
+        let mut response = if self.config.http.traceparent {
+            let trace = Trace::of(request.headers(), connection.peer.is_proxy);
+            let responds = self.respond(&connection, request, Some(trace));
+            Box::pin(responds.instrument(trace.span())).await
+        } else {
+            self.respond(&connection, request, None).await
+        };
         if let Some(reader) = reader {
             reader.may_read(response.headers_mut());
         }
@@ -201,46 +205,55 @@ impl Proxy {
         request: HttpRequest<Incoming>,
         trace: Option<Trace>,
     ) -> Response<AnswerBody> {
+        let (way, body) = match self.begin(connection, request, trace) {
+            Ok(begun) => begun,
+            Err(answer) => return (*answer).map(Either::Left),
+        };
+        if let Some(path) = own::path(&way.head.path) {
+            return Box::pin(self.answer_own(&way.call(), path, body))
+                .await
+                .map(Either::Left);
+        }
+        match self.judge(&way.call(), body).await {
+            Ok((permit, body)) => self.forward(way, permit, body).await,
+            Err(answer) => (*answer).map(Either::Left),
+        }
+    }
+
+    /// Reads a request. What is answered at once comes back as an answer.
+    fn begin(
+        &self,
+        connection: &Arc<Connection>,
+        request: HttpRequest<Incoming>,
+        trace: Option<Trace>,
+    ) -> Result<(Box<Way>, Incoming), Answered> {
         let (mut parts, body) = request.into_parts();
         let upgrade = Upgrade::asked_by(&mut parts, connection, self.gate.connections());
+        let ends_here = body.is_end_stream();
         if parts.version != Version::HTTP_2 {
-            connection.activity.owe_body(!body.is_end_stream());
+            connection.activity.owe_body(!ends_here);
         }
         let origin = Origin::of(connection, &parts.headers, &self.proxies);
-        let read = intake::read(&parts, origin.scheme.default_port(), body.is_end_stream());
+        let read = intake::read(&parts, &connection.host, origin.scheme.default_port(), ends_here);
         let (head, fault) = match read {
             Ok(head) => (self.named(head, connection, &parts.headers, origin.scheme), None),
             Err(refusal) => (Head::unreadable(), Some(refusal)),
         };
-        let call = Call {
-            parts: &parts,
-            head: &head,
-            connection,
+        let way = Box::new(Way {
+            parts,
+            head,
+            connection: Arc::clone(connection),
             origin,
+            upgrade,
+            trace,
             reference: random::reference(),
-        };
+        });
         if let Some(refusal) = fault {
-            return self.refuse(&call, refusal).map(Either::Left);
+            return Err(Box::new(self.refuse(&way.call(), refusal)));
         }
-        if let Some(answer) = self.answer_preflight(&call) {
-            return answer.map(Either::Left);
-        }
-        if let Some(path) = own::path(&head.path) {
-            return Box::pin(self.answer_own(&call, path, body)).await.map(Either::Left);
-        }
-        let passage = self.judge(&call, body).await;
-        match passage {
-            Ok((permit, body)) => {
-                let way = Way {
-                    head: &head,
-                    connection,
-                    origin,
-                    upgrade,
-                    trace: trace.map(|trace| trace.settled(permit.session().is_some(), &parts.headers)),
-                };
-                self.forward(parts, way, permit, body).await
-            }
-            Err(answer) => (*answer).map(Either::Left),
+        match self.answer_preflight(&way.call()) {
+            Some(answer) => Err(Box::new(answer)),
+            None => Ok((way, body)),
         }
     }
 
@@ -253,48 +266,41 @@ impl Proxy {
         let names = &self.guard.policy().authorities;
         let authority = names.behind_proxy(&head.authority, forwarded, scheme.default_port());
         Head {
-            authority: authority.to_owned(),
+            authority: authority.into(),
             ..head
         }
     }
 
-    async fn forward(&self, parts: Parts, way: Way<'_>, mut permit: Permit, body: CallBody) -> Response<AnswerBody> {
-        let Way {
-            head,
-            connection,
-            origin,
-            upgrade,
-            trace,
-        } = way;
+    async fn forward(&self, mut way: Box<Way>, mut permit: Permit, body: CallBody) -> Response<AnswerBody> {
         let session = permit.session();
+        let trace = way
+            .trace
+            .map(|trace| trace.settled(session.is_some(), &way.parts.headers));
         let told = Told {
             whole_answer: permit.wants_plain_answer(),
             trace,
             ..self.told
         };
         let (receipt, caller) = (permit.take_receipt(), permit.take_caller());
-        let shown = without_fields(&parts);
         let progress = match &body {
             Either::Left(_) => None,
             Either::Right(passing) => Some(passing.progress()),
         };
-        let sent = match forward::request(parts, head, &permit, (origin, connection), told, body) {
+        let sent = match forward::request(&mut way, &permit, told, body) {
             Ok(mut request) => {
-                if let Some(upgrade) = &upgrade {
+                if let Some(upgrade) = &way.upgrade {
                     upgrade.ask(request.headers_mut());
                 }
-                let upgrades = upgrade.is_some();
-                self.upstream.send(head, request, progress.as_deref(), upgrades).await
+                let upgrades = way.upgrade.is_some();
+                let sending = self.upstream.send(&way.head, request, progress.as_deref(), upgrades);
+                sending.await
             }
             Err(_) => Err(Failure::NotSent),
         };
-        let call = Call {
-            parts: &shown,
-            head,
-            connection,
-            origin,
-            reference: random::reference(),
-        };
+        let upgrade = way.upgrade.take();
+        // Without the fields, which went to the upstream.
+        let call = way.call();
+        let connection = &way.connection;
         if let Some(refusal) = progress.as_ref().and_then(|progress| progress.fault())
             && let Some(answer) = self.refuse_passing(&call, caller.as_ref(), refusal)
         {
@@ -394,28 +400,34 @@ fn is_long(response: &Response<Streamed>) -> bool {
     kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
 }
 
-/// The way of a request that may pass.
-struct Way<'a> {
-    head: &'a Head,
-    connection: &'a Arc<Connection>,
+/// One request, and what is known of it. In a box, as it goes from hand to hand.
+struct Way {
+    parts: Parts,
+    head: Head,
+    connection: Arc<Connection>,
     origin: Origin,
     upgrade: Option<Upgrade>,
     trace: Option<Trace>,
+    reference: Reference,
 }
 
-/// What a refusal tells of a request when its fields have gone to the upstream.
-fn without_fields(parts: &Parts) -> Parts {
-    let (mut shown, ()) = http::Request::new(()).into_parts();
-    shown.method = parts.method.clone();
-    shown.uri = parts.uri.clone();
-    shown
+impl Way {
+    fn call(&self) -> Call<'_> {
+        Call {
+            parts: &self.parts,
+            head: &self.head,
+            connection: &self.connection,
+            origin: self.origin,
+            reference: self.reference,
+        }
+    }
 }
 
 impl Head {
     /// Stands for a head that could not be read, in the memory of refusals.
     fn unreadable() -> Self {
         Self {
-            authority: String::new(),
+            authority: "".into(),
             path: NormalPath::root(),
             query: None,
             ticket: None,

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::lane::{Lane, Link};
 use super::trunk::Trunk;
 use crate::config::{Care, Route};
+use crate::listener::socket::Transport;
 use crate::listener::timer::CoarseTimer;
 
 /// The name of HTTP/2 in a TLS handshake (RFC 9113 section 3.2).
@@ -85,10 +86,13 @@ impl Reach {
         let over_tcp = async |authority: &str| {
             let stream = TcpStream::connect(authority).await?;
             stream.set_nodelay(true)?;
-            io::Result::Ok(stream)
+            io::Result::Ok(Transport::Tcp(stream))
         };
         match (&self.route, &self.tls) {
-            (Route::Unix(path), _) => speak(UnixStream::connect(path).await?, http2, Scheme::HTTP, timer).await,
+            (Route::Unix(path), _) => {
+                let stream = Transport::Unix(UnixStream::connect(path).await?);
+                speak(stream, http2, Scheme::HTTP, timer).await
+            }
             (Route::Clear(authority) | Route::Tls(authority), None) => {
                 speak(over_tcp(authority).await?, http2, Scheme::HTTP, timer).await
             }

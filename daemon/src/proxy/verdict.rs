@@ -86,7 +86,7 @@ impl Proxy {
     }
 
     async fn weigh(&self, connection: &Arc<Connection>, asked: &Parts, origin: Origin) -> Verdict {
-        let read = intake::read(asked, origin.scheme.default_port(), true);
+        let read = intake::read(asked, &connection.host, origin.scheme.default_port(), true);
         let (head, fault) = match read {
             Ok(head) => {
                 let head = self.named(head, connection, &asked.headers, origin.scheme);

@@ -46,7 +46,6 @@ struct Signed {
 }
 
 /// How a signed call went at the guard.
-#[expect(clippy::large_enum_variant, reason = "one at a time")]
 enum Judged {
     Passed(Permit),
     Refused(Box<Refused>),

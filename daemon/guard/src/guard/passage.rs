@@ -77,10 +77,6 @@ impl Reading {
 }
 
 /// What the rules say.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most calls pass, and are not worth an allocation"
-)]
 enum Passed {
     Permit(Permit),
     Held(Held),

@@ -16,7 +16,8 @@ pub struct Permit {
     session: Option<SessionId>,
     receipt: Option<Receipt>,
     identity: Identity,
-    expected: Option<Expected>,
+    /// In a box, as few calls have it and each permit goes from hand to hand.
+    expected: Option<Box<Expected>>,
 }
 
 /// What a body must be that is compared while it passes.
@@ -87,7 +88,10 @@ impl Permit {
     }
 
     pub(super) fn expecting(self, expected: Option<Expected>) -> Self {
-        Self { expected, ..self }
+        Self {
+            expected: expected.map(Box::new),
+            ..self
+        }
     }
 
     pub(super) fn of(self, identity: Identity) -> Self {
@@ -121,7 +125,7 @@ impl Permit {
 
     /// Takes what the body must be, if it was not compared yet.
     pub fn take_expected(&mut self) -> Option<Expected> {
-        self.expected.take()
+        self.expected.take().map(|expected| *expected)
     }
 
     /// Whether rules read the answer: it must come whole and not encoded.

@@ -41,7 +41,7 @@ impl SessionWord {
             .filter(|name| name.as_str().starts_with(OURS))
             .cloned()
             .collect();
-        let said = headers.contains_key(PORTCULLIS_SESSION).then(|| Self::read(headers));
+        let said = ours.contains(&PORTCULLIS_SESSION).then(|| Self::read(headers));
         ours.iter().for_each(|name| _ = headers.remove(name));
         said
     }
