@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// By how much the two clocks may differ after a boot, without one of them having been set.
 const TOLERANCE: u64 = 2_000;
+/// By how much they may differ where nobody names the run of the kernel: clocks are set by so much, and a boot takes longer.
+const SET: u64 = 5_000;
 /// The guard counts tenths of a second in 32 bits, which is 13 years. Before that, memory begins anew.
 const LONGEST: u64 = 10 * 365 * 86_400_000;
 
@@ -38,11 +40,15 @@ pub(super) struct Resumed {
 /// nobody knows.
 pub(super) fn resume(before: &Clocks, boot: &str, since_boot: Duration, wall: WallMillis) -> Option<Resumed> {
     let since_boot = u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX);
-    let same_boot = !boot.is_empty() && boot == before.boot && since_boot >= before.since_boot;
-    let (passed, keeps_time) = if same_boot {
-        (since_boot - before.since_boot, true)
+    let by_day = wall.0.checked_sub(before.wall.0);
+    let by_boot = since_boot.checked_sub(before.since_boot);
+    let is_same_boot = |by_boot: &u64| match (boot, &*before.boot) {
+        ("", _) | (_, "") => by_day.is_some_and(|by_day| by_day.abs_diff(*by_boot) <= SET),
+        (now, then) => now == then,
+    };
+    let (passed, keeps_time) = if let Some(passed) = by_boot.filter(is_same_boot) {
+        (passed, true)
     } else {
-        let by_day = wall.0.checked_sub(before.wall.0);
         let keeps_time = by_day.is_some_and(|passed| passed.saturating_add(TOLERANCE) >= since_boot);
         (by_day.unwrap_or(0).max(since_boot), keeps_time)
     };
@@ -89,6 +95,21 @@ mod tests {
             resumed("two", HOUR, 1001 * HOUR - 1500),
             Some((6 * HOUR, true)),
             "it ticks a little slower"
+        );
+    }
+
+    #[test]
+    fn where_nobody_names_the_boot_both_clocks_must_agree() {
+        let unnamed = |since_boot, wall| resumed("", since_boot, wall);
+        assert_eq!(
+            unnamed(HOUR + 60_000, 1000 * HOUR + 58_000),
+            Some((5 * HOUR + 60_000, true))
+        );
+        assert_eq!(unnamed(HOUR + 60_000, 1000 * HOUR), Some((6 * HOUR + 60_000, false)));
+        assert_eq!(
+            unnamed(HOUR + 60_000, 1003 * HOUR),
+            Some((8 * HOUR, true)),
+            "a later boot"
         );
     }
 
