@@ -22,6 +22,7 @@ use portcullis_guard::time::{Now, WallMillis};
 
 use crate::clock;
 use crate::config::Config;
+use crate::control::api::ListeningPlace;
 use crate::enforcer::{self, Enforcer, EnforcerError, Flow, Origin, Target};
 use crate::hold::Waiting;
 use crate::latest::Latest;
@@ -87,6 +88,7 @@ pub struct Gate {
     events: Events,
     offenders: Offenders,
     imports: Imports,
+    places: Vec<ListeningPlace>,
 }
 
 impl Gate {
@@ -110,7 +112,20 @@ impl Gate {
             events: Events::default(),
             offenders: Offenders::default(),
             imports: Imports::default(),
+            places: Vec::new(),
         }
+    }
+
+    /// Tells it where clients connect.
+    #[must_use]
+    pub fn with_places(self, places: Vec<ListeningPlace>) -> Self {
+        Self { places, ..self }
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn places(&self) -> &[ListeningPlace] {
+        &self.places
     }
 
     /// Gives it the store; without one, everything ends with the process.

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod cli;
 pub mod clock;
+pub mod conclusion;
 pub mod config;
 pub mod confine;
 pub mod control;
@@ -26,6 +27,7 @@ pub mod reload;
 pub mod run;
 pub mod safety;
 pub mod service;
+pub mod signals;
 pub mod span;
 pub mod start;
 pub mod state;

@@ -1,6 +1,6 @@
 //! The composition root: puts the parts together, runs them, and takes them down again.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_guard::guard::{Guard, Secrets};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
-use crate::control;
+use crate::control::{self, api::ListeningPlace};
 use crate::enforcer::{Enforcer, Events};
 use crate::gate::{self, Gate};
 use crate::latest::Latest;
@@ -24,6 +24,7 @@ use crate::listener::{Door, Entrance, Handed, Listening};
 use crate::proxy::Proxy;
 use crate::proxy::pool::Pools;
 use crate::reload::{Caretaker, Reload};
+use crate::signals::Signals;
 use crate::state::KeyRing;
 use crate::store::Store;
 use crate::store::sessions::SessionStore;
@@ -49,21 +50,35 @@ const RENEWALS: Duration = Duration::from_secs(5);
 pub fn run(config: Config) -> Result<()> {
     telemetry::start(&config.log);
     let workers = worker_count(&config);
-    let entrances = listener::open(&config.http, workers, Handed::take()?)?;
+    let mut handed = Handed::take()?;
+    let (own_control, own_admin) = (
+        handed.control(&config.control.socket)?,
+        handed.admin(config.admin.listen)?,
+    );
+    let entrances = listener::open(&config.http, workers, handed)?;
     let doors: Vec<_> = entrances.iter().map(|entrance| Arc::clone(&entrance.door)).collect();
-    let sockets = share_out(entrances, workers)?;
+    let (sockets, places) = share_out(entrances, workers)?;
     let control_runtime = runtime().context("failed to start the control runtime")?;
     let control_socket = {
         let _entered = control_runtime.enter();
-        control::bind(&config.control).context("failed to open the control socket")?
+        let opened = match own_control {
+            Some(listener) => control::adopt(listener, &config.control),
+            None => control::bind(&config.control),
+        };
+        opened.context("failed to open the control socket")?
     };
     let pools = Pools::open(&config.http).context("failed to prepare the way to the application")?;
     let pools = Arc::new(pools);
-    let admin_listener = config.admin.listen.map(open_admin).transpose()?;
-    let gate = Arc::new(open_gate(config)?);
+    let admin_listener = open_admin(own_admin, config.admin.listen)?;
+    let gate = Arc::new(open_gate(config)?.with_places(places));
     unprivileged::settle(&gate.config())?;
     let mut helper = unprivileged::watch_helper(&gate)?;
     let keepers = start_keepers(&gate)?;
+    // Before anybody is told that it is ready: until here they end the process at once.
+    let signals = {
+        let _entered = control_runtime.enter();
+        Signals::listen()?
+    };
     let (stop, stopped) = watch::channel(false);
     let mut proxies = Vec::new();
     let mut threads = Vec::new();
@@ -76,11 +91,12 @@ pub fn run(config: Config) -> Result<()> {
         threads.push(start_worker(post, proxy, timer, roll.member(), stopped.clone())?);
     }
     tracing::info!(workers, mode = ?gate.guard().mode(), "ready");
+    let mut conversations = tokio::task::JoinSet::new();
     control_runtime.block_on(async {
         if let Some(listener) = admin_listener {
-            tokio::spawn(admin::serve(Arc::clone(&gate), listener, stopped.clone()));
+            conversations.spawn(admin::serve(Arc::clone(&gate), listener, stopped.clone()));
         }
-        tokio::spawn(control::serve(Arc::clone(&gate), control_socket, stopped));
+        conversations.spawn(control::serve(Arc::clone(&gate), control_socket, stopped));
         tokio::spawn(keep_house(Arc::clone(&gate)));
         follow_interfaces(&gate);
         tokio::spawn(reconcile(Arc::clone(&gate)));
@@ -89,7 +105,7 @@ pub fn run(config: Config) -> Result<()> {
         let timer = CoarseTimer::new();
         tokio::spawn(timer.clone().run());
         gate.with_reload(Reload::new(doors, proxies, Caretaker::start(pools, timer)));
-        tokio::spawn(reload_on_hangup(Arc::clone(&gate)));
+        tokio::spawn(reload_on_hangup(Arc::clone(&gate), signals.hangup));
         if let Some(events) = gate.kernel().and_then(Enforcer::take_events) {
             let (strikes, struck) = mpsc::channel(STRIKES_WAITING);
             tokio::spawn(report_drops(events, strikes));
@@ -100,13 +116,15 @@ pub fn run(config: Config) -> Result<()> {
         }
         service::ready();
         tokio::select! {
-            outcome = wait_for_signal() => outcome,
+            () = signals.stop.come() => Ok(()),
             ended = unprivileged::helper_ended(helper.as_mut()) => Err(ended),
         }
     })?;
     tracing::info!("stopping");
     service::stopping();
     let _ = stop.send(true);
+    // Operators get their last answers while the workers give theirs.
+    control_runtime.block_on(async { while conversations.join_next().await.is_some() {} });
     threads
         .into_iter()
         .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker panicked")))?;
@@ -125,13 +143,20 @@ pub fn run(config: Config) -> Result<()> {
         .try_for_each(|keeper| keeper.join().map_err(|_| anyhow!("the store panicked")))
 }
 
-fn open_admin(address: SocketAddr) -> Result<std::net::TcpListener> {
-    let listener = admin::bind(address).with_context(|| format!("failed to listen on {address} (admin.listen)"))?;
+/// What was handed over, or a new one where the configuration says; `None`: neither.
+fn open_admin(handed: Option<TcpListener>, address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    let listener = match (handed, address) {
+        (Some(handed), _) => handed,
+        (None, Some(address)) => {
+            admin::bind(address).with_context(|| format!("failed to listen on {address} (admin.listen)"))?
+        }
+        (None, None) => return Ok(None),
+    };
     let address = listener
         .local_addr()
         .context("failed to read the address of admin.listen")?;
     tracing::info!(%address, "admin listener");
-    Ok(listener)
+    Ok(Some(listener))
 }
 
 /// The threads that write to the store and the memory of sessions: the disk may take its time.
@@ -157,20 +182,27 @@ fn worker_count(config: &Config) -> usize {
 /// What one worker listens at.
 type Post = Vec<(Arc<Latest<Door>>, Listening)>;
 
-/// The sockets of each worker: at least one for each door.
-fn share_out(entrances: Vec<Entrance>, workers: usize) -> Result<Vec<Post>> {
+/// The sockets of each worker, at least one for each door; and where those are.
+fn share_out(entrances: Vec<Entrance>, workers: usize) -> Result<(Vec<Post>, Vec<ListeningPlace>)> {
     let mut posts: Vec<Post> = (0..workers).map(|_| Vec::new()).collect();
-    for Entrance { door, sockets } in entrances {
+    let mut places = Vec::new();
+    for entrance in entrances {
+        let (door, sockets) = (entrance.door, entrance.sockets);
         if let Some(socket) = sockets.first() {
             let place = socket.place().context("failed to read the address of a listener")?;
-            // With port 0 this is the only place where the port is told.
-            tracing::info!(address = %place, tls = door.get().tls.is_some(), "listening");
+            let tls = door.get().tls.is_some();
+            tracing::info!(address = %place, tls, "listening");
+            places.push(ListeningPlace {
+                address: place.to_string(),
+                tls,
+                handed_over: entrance.handed_over,
+            });
         }
         for (number, socket) in sockets.into_iter().enumerate() {
             posts[number % workers].push((Arc::clone(&door), socket));
         }
     }
-    Ok(posts)
+    Ok((posts, places))
 }
 
 fn open_gate(config: Config) -> Result<Gate> {
@@ -370,10 +402,7 @@ async fn renew_certificates(doors: Vec<Arc<Latest<Door>>>) {
 }
 
 /// Reads the configuration anew on SIGHUP. What is wrong with it is told in the log.
-async fn reload_on_hangup(gate: Arc<Gate>) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return tracing::error!("SIGHUP cannot be listened for: `portcullis reload` does the same");
-    };
+async fn reload_on_hangup(gate: Arc<Gate>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         let gate = Arc::clone(&gate);
         let reload = move || gate.reload(None, "SIGHUP");
@@ -409,14 +438,5 @@ async fn strike(gate: Arc<Gate>, mut strikes: mpsc::Receiver<IpAddr>) {
         tracing::warn!(%source, "a source keeps sending more than its limits allow");
         let gate = Arc::clone(&gate);
         let _ = tokio::task::spawn_blocking(move || gate.strike(source)).await;
-    }
-}
-
-async fn wait_for_signal() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
     }
 }

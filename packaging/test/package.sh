@@ -43,6 +43,13 @@ tail -n 2 /root/banned.log /root/others.log
 check "no packet of the banned passed meanwhile" grep -q ' 0 received' /root/banned.log
 check "none of others was lost" grep -q ' 0% packet loss' /root/others.log
 check "the configuration stayed" cmp /root/portcullis.toml /etc/portcullis/portcullis.toml
+echo 'mode = "maybe"' > /etc/portcullis/portcullis.toml
+check "a wrong configuration is refused" fails systemctl restart portcullis
+check "with the place of the mistake" says "portcullis.toml:1:8" journalctl -u portcullis --no-pager -o cat -n 30
+sleep 2
+check "and not tried again" [ "$(systemctl show -P ActiveState portcullis) $(systemctl show -P NRestarts portcullis)" = "failed 0" ]
+cat portcullis.toml > /etc/portcullis/portcullis.toml
+check "the right one is taken" systemctl start portcullis
 check "stop" systemctl stop portcullis
 check "dropped while it is stopped" drops 10.99.0.2
 check "detach" portcullis detach

@@ -40,7 +40,7 @@ fn systemd_finds_nothing_wrong_with_the_units() -> Result<()> {
             paths.push(copy);
         }
     }
-    ensure!(paths.len() == 3, "{paths:?}");
+    ensure!(paths.len() == 4, "{paths:?}");
     let output = Command::new("systemd-analyze")
         .args(["--man=no", "verify"])
         .args(paths)

@@ -25,12 +25,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::conclusion::{conclude, converse};
 use crate::gate::Gate;
 use crate::stats::stats;
 
 pub use health::missing;
 
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: u32 = 32;
 const LONGEST_HEAD: usize = 16 << 10;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After a failed accept: out of descriptors, most likely.
@@ -53,25 +54,25 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(listener)
 }
 
-/// Answers until `stopped` turns true.
+/// Answers until `stopped` turns true; then what was asked before.
 pub async fn serve(gate: Arc<Gate>, listener: std::net::TcpListener, mut stopped: watch::Receiver<bool>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin listener cannot be used"),
     };
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS as usize));
     loop {
         // The semaphore is never closed, so there always is a slot in the end.
-        let slot = Arc::clone(&slots).acquire_owned().await.ok();
-        let accepted = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            accepted = listener.accept() => accepted,
+        let accepting = async { (Arc::clone(&slots).acquire_owned().await.ok(), listener.accept().await) };
+        let (slot, accepted) = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            accepted = accepting => accepted,
         };
         let Ok((stream, _)) = accepted else {
             tokio::time::sleep(BREATHER).await;
             continue;
         };
-        let gate = Arc::clone(&gate);
+        let (gate, stopped) = (Arc::clone(&gate), stopped.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let gate = Arc::clone(&gate);
@@ -82,12 +83,13 @@ pub async fn serve(gate: Arc<Gate>, listener: std::net::TcpListener, mut stopped
                 .header_read_timeout(PATIENCE)
                 .max_buf_size(LONGEST_HEAD)
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
+            if let Err(error) = converse(connection, stopped).await {
                 tracing::debug!(%error, "a conversation on the admin listener broke off");
             }
             drop(slot);
         });
     }
+    conclude(&slots, CONNECTIONS).await;
 }
 
 async fn answer(gate: Arc<Gate>, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -56,6 +56,11 @@ fn shown(status: &Status) -> Result<Answer, Failure> {
                 .say("warning: the daemon stays root, if without capabilities; set service.user to a user of its own");
         }
     }
+    answer = status.listening.iter().fold(answer, |answer, place| {
+        let tls = if place.tls { ", TLS" } else { "" };
+        let handed = if place.handed_over { ", handed over" } else { "" };
+        answer.field("listening", &format!("{}{tls}{handed}", place.address))
+    });
     answer = interfaces(answer, status.packet_layer.as_ref()).field("bans", &bans(status.bans));
     answer = kernel(answer, status.packet_layer.as_ref())
         .field("never-ban", &status.never_ban)

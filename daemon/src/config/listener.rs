@@ -197,8 +197,18 @@ fn place(value: &DeValue<'_>) -> Parsed<Place> {
     }
 }
 
+/// What sockets are called that are no listeners for clients, if they are handed over: the control socket and the admin
+/// listener.
+pub const OWN_SOCKETS: [&str; 2] = ["control", "admin"];
+
 /// The name of a handed socket, as systemd limits it (systemd.socket(5), `FileDescriptorName=`).
 fn handed(name: &str) -> Parsed<Place> {
+    if OWN_SOCKETS.contains(&name) {
+        let mistake = Mistake::new(format!("`fd:{name}` is not for clients"));
+        return Err(
+            mistake.hint("`control` is the control socket, and `admin` what admin.listen is for; name it otherwise")
+        );
+    }
     let is_name = (1..=255).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
     is_name.then(|| Place::Handed(name.to_owned())).ok_or_else(|| {
         Mistake::new(format!("`fd:{name}` names no socket"))

@@ -34,7 +34,7 @@ pub use difference::{Change, Written};
 pub use environment::PACKAGED;
 pub use error::{ConfigError, ConfigErrors};
 pub use http::{Http, Scheme};
-pub use listener::{CertificateFiles, ForwardAuth, Listener, Place, Tls, TlsVersion};
+pub use listener::{CertificateFiles, ForwardAuth, Listener, OWN_SOCKETS, Place, Tls, TlsVersion};
 pub use packet::Packet;
 pub use service::{Admin, Control, Log, LogFormat, Service, State};
 pub use settings::{Origin, Setting, settings};

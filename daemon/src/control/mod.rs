@@ -13,4 +13,4 @@ mod server;
 mod socket;
 
 pub use server::serve;
-pub use socket::{SocketError, bind};
+pub use socket::{SocketError, adopt, bind};

@@ -23,6 +23,20 @@ pub enum SocketError {
     /// Something that is no socket is in the way. It is left alone.
     #[error("{} is there already and is not a socket", .0.display())]
     NotASocket(PathBuf),
+    /// It was handed over, and more may connect than the configuration says.
+    #[error(
+        "the socket {} that was handed over is open to others (mode {mode:o}, group {group})\n\
+         hint: SocketMode=0660 and SocketGroup=portcullis (control.group) in its .socket unit",
+        path.display()
+    )]
+    Open {
+        /// Where it is.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// The number of its group.
+        group: u32,
+    },
     /// The system refused.
     #[error("failed to {action} {}", path.display())]
     Io {
@@ -42,6 +56,30 @@ pub enum SocketError {
 /// [`SocketError`].
 pub fn bind(settings: &Control) -> Result<UnixListener, SocketError> {
     listen(&settings.socket, Some(&settings.group))
+}
+
+/// Takes a socket that was handed over, if nobody may connect but its group, and that is the one that the configuration
+/// names, or root's. Belongs to the runtime that it is called in.
+///
+/// # Errors
+/// [`SocketError`].
+pub fn adopt(listener: std::os::unix::net::UnixListener, settings: &Control) -> Result<UnixListener, SocketError> {
+    check(&settings.socket, group_id(&settings.group))?;
+    UnixListener::from_std(listener).map_err(failed("use the socket", &settings.socket))
+}
+
+fn check(path: &Path, gid: Option<u32>) -> Result<(), SocketError> {
+    /// May connect.
+    const GROUP: u32 = 0o020;
+    const OTHERS: u32 = 0o007;
+    let metadata = fs::metadata(path).map_err(failed("look at", path))?;
+    let (mode, group) = (metadata.mode() & 0o777, metadata.gid());
+    let is_ours = group == 0 || gid == Some(group);
+    if mode & OTHERS != 0 || (mode & GROUP != 0 && !is_ours) {
+        let path = path.to_owned();
+        return Err(SocketError::Open { path, mode, group });
+    }
+    Ok(())
 }
 
 /// [`bind`], with or without a group.
@@ -162,6 +200,32 @@ mod tests {
     async fn a_group_that_does_not_exist_is_no_error() {
         let home = tempfile::tempdir().unwrap();
         listen(&home.path().join("control.sock"), Some("no-such-group-here")).unwrap();
+    }
+
+    #[test]
+    fn who_may_connect_to_a_socket_of_somebody_else_is_looked_at() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let own = fs::metadata(&path).unwrap().gid();
+        let with = |mode: u32, gid: Option<u32>| {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            check(&path, gid)
+        };
+        assert!(with(0o660, Some(own)).is_ok() && with(0o600, None).is_ok());
+        for open in [0o666, 0o661, 0o664] {
+            let refused = with(open, Some(own)).unwrap_err().to_string();
+            assert!(refused.contains("SocketMode=0660"), "{refused}");
+        }
+        if own == 0 {
+            chown(&path, None, Some(12345)).unwrap();
+        }
+        let other = with(0o660, Some(own.wrapping_add(1)));
+        assert!(
+            matches!(other, Err(SocketError::Open { mode: 0o660, .. })),
+            "another group"
+        );
+        assert!(with(0o640, None).is_ok(), "it may not connect");
     }
 
     #[tokio::test]

@@ -2,14 +2,17 @@
 //! connects while no daemon runs waits in them, so that a restart loses no connection.
 
 use std::env;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::{getsockopt, sockopt};
 use socket2::Socket;
 
 use super::place::Listening;
-use crate::config::Place;
+use crate::config::{OWN_SOCKETS, Place};
 
 /// The first of them.
 const FIRST: RawFd = 3;
@@ -46,6 +49,57 @@ impl Handed {
             take_one(descriptor, name).with_context(|| format!("socket {number} of LISTEN_FDS cannot be used"))
         });
         Ok(Self(taken.collect::<Result<_>>()?))
+    }
+
+    /// That of the control socket: by its name, or by the file.
+    ///
+    /// # Errors
+    /// If there are several, or it is elsewhere than the configuration says.
+    pub fn control(&mut self, path: &Path) -> Result<Option<UnixListener>> {
+        let [name, _] = OWN_SOCKETS;
+        let place = Place::Unix(path.to_owned());
+        match self.own(name, Some(&place), "control.socket")? {
+            Some(Listening::Unix(listener)) => Ok(Some(listener)),
+            Some(Listening::Tcp(_)) => bail!("the socket `{name}` that was handed over has no file"),
+            None => Ok(None),
+        }
+    }
+
+    /// That of the admin listener: by its name, or by the address. By name also if the configuration has no address.
+    ///
+    /// # Errors
+    /// If there are several, or it is elsewhere than the configuration says.
+    pub fn admin(&mut self, address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+        let [_, name] = OWN_SOCKETS;
+        let place = address.map(Place::Tcp);
+        match self.own(name, place.as_ref(), "admin.listen")? {
+            Some(Listening::Tcp(listener)) => Ok(Some(listener)),
+            Some(Listening::Unix(_)) => bail!("the socket `{name}` that was handed over has no address"),
+            None => Ok(None),
+        }
+    }
+
+    /// The one that has a name of ours, or is at the place that goes with it.
+    fn own(&mut self, name: &str, place: Option<&Place>, key: &str) -> Result<Option<Listening>> {
+        let is_meant = |taken: &Taken| taken.name == name || place == Some(&taken.place);
+        let (ours, others) = std::mem::take(&mut self.0).into_iter().partition(is_meant);
+        self.0 = others;
+        let ours: Vec<Taken> = ours;
+        let mut ours = ours.into_iter();
+        let Some(first) = ours.next() else { return Ok(None) };
+        ensure!(
+            ours.next().is_none(),
+            "several sockets `{name}` were handed over\n\
+             hint: one unit with FileDescriptorName={name} and one ListenStream= is enough"
+        );
+        if let Some(place) = place.filter(|place| **place != first.place) {
+            bail!(
+                "the socket `{name}` that was handed over is at {}, and {key} says {place}\n\
+                 hint: write the same into ListenStream= of the .socket unit",
+                first.place
+            );
+        }
+        Ok(Some(first.listening))
     }
 
     /// Those that listen at a place, or have its name; as many as there are.

@@ -56,6 +56,8 @@ pub struct Entrance {
     pub door: Arc<Latest<Door>>,
     /// Its sockets.
     pub sockets: Vec<Listening>,
+    /// Whether somebody else holds them too, and who connects waits while no daemon runs.
+    pub handed_over: bool,
 }
 
 /// Opens all listeners of a configuration: with the sockets that were handed over, or with new ones.
@@ -64,13 +66,17 @@ pub struct Entrance {
 /// The first that cannot be opened, or a socket that no listener wants.
 pub fn open(http: &Http, workers: usize, mut handed: Handed) -> Result<Vec<Entrance>> {
     let open = |listener: Listener| {
-        let sockets = match handed.claim(&listener.place) {
-            none if none.is_empty() => place::bind(&listener, workers)?,
-            some => place::share(some, workers).context("failed to share a socket between the workers")?,
+        let claimed = handed.claim(&listener.place);
+        let handed_over = !claimed.is_empty();
+        let sockets = if handed_over {
+            place::share(claimed, workers).context("failed to share a socket between the workers")?
+        } else {
+            place::bind(&listener, workers)?
         };
         Ok(Entrance {
             door: Arc::new(Latest::new(Door::open(&listener, http.public_scheme, None)?)),
             sockets,
+            handed_over,
         })
     };
     let entrances: Result<Vec<_>> = http.all_listeners().map(open).collect();

@@ -16,13 +16,14 @@ use super::{Profile, time};
 use crate::{build, papers, paths, process};
 
 /// What is beside the program.
-const BESIDE: [&str; 9] = [
+const BESIDE: [&str; 10] = [
     "README.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
     "packaging/portcullis.toml",
     "packaging/systemd/portcullis.service",
     "packaging/systemd/portcullis.socket",
+    "packaging/systemd/portcullis-control.socket",
     "packaging/systemd/run-portcullis\\x2dbpf.mount",
     "packaging/systemd/portcullis.sysusers",
     "packaging/systemd/portcullis.tmpfiles",

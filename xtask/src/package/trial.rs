@@ -27,7 +27,12 @@ pub(crate) fn run() -> Result<()> {
     let next = deb::build(profile, Some("9.9.9-1"))?;
     let sums = sum(profile, &[tarball.clone(), package.clone()])?;
     let pristine = find_or_make_tree()?;
-    let failed: Vec<_> = [("package", vec![&package, &next]), ("tarball", vec![&tarball, &sums])]
+    let suites = [
+        ("package", vec![&package, &next]),
+        ("tarball", vec![&tarball, &sums]),
+        ("socket", vec![&package, &next]),
+    ];
+    let failed: Vec<_> = suites
         .into_iter()
         .filter_map(|(suite, files)| boot(&pristine, suite, &files).err())
         .map(|error| format!("{error:#}"))

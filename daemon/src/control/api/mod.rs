@@ -41,8 +41,8 @@ pub use session::{
 };
 pub use stats::{Offender, RecentRefusal, RuleCount, Stats, WorstSession};
 pub use status::{
-    BanCount, CallCount, ConnectionCount, Enforcement, Interface, Mode, PacketCount, PacketLayer, Process, SharedFacts,
-    Status, Tables,
+    BanCount, CallCount, ConnectionCount, Enforcement, Interface, ListeningPlace, Mode, PacketCount, PacketLayer,
+    Process, SharedFacts, Status, Tables,
 };
 
 /// What every path of this version begins with.

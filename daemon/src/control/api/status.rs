@@ -25,6 +25,9 @@ pub struct Status {
     /// What the daemon may still do.
     #[serde(default)]
     pub process: Option<Process>,
+    /// Where clients connect.
+    #[serde(default)]
+    pub listening: Vec<ListeningPlace>,
     /// `null`: the packet layer is off.
     pub packet_layer: Option<PacketLayer>,
     /// Bans.
@@ -41,6 +44,17 @@ pub struct Status {
     /// What rules keep of addresses, networks, browsers and users.
     #[serde(default)]
     pub shared_facts: SharedFacts,
+}
+
+/// A place where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListeningPlace {
+    /// The address with the port, or the file after `unix:`.
+    pub address: String,
+    /// Whether TLS ends there.
+    pub tls: bool,
+    /// Whether systemd, or whoever started the daemon, holds the socket too: then who connects during a restart waits.
+    pub handed_over: bool,
 }
 
 /// Connections of clients.

@@ -12,9 +12,10 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use hyper::body::{Body, Frame};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::error::ControlError;
+use crate::conclusion;
 use crate::control::api::{Event, EventKind};
 use crate::gate::Gate;
 use crate::gate::events::{self, What};
@@ -42,15 +43,15 @@ impl Body for Lines {
     }
 }
 
-/// Begins to tell what happens.
-pub(super) fn follow(gate: &Arc<Gate>) -> Result<Response<Lines>, ControlError> {
+/// Begins to tell what happens, until the daemon stops.
+pub(super) fn follow(gate: &Arc<Gate>, stopped: watch::Receiver<bool>) -> Result<Response<Lines>, ControlError> {
     if gate.events().followers() >= FOLLOWERS {
         return Err(ControlError::TooManyFollowers(FOLLOWERS));
     }
     let mut events = gate.events().follow();
     let (lines, body) = mpsc::channel(AHEAD);
     let gate = Arc::clone(gate);
-    tokio::spawn(async move {
+    let telling = async move {
         // The first line tells that everything from here on is told.
         let mut line = Bytes::from_static(b"\n");
         while lines.send(line).await.is_ok() {
@@ -64,6 +65,12 @@ pub(super) fn follow(gate: &Arc<Gate>) -> Result<Response<Lines>, ControlError> 
                 }
                 Ok(Err(RecvError::Closed)) => return,
             };
+        }
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            () = telling => {}
+            () = conclusion::end(stopped) => {}
         }
     });
     let mut response = Response::new(Lines(body));

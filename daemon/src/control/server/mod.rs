@@ -36,6 +36,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::conclusion::{self, conclude};
 use crate::control::routes;
 use crate::gate::Gate;
 use crate::memory;
@@ -44,7 +45,7 @@ use dispatch::{Question, Reply, answer};
 use error::ControlError;
 use follow::Lines;
 
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: u32 = 32;
 const LONGEST_HEAD: usize = 16 << 10;
 const LONGEST_BODY: usize = 16 << 10;
 /// Where lists are sent.
@@ -56,16 +57,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// After a failed accept: out of descriptors, most likely.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// Answers operators until `stopped` turns true, or whoever could turn it is gone.
+/// Answers operators until `stopped` turns true, or whoever could turn it is gone; then what they asked before.
 pub async fn serve(gate: Arc<Gate>, listener: UnixListener, mut stopped: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS as usize));
     loop {
         let (stream, slot) = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = stopped.wait_for(|stopped| *stopped) => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        tokio::spawn(converse(Arc::clone(&gate), stream, slot));
+        tokio::spawn(converse(Arc::clone(&gate), stream, slot, stopped.clone()));
     }
+    conclude(&slots, CONNECTIONS).await;
 }
 
 async fn accept(listener: &UnixListener, slots: &Arc<Semaphore>) -> (UnixStream, Option<OwnedSemaphorePermit>) {
@@ -82,21 +84,26 @@ async fn accept(listener: &UnixListener, slots: &Arc<Semaphore>) -> (UnixStream,
     }
 }
 
-async fn converse(gate: Arc<Gate>, stream: UnixStream, _slot: Option<OwnedSemaphorePermit>) {
+async fn converse(
+    gate: Arc<Gate>,
+    stream: UnixStream,
+    _slot: Option<OwnedSemaphorePermit>,
+    stopped: watch::Receiver<bool>,
+) {
     let peer = match Peer::of(&stream) {
         Ok(peer) => peer,
         Err(error) => return tracing::warn!(%error, "failed to learn who uses the control socket"),
     };
     let service = service_fn(|request| {
-        let gate = Arc::clone(&gate);
-        async move { Ok::<_, Infallible>(respond(gate, peer, request).await) }
+        let (gate, stopped) = (Arc::clone(&gate), stopped.clone());
+        async move { Ok::<_, Infallible>(respond(gate, peer, request, stopped).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .max_buf_size(LONGEST_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    if let Err(error) = conclusion::converse(connection, stopped.clone()).await {
         tracing::debug!(%error, "a conversation on the control socket broke off");
     }
 }
@@ -104,9 +111,9 @@ async fn converse(gate: Arc<Gate>, stream: UnixStream, _slot: Option<OwnedSemaph
 /// A document, or lines without an end.
 type Answer = Response<Either<Full<Bytes>, Lines>>;
 
-async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>) -> Answer {
+async fn respond(gate: Arc<Gate>, peer: Peer, request: Request<Incoming>, stopped: watch::Receiver<bool>) -> Answer {
     if request.method() == Method::GET && request.uri().path() == routes::EVENTS {
-        return match follow::follow(&gate) {
+        return match follow::follow(&gate, stopped) {
             Ok(response) => response.map(Either::Right),
             Err(error) => problem(&error).map(Either::Left),
         };

@@ -37,6 +37,7 @@ fn state(gate: &Gate, bans: Option<BanCount>) -> Result<Reply, ControlError> {
         started: gate.started().into(),
         uptime_seconds: uptime.as_secs(),
         process: Some(process()),
+        listening: gate.places().to_vec(),
         packet_layer: gate.kernel().map(|kernel| packet_layer(gate, kernel)).transpose()?,
         bans: bans.unwrap_or_else(|| unenforced(guard.ban_count().0)),
         never_ban: guard.allowed().len(),
