@@ -1,13 +1,19 @@
-//! The units of systemd. What they do is proved in a booted one by `cargo xtask test --packages`.
+//! The units of systemd, and the files for containers. What they do is proved in a booted Debian by
+//! `cargo xtask test --packages`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use portcullis_tests::binary;
+use serde_json::Value;
+
+fn packaging(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(file)
+}
 
 fn unit() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd/portcullis.service")
+    packaging("systemd/portcullis.service")
 }
 
 #[test]
@@ -60,5 +66,107 @@ fn bpf_is_allowed_after_what_takes_it_away() -> Result<()> {
         .filter_map(|line| line.strip_prefix("SystemCallFilter="))
         .collect();
     ensure!(filters.last() == Some(&"bpf"), "{filters:?}");
+    Ok(())
+}
+
+/// The instructions of the Dockerfile, each on one line.
+fn instructions() -> Result<Vec<String>> {
+    let file = std::fs::read_to_string(packaging("docker/Dockerfile"))?;
+    let lines = file.lines().filter(|line| !line.starts_with('#'));
+    let joined = lines.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
+    Ok(joined
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Whether a name is what a pattern with `*` means.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name
+            .strip_prefix(start)
+            .is_some_and(|name| (0..=name.len()).any(|at| matches(rest, &name[at..]))),
+    }
+}
+
+#[test]
+fn what_the_dockerfile_copies_is_what_is_packaged() -> Result<()> {
+    let name = format!(
+        "portcullis-{}-{}-linux",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    );
+    // The build is told the folder of packages, and unpacks the tarball.
+    let mut sources = 0;
+    for line in instructions()? {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["ADD" | "COPY", first, ..] if !first.starts_with("--from=") => {
+                let from = words.get(1..words.len() - 1).unwrap_or_default();
+                sources += from.len();
+                let is_made = |pattern: &&str| matches(pattern, &format!("{name}.tar.gz"));
+                ensure!(from.iter().all(is_made), "{line}");
+            }
+            _ => {}
+        }
+        // What is taken out of it is in the list of the tarball, or the program.
+        for file in words.iter().filter_map(|word| word.strip_prefix("/unpacked/*/")) {
+            let list = std::fs::read_to_string(packaging("../xtask/src/package/tarball.rs"))?;
+            let listed = list.contains(&format!("/{file}\",")) && packaging(file).is_file();
+            ensure!(file == "portcullis" || listed, "{file} is not in the tarball");
+        }
+    }
+    ensure!(sources == 1);
+    Ok(())
+}
+
+#[test]
+fn what_the_container_executes_is_understood() -> Result<()> {
+    let lists = instructions()?;
+    let list = |keyword: &str| -> Result<Vec<String>> {
+        let line = lists
+            .iter()
+            .find(|line| line.starts_with(keyword))
+            .context(keyword.to_owned())?;
+        let at = line.find('[').context("no list of words")?;
+        Ok(serde_json::from_str(&line[at..])?)
+    };
+    ensure!(list("ENTRYPOINT")? == ["/usr/bin/portcullis"]);
+    for command in [list("CMD")?, list("HEALTHCHECK")?] {
+        let words = command.iter().filter(|word| *word != "/usr/bin/portcullis");
+        let output = Command::new(binary::portcullis()?).args(words).arg("--help").output()?;
+        ensure!(output.status.success(), "{command:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_compose_file_gives_what_the_start_takes() -> Result<()> {
+    let file = std::fs::read_to_string(packaging("docker/compose.yaml"))?;
+    let compose: Value = serde_saphyr::from_str(&file)?;
+    let gate = &compose["services"]["portcullis"];
+    ensure!(gate["network_mode"] == "host" && gate["read_only"] == true, "{gate}");
+    ensure!(gate["cap_drop"] == serde_json::json!(["ALL"]), "{gate}");
+    let given = gate["cap_add"].as_array().context("cap_add")?;
+    let unit = std::fs::read_to_string(unit())?;
+    let taken = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+    for capability in taken.context("no capabilities in the unit")?.split_whitespace() {
+        let name = capability.trim_start_matches("CAP_");
+        ensure!(given.iter().any(|given| given == name), "{capability} is missing");
+    }
+    let volumes: Vec<_> = gate["volumes"].as_array().context("volumes")?.iter().collect();
+    for place in ["/etc/portcullis", "/var/lib/portcullis", "/run/portcullis-bpf"] {
+        let is_there = |volume: &&Value| {
+            volume
+                .as_str()
+                .is_some_and(|volume| volume.split(':').nth(1) == Some(place))
+        };
+        ensure!(volumes.iter().any(is_there), "no volume at {place}");
+    }
+    ensure!(compose["volumes"].get("portcullis-state").is_some(), "the named volume");
     Ok(())
 }

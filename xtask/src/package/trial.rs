@@ -27,10 +27,13 @@ pub(crate) fn run() -> Result<()> {
     let next = deb::build(profile, Some("9.9.9-1"))?;
     let sums = sum(profile, &[tarball.clone(), package.clone()])?;
     let pristine = find_or_make_tree()?;
+    let docker = |file: &str| paths::root().join("packaging/docker").join(file);
+    let (dockerfile, compose) = (docker("Dockerfile"), docker("compose.yaml"));
     let suites = [
         ("package", vec![&package, &next]),
         ("tarball", vec![&tarball, &sums]),
         ("socket", vec![&package, &next]),
+        ("container", vec![&tarball, &dockerfile, &compose]),
     ];
     let failed: Vec<_> = suites
         .into_iter()
