@@ -63,11 +63,13 @@ fn an_import_draws_a_bar_that_fits_and_goes() -> Result<()> {
     let world = World::new()?;
     for (columns, rows) in [(60, 10), (24, 8)] {
         world.daemon.cli(&["ban", "flush", "--yes"])?;
+        // However fast the daemon is, it is not before it goes on.
+        world.daemon.signal(Signal::SIGSTOP)?;
         let mut terminal = world.import(SOME, &[], (columns, rows))?;
-        terminal.shows("that it goes on", |screen| {
-            screen.contains(" s") || screen.contains("of 40000")
-        })?;
-        ensure!(!terminal.wraps(), "{}", terminal.screen());
+        let shown = terminal.shows("that it waits", |screen| screen.contains("sending the list: "));
+        let wraps = terminal.wraps();
+        world.daemon.signal(Signal::SIGCONT)?;
+        ensure!(!wraps, "{}", shown?);
         let status = terminal.end_within(PATIENCE)?;
         let said = terminal.screen();
         ensure!(
