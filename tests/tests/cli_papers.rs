@@ -87,6 +87,45 @@ fn the_environment_is_told_and_blamed() {
 }
 
 #[test]
+fn lists_and_rule_files_are_told_too() {
+    let cli = Cli::alone().unwrap();
+    let text = "[http]\nupstream = \"http://127.0.0.1:3000\"\n[[listener]]\naddress = \"127.0.0.1:8081\"\n\
+        [op]\nview = \"GET /api/orders/{id:int}\"\n";
+    fs::write(
+        cli.home().join("gate.toml"),
+        format!("rules_version = 1\nrules = [\"more.toml\"]\n{text}"),
+    )
+    .unwrap();
+    let more = "version = 1\n[op]\npay = \"POST /api/orders/{id:int}/pay\"\n[[rule]]\nid = \"first\"\non = [\"pay\"]\n\
+        require = [\n  { op = \"view\", within = \"10m\", bind = [\"id\"] },\n]\n";
+    fs::write(cli.home().join("more.toml"), more).unwrap();
+    let shown = out(&cli, &["config", "show", "--config", "gate.toml", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let told = |key: &str| {
+        let settings = shown["settings"].as_array().unwrap();
+        let setting = settings.iter().find(|setting| setting["key"] == key);
+        setting.unwrap_or_else(|| panic!("{key} is not in {shown:#}")).clone()
+    };
+    let listener = told("listener[0].address");
+    assert_eq!(
+        (&listener["value"], &listener["line"]),
+        (&"\"127.0.0.1:8081\"".into(), &6.into())
+    );
+    assert_eq!(told("rules")["line"], 2);
+    assert_eq!(told("op.view")["from"], "file");
+    assert_eq!(told("mode")["from"], "default");
+    let require = told("rule[0].require");
+    assert_eq!(
+        (&require["file"], &require["line"]),
+        (&"more.toml".into(), &7.into()),
+        "{require}"
+    );
+    assert!(require["value"].as_str().unwrap().contains("within = \"10m\""));
+    let page = out(&cli, &["config", "show", "--config", "gate.toml"]);
+    assert!(page.contains("rule[0].id\t\"first\"\tmore.toml:5\n"), "{page}");
+}
+
+#[test]
 fn top_without_a_terminal_says_what_to_do() {
     let said = Cli::alone().unwrap().run(&["top"]).unwrap();
     assert!(

@@ -48,7 +48,7 @@ fn listed(list: &AllowList) -> Result<Answer, Failure> {
     if list.allowed.is_empty() {
         return Ok(answer.say("the never-ban set is empty"));
     }
-    let mut table = Table::new(&["NETWORK", "FROM", "UNTIL", "REASON"]);
+    let mut table = Table::new(&["/NETWORK", "FROM", "UNTIL", "~REASON"]).without(&["FROM"]);
     for entry in &list.allowed {
         let from = if entry.fixed { "fixed" } else { "operator" };
         let from = entry.by.as_deref().unwrap_or(from).to_owned();

@@ -12,7 +12,7 @@ pub(super) fn list(args: &AuditArgs, client: &Client) -> Result<Answer, Failure>
     if audit.deeds.is_empty() {
         return Ok(answer.say("nothing was changed yet"));
     }
-    let mut table = Table::new(&["WHEN", "WHO", "ACTION", "WHAT", "REASON"]);
+    let mut table = Table::new(&["WHEN", "WHO", "ACTION", "~WHAT", "~REASON"]).without(&["WHO", "WHEN"]);
     for deed in audit.deeds {
         table.row([deed.at.to_string(), deed.who, deed.action, deed.object, deed.reason]);
     }

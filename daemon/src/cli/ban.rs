@@ -114,15 +114,16 @@ fn listed(list: &BanList) -> Result<Answer, Failure> {
         return Ok(answer.say(if list.total > 0 { "no such bans" } else { "no bans" }));
     }
     let mut table = Table::new(&[
-        "NETWORK",
+        "/NETWORK",
         ">LEFT",
         "UNTIL",
         "BY",
         ">PACKETS",
         ">BYTES",
         "LAST SEEN",
-        "REASON",
-    ]);
+        "~REASON",
+    ])
+    .without(&["BYTES", "LAST SEEN", "UNTIL", "PACKETS", "BY"]);
     for ban in &list.bans {
         let [packets, bytes, last_seen] = hits(ban);
         table.row([

@@ -43,7 +43,7 @@ pub(super) fn run(args: &EventsArgs, client: &Client, json: bool) -> Result<Answ
         let answer = Answer::of(&Lately { events })?;
         return Ok(answer.say("nothing happened lately; --follow waits for what will"));
     }
-    let mut table = Table::new(&["WHEN", "KIND", "WHAT"]);
+    let mut table = Table::new(&["WHEN", "KIND", "~WHAT"]);
     for event in &events {
         table.row([event.at.to_string(), event.kind.as_str().to_owned(), told(event)]);
     }

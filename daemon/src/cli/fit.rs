@@ -37,6 +37,17 @@ pub(super) fn cell(text: &str, width: usize, to_the_right: bool) -> String {
     if to_the_right { blank + &text } else { text + &blank }
 }
 
+/// The text in at most so many columns, without its middle.
+pub(super) fn middle(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let tail = width.saturating_sub(1) / 2;
+    let skipped = text.chars().count().saturating_sub(tail);
+    let end: String = text.chars().skip(skipped).collect();
+    cut(text, width.saturating_sub(tail)) + &end
+}
+
 /// As many of the parts, the first first, as fit in one line. The first is always there, if cut.
 pub(super) fn line(parts: &[&str], gap: &str, room: usize) -> String {
     let mut line = String::new();
@@ -97,6 +108,13 @@ mod tests {
         assert_eq!(wording(&ways, 9), "all of it");
         assert_eq!(wording(&ways, 8), "some");
         assert_eq!(wording(&ways, 3), "so…");
+    }
+
+    #[test]
+    fn addresses_keep_both_ends() {
+        assert_eq!(middle("2001:db8::aaaa:7/128", 20), "2001:db8::aaaa:7/128");
+        assert_eq!(middle("2001:db8::aaaa:7/128", 11), "2001:…7/128");
+        assert_eq!(middle("2001:db8::", 1), "…");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Lines, fields and tables for people. Every text is made safe on its way in.
 
+mod table;
+
 use super::text::visible;
+pub(super) use table::Table;
 
 /// What goes to standard output for people, in order.
 #[derive(Debug, Default)]
@@ -15,20 +18,6 @@ enum Block {
     Table(Table),
 }
 
-/// Rows under a heading.
-#[derive(Debug)]
-pub(super) struct Table {
-    columns: Vec<Column>,
-    rows: Vec<Vec<String>>,
-    in_report: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Column {
-    heading: &'static str,
-    to_the_right: bool,
-}
-
 /// How a page looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -39,8 +28,6 @@ pub(super) enum Look {
     /// For `cut` and `while read`: a tab between cells, no headings.
     Piped,
 }
-
-const GAP: &str = "  ";
 
 impl Page {
     pub(super) fn line(&mut self, line: impl Into<String>) {
@@ -63,8 +50,8 @@ impl Page {
         self.blocks.push(Block::Table(table));
     }
 
-    /// The page as text, every line ended.
-    pub(super) fn render(&self, look: Look) -> String {
+    /// The page as text, every line ended. Tables take at most `room` columns, as far as that can be.
+    pub(super) fn render(&self, look: Look, room: Option<usize>) -> String {
         let mut out = String::new();
         let names = self.blocks.iter().filter_map(|block| match block {
             Block::Field { name, .. } => Some(name.len()),
@@ -78,90 +65,10 @@ impl Page {
                     let name = bold(&format!("{:<width$}", format!("{name}:")), look);
                     push_line(&mut out, &format!("{name} {value}"));
                 }
-                Block::Table(table) => table.render(look, &mut out),
+                Block::Table(table) => table.render(look, room, &mut out),
             }
         }
         out
-    }
-}
-
-impl Table {
-    /// A table with these headings; one that begins with `>` is a column of numbers.
-    pub(super) fn new(headings: &[&'static str]) -> Self {
-        let column = |heading: &&'static str| match heading.strip_prefix('>') {
-            Some(heading) => Column {
-                heading,
-                to_the_right: true,
-            },
-            None => Column {
-                heading,
-                to_the_right: false,
-            },
-        };
-        Self {
-            columns: headings.iter().map(column).collect(),
-            rows: Vec::new(),
-            in_report: false,
-        }
-    }
-
-    /// One of several tables of a report, which keep their headings in pipes too.
-    pub(super) fn in_report(self) -> Self {
-        Self {
-            in_report: true,
-            ..self
-        }
-    }
-
-    /// Adds a row with a cell for each column.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| visible(&cell)).collect());
-    }
-
-    fn render(&self, look: Look, out: &mut String) {
-        match look {
-            Look::Piped if !self.in_report => self.rows.iter().for_each(|row| push_line(out, &row.join("\t"))),
-            Look::Piped | Look::Colored | Look::Aligned => self.render_aligned(look, out),
-        }
-    }
-
-    fn render_aligned(&self, look: Look, out: &mut String) {
-        let widths: Vec<usize> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| self.width(index, *column))
-            .collect();
-        let headings: Vec<String> = self.columns.iter().map(|column| column.heading.to_owned()).collect();
-        push_line(out, &bold(&self.aligned(&headings, &widths), look));
-        for row in &self.rows {
-            push_line(out, &self.aligned(row, &widths));
-        }
-    }
-
-    fn width(&self, index: usize, column: Column) -> usize {
-        let cells = self
-            .rows
-            .iter()
-            .filter_map(|row| row.get(index))
-            .map(|cell| cell.chars().count());
-        cells.chain([column.heading.len()]).max().unwrap_or(0)
-    }
-
-    fn aligned(&self, cells: &[String], widths: &[usize]) -> String {
-        let padded = self
-            .columns
-            .iter()
-            .zip(cells)
-            .zip(widths)
-            .map(|((column, cell), width)| {
-                if column.to_the_right {
-                    format!("{cell:>width$}")
-                } else {
-                    format!("{cell:<width$}")
-                }
-            });
-        padded.collect::<Vec<_>>().join(GAP)
     }
 }
 
@@ -207,13 +114,13 @@ NETWORK          LEFT  REASON
 192.0.2.7/32       1h  too\\u{9}fast
 2001:db8::/48  23h59m
 ";
-        assert_eq!(page().render(Look::Aligned), expected);
+        assert_eq!(page().render(Look::Aligned, None), expected);
     }
 
     #[test]
     fn tabs_for_pipes() {
         let expected = "192.0.2.7/32\t1h\ttoo\\u{9}fast\n2001:db8::/48\t23h59m\n";
-        assert!(page().render(Look::Piped).ends_with(expected));
+        assert!(page().render(Look::Piped, None).ends_with(expected));
     }
 
     #[test]
@@ -222,15 +129,15 @@ NETWORK          LEFT  REASON
         let mut table = Table::new(&["CAUSE", ">CALLS"]).in_report();
         table.row(["replay".into(), "2".into()]);
         page.table(table);
-        assert_eq!(page.render(Look::Piped), "CAUSE   CALLS\nreplay      2\n");
+        assert_eq!(page.render(Look::Piped, None), "CAUSE   CALLS\nreplay      2\n");
     }
 
     #[test]
     fn color_changes_no_width() {
         let colored = page()
-            .render(Look::Colored)
+            .render(Look::Colored, None)
             .replace("\u{1b}[1m", "")
             .replace("\u{1b}[0m", "");
-        assert_eq!(colored, page().render(Look::Aligned));
+        assert_eq!(colored, page().render(Look::Aligned, None));
     }
 }

@@ -64,6 +64,9 @@ struct ShownSetting {
     value: String,
     /// `default`, `file` or `environment`.
     from: &'static str,
+    /// The rule file, if it is from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,15 +75,16 @@ struct ShownSetting {
 
 impl From<Setting> for ShownSetting {
     fn from(setting: Setting) -> Self {
-        let (from, line, variable) = match setting.origin {
-            Origin::Default => ("default", None, None),
-            Origin::File(line) => ("file", Some(line), None),
-            Origin::Environment(variable) => ("environment", None, Some(variable)),
+        let (from, file, line, variable) = match setting.origin {
+            Origin::Default => ("default", None, None, None),
+            Origin::File { line, rules } => ("file", rules, Some(line), None),
+            Origin::Environment(variable) => ("environment", None, None, Some(variable)),
         };
         Self {
             key: setting.key,
             value: setting.value,
             from,
+            file,
             line,
             variable,
         }
@@ -93,12 +97,13 @@ fn show(args: &ConfigArgs) -> Result<Answer, Failure> {
         file: args.config.display().to_string(),
         settings: settings.into_iter().map(ShownSetting::from).collect(),
     };
-    let mut table = Table::new(&["KEY", "VALUE", "FROM"]);
+    let mut table = Table::new(&["KEY", "~VALUE", "~FROM"]);
     for setting in &shown.settings {
-        let from = match (&setting.variable, setting.line) {
-            (Some(variable), _) => variable.clone(),
-            (None, Some(line)) => format!("line {line}"),
-            (None, None) => setting.from.to_owned(),
+        let from = match (&setting.variable, &setting.file, setting.line) {
+            (Some(variable), _, _) => variable.clone(),
+            (None, Some(file), Some(line)) => format!("{file}:{line}"),
+            (None, None, Some(line)) => format!("line {line}"),
+            (None, _, None) => setting.from.to_owned(),
         };
         // A value may have several lines in the file.
         let value = setting.value.split_whitespace().collect::<Vec<_>>().join(" ");

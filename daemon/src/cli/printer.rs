@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use ratatui::crossterm::terminal::window_size;
+
 use super::answer::Answer;
 use super::args::GlobalArgs;
 use super::exit::ExitStatus;
@@ -19,6 +21,8 @@ pub(super) struct Printer {
     json: bool,
     quiet: bool,
     out: Look,
+    /// Columns of the terminal.
+    room: Option<usize>,
     color_of_talk: bool,
 }
 
@@ -35,6 +39,7 @@ impl Printer {
             json: args.json,
             quiet: args.quiet,
             out,
+            room: room(),
             color_of_talk: color && io::stderr().is_terminal(),
         }
     }
@@ -45,7 +50,7 @@ impl Printer {
         let text = match (&answer.json, self.json) {
             (Some(json), true) => visible_json(json) + "\n",
             (None, true) => String::new(),
-            (_, false) => answer.page.render(self.out),
+            (_, false) => answer.page.render(self.out, self.room),
         };
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -112,6 +117,12 @@ fn to_stderr(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
 }
 
+/// As wide as the terminal is that answers go to.
+fn room() -> Option<usize> {
+    let size = io::stdout().is_terminal().then(window_size)?.ok()?;
+    (size.columns > 0).then_some(usize::from(size.columns))
+}
+
 /// <https://no-color.org>: any value but the empty one turns color off.
 pub(super) fn color_wanted() -> bool {
     let off = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -132,6 +143,7 @@ mod tests {
             json: false,
             quiet: false,
             out: Look::Piped,
+            room: None,
             color_of_talk: false,
         };
         assert_eq!(

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn it_fits() {
-        assert_eq!(part(100_000, 200_000, 34), "[####    ] 100000 of 200000 bans");
+        assert_eq!(part(100_000, 200_000, 34), "[#####     ] 100000 of 200000 bans");
         assert_eq!(part(100_000, 200_000, 24), "100000 of 200000 bans");
         assert_eq!(part(100_000, 200_000, 9), "50 %");
         let busy = line(&Step::Busy("reading the list".into()), Duration::from_secs(3), 79);

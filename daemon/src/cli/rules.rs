@@ -77,7 +77,7 @@ fn test(args: &RulesTestArgs) -> Result<Answer, Failure> {
         .map_err(|error| Failure::error("record-invalid", format!("{}: {error}", args.file.display())))?;
     let refused = said.iter().filter(|said| said.verdict == "refused").count();
     let answer = Answer::of(&said)?.say(format!("{} calls, {refused} would be refused", said.len()));
-    let mut table = Table::new(&[">LINE", "CALL", "VERDICT", "RULES"]);
+    let mut table = Table::new(&[">LINE", "~CALL", "VERDICT", "~RULES"]);
     for Said {
         line,
         call,

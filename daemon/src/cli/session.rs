@@ -44,7 +44,7 @@ fn told(timeline: &SessionTimeline) -> Result<Answer, Failure> {
         .ja4
         .iter()
         .fold(answer, |answer, ja4| answer.field("ja4", &ja4));
-    let mut events = Table::new(&["WHEN", "METHOD", "PATH", ">STATUS", "WHAT"]);
+    let mut events = Table::new(&["WHEN", "METHOD", "~PATH", ">STATUS", "~WHAT"]).without(&["METHOD"]);
     for event in &timeline.events {
         events.row([
             event.at.to_string(),
@@ -54,7 +54,7 @@ fn told(timeline: &SessionTimeline) -> Result<Answer, Failure> {
             what(event),
         ]);
     }
-    let mut points = Table::new(&["WHEN", ">POINTS", ">TIMES", "FOR"]);
+    let mut points = Table::new(&["WHEN", ">POINTS", ">TIMES", "~FOR"]);
     for line in &timeline.points {
         points.row(cells(line));
     }
@@ -126,15 +126,24 @@ fn listed(list: &SessionList) -> Result<Answer, Failure> {
     let mut table = Table::new(&[
         "SESSION",
         "STATE",
-        "ADDRESS",
+        "/ADDRESS",
         ">IDLE",
         ">SCORE",
         ">CALLS",
         ">STREAMS",
         ">CONNECTIONS",
         "EXPIRES",
-        "USER",
+        "~USER",
+        "~USER-AGENT",
+    ])
+    .without(&[
+        "EXPIRES",
+        "CONNECTIONS",
+        "STREAMS",
         "USER-AGENT",
+        "USER",
+        "CALLS",
+        "IDLE",
     ]);
     for session in &list.sessions {
         table.row([

@@ -179,7 +179,9 @@ fn limits(status: &Status) -> Table {
 }
 
 fn packets(layer: &PacketLayer) -> Table {
-    let mut table = Table::new(&["PACKETS", "FATE", ">COUNT", ">BYTES", ">WOULD-DROP"]).in_report();
+    let mut table = Table::new(&["PACKETS", "FATE", ">COUNT", ">BYTES", ">WOULD-DROP"])
+        .in_report()
+        .without(&["WOULD-DROP", "BYTES"]);
     for count in &layer.packets {
         let fate = if count.dropped { "dropped" } else { "passed" };
         table.row([

@@ -53,7 +53,7 @@ fn explained(incident: &Incident) -> Result<Answer, Failure> {
         ("points of the address", &incident.address_ledger),
     ];
     for (name, lines) in ledgers.into_iter().filter(|(_, lines)| !lines.is_empty()) {
-        let mut table = Table::new(&["WHEN", ">POINTS", ">TIMES", "FOR"]);
+        let mut table = Table::new(&["WHEN", ">POINTS", ">TIMES", "~FOR"]);
         lines.iter().for_each(|line| table.row(cells(line)));
         answer = answer.line(format!("{name}:")).table(table);
     }
@@ -76,7 +76,7 @@ fn listed(list: &IncidentList) -> Result<Answer, Failure> {
     if list.incidents.is_empty() {
         return Ok(answer.say("nothing was refused lately"));
     }
-    let mut table = Table::new(&["WHEN", "REF", "CAUSE", "ADDRESS", "METHOD", "PATH"]);
+    let mut table = Table::new(&["WHEN", "REF", "~CAUSE", "/ADDRESS", "METHOD", "~PATH"]).without(&["WHEN", "METHOD"]);
     for incident in &list.incidents {
         table.row([
             incident.at.to_string(),

@@ -47,7 +47,7 @@ pub(super) fn defaults() -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The values of a document, in its order. Tables in arrays are not told.
+/// The values of a document, in its order. Each table of a list has its number: `rule[0].id`.
 pub(super) fn leaves(text: &str) -> Vec<Leaf> {
     let (document, _) = DeTable::parse_recoverable(text);
     let mut found = Vec::new();
@@ -57,6 +57,15 @@ pub(super) fn leaves(text: &str) -> Vec<Leaf> {
 }
 
 fn collect(table: &DeTable<'_>, path: &str, text: &str, found: &mut Vec<Leaf>) {
+    // Tables under headings of their own; a table within a value belongs to it.
+    let under_heading = |element: &Spanned<DeValue<'_>>| {
+        let written = text.get(element.span()).unwrap_or_default();
+        element
+            .get_ref()
+            .as_table()
+            .filter(|_| !written.starts_with('{'))
+            .is_some()
+    };
     for (key, value) in table {
         let key = key.get_ref();
         let key = if path.is_empty() {
@@ -64,11 +73,14 @@ fn collect(table: &DeTable<'_>, path: &str, text: &str, found: &mut Vec<Leaf>) {
         } else {
             format!("{path}.{key}")
         };
-        let is_list_of_tables =
-            |array: &[Spanned<DeValue<'_>>]| array.iter().any(|element| element.get_ref().as_table().is_some());
         match (value.get_ref().as_table(), value.get_ref().as_array()) {
             (Some(inner), _) => collect(inner, &key, text, found),
-            (None, Some(array)) if is_list_of_tables(array) => {}
+            (None, Some(array)) if array.iter().any(under_heading) => {
+                let tables = array.iter().filter_map(|element| element.get_ref().as_table());
+                tables
+                    .enumerate()
+                    .for_each(|(number, inner)| collect(inner, &format!("{key}[{number}]"), text, found));
+            }
             (None, _) => found.push(Leaf {
                 key,
                 value: text.get(value.span()).unwrap_or_default().to_owned(),

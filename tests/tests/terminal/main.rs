@@ -1,6 +1,7 @@
 //! The command line on a real terminal: what stands on the screen, which keys work, and how it is left behind.
 
 mod progress;
+mod tables;
 mod top;
 
 use std::process::Command;
