@@ -85,10 +85,8 @@ fn the_layout_is_that_of_version_1() {
     let mut back: Facts = postcard::from_bytes(&written).unwrap();
     let mut revived = Revived::default();
     assert!(back.revive(|_| true, true, &mut revived));
-    assert_eq!(
-        (revived, back.used(), back.len()),
-        (Revived::default(), facts.used(), facts.len())
-    );
+    assert_eq!((revived, back.len()), (Revived::default(), facts.len()));
+    assert!(back.used() <= facts.used(), "room that was kept free is not written");
     assert!(!back.is_awaited(id(2), NOW), "nobody comes back from there");
     assert_eq!(
         back.forbids(id(6), MonoMillis(61_500)),
