@@ -6,15 +6,20 @@
 //! go on, as they may be others' that look the same. Once one has behaved for a while, nobody is distrusted for the next
 //! ones.
 
+mod kept;
+
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
+use serde::{Deserialize, Serialize};
 
+pub use self::kept::KeptClient;
 use crate::behaviour::Pattern;
 use crate::policy::Mode;
+use crate::remembered::Remembered;
 use crate::request::Source;
 use crate::score::Score;
 use crate::session::SessionId;
@@ -28,7 +33,7 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// One client: a source and a mark of its software.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientMark {
     source: Source,
     software: u64,
@@ -70,14 +75,14 @@ const BLAME: Duration = Duration::from_secs(600);
 
 /// What is remembered of clients and patterns, bounded: the one that was silent for longest is forgotten.
 pub struct Campaigns {
-    clients: Mutex<LruCache<ClientMark, Client>>,
+    clients: Mutex<Remembered<ClientMark, Client>>,
     /// When the last distrust ends: nobody is looked up after that.
     last_end: AtomicU64,
     patterns: Mutex<LruCache<(ClientMark, Pattern), Alike>>,
 }
 
 /// What is known of one client.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Client {
     opened: Opened,
     banned: Score,
@@ -87,7 +92,7 @@ struct Client {
 }
 
 /// Sessions of one client, counted by the minute: this one and the one before.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Opened {
     minute: u64,
     now: u16,
@@ -102,25 +107,25 @@ impl Campaigns {
     /// Room for `capacity` clients, and for as many patterns.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
+        let patterns = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
         Self {
-            clients: Mutex::new(LruCache::new(capacity)),
+            clients: Mutex::new(Remembered::new(capacity)),
             last_end: AtomicU64::new(0),
-            patterns: Mutex::new(LruCache::new(capacity)),
+            patterns: Mutex::new(LruCache::new(patterns)),
         }
     }
 
     /// Counts a session that a client used for the first time. Whether that is more than people open.
     pub fn count(&self, client: ClientMark, limits: CampaignLimits, now: MonoMillis) -> bool {
         let mut clients = self.clients();
-        let client = clients.get_or_insert_mut(client, Client::default);
+        let client = clients.open(client);
         client.opened.count(now) > f32::from(limits.sessions)
     }
 
     /// Remembers that a session of a client has behaved for a while.
     pub fn vouch(&self, client: ClientMark, session: SessionId, now: MonoMillis) {
         let mut clients = self.clients();
-        let client = clients.get_or_insert_mut(client, Client::default);
+        let client = clients.open(client);
         let name = short(session);
         let [first, second] = client.established;
         let same = |entry: Option<(u32, MonoMillis)>| entry.is_some_and(|(known, _)| known == name);
@@ -140,7 +145,7 @@ impl Campaigns {
         now: MonoMillis,
     ) -> Option<f32> {
         let mut clients = self.clients();
-        let client = clients.get_or_insert_mut(client, Client::default);
+        let client = clients.open(client);
         let name = short(session);
         for entry in &mut client.established {
             *entry = entry.filter(|(known, at)| *known != name && now.since(*at) <= guard);
@@ -156,7 +161,7 @@ impl Campaigns {
     pub fn condemn(&self, client: ClientMark, ttl: Duration, mode: Mode, memory: Duration, now: MonoMillis) {
         let until = now.after(ttl);
         let mut clients = self.clients();
-        let client = clients.get_or_insert_mut(client, Client::default);
+        let client = clients.open(client);
         client.condemned = Some((until, mode));
         client.strikes.add(1.0, memory, now);
         self.last_end.fetch_max(until.0, Ordering::Relaxed);
@@ -172,7 +177,7 @@ impl Campaigns {
         (until > now).then(|| (until.since(now), mode))
     }
 
-    fn clients(&self) -> MutexGuard<'_, LruCache<ClientMark, Client>> {
+    fn clients(&self) -> MutexGuard<'_, Remembered<ClientMark, Client>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

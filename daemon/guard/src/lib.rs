@@ -29,6 +29,7 @@ pub mod path;
 pub mod policy;
 pub mod reauth;
 pub mod refusal;
+mod remembered;
 pub mod request;
 pub mod score;
 pub mod sequence;

@@ -6,6 +6,7 @@ mod route;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 pub use enforcement::{Enforcement, Share};
 pub use route::{BodyMode, Route, RoutePolicy, Routes};
@@ -22,7 +23,7 @@ use crate::suspects::Suspects;
 use crate::tier::TierLimits;
 
 /// Whether verdicts have consequences. New installations start by watching.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// Judge, count and log, and let everything through.
     #[default]

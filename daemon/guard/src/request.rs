@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
 use crate::path::NormalPath;
@@ -72,7 +73,7 @@ impl fmt::Display for ClientAddress {
 }
 
 /// An IPv4 address or an IPv6 /64: the unit in which addresses are scored, bound and banned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Source(IpAddr);
 
 impl Source {

@@ -2,15 +2,12 @@
 
 mod kept;
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lru::LruCache;
-
 pub use self::kept::KeptSource;
-use crate::changes::Changes;
 use crate::ledger::{Ledger, Line};
+use crate::remembered::Remembered;
 use crate::request::Source;
 use crate::score::Score;
 use crate::session::SessionId;
@@ -28,8 +25,6 @@ struct Record {
     score: Score,
     ledger: Ledger,
     clean: [Option<(SessionId, MonoMillis)>; CLEAN_KEPT],
-    /// It changed, and whoever writes it down is told so.
-    is_noted: bool,
 }
 
 /// The outcome of adding points to a source.
@@ -63,12 +58,7 @@ pub struct SourceSummary {
 
 /// All sources, bounded: the one that was silent for longest is forgotten, with its points. Bans do not live here.
 pub struct SourceTable {
-    shards: Vec<Mutex<Shard>>,
-}
-
-struct Shard {
-    records: LruCache<Source, Record>,
-    changes: Changes<Source>,
+    shards: Vec<Mutex<Remembered<Source, Record>>>,
 }
 
 impl SourceTable {
@@ -76,9 +66,9 @@ impl SourceTable {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = if capacity < SHARDS * 64 { 1 } else { SHARDS };
-        let each = NonZeroUsize::new(capacity / shards).unwrap_or(NonZeroUsize::MIN);
+        let each = capacity / shards;
         Self {
-            shards: (0..shards).map(|_| Mutex::new(Shard::new(each))).collect(),
+            shards: (0..shards).map(|_| Mutex::new(Remembered::new(each))).collect(),
         }
     }
 
@@ -164,10 +154,7 @@ impl SourceTable {
     /// How many sources are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).records.len())
-            .sum()
+        self.each().map(|shard| shard.len()).sum()
     }
 
     /// Whether none is remembered.
@@ -176,7 +163,13 @@ impl SourceTable {
         self.len() == 0
     }
 
-    fn shard(&self, source: Source) -> MutexGuard<'_, Shard> {
+    fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Remembered<Source, Record>>> {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn shard(&self, source: Source) -> MutexGuard<'_, Remembered<Source, Record>> {
         let shard = &self.shards[shard_of(source) % self.shards.len()];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -187,34 +180,7 @@ impl SourceTable {
 
     /// Looks without making a trace.
     fn peek<T>(&self, source: Source, look: impl FnOnce(&Record) -> T) -> Option<T> {
-        self.shard(source).records.peek(&source).map(look)
-    }
-}
-
-impl Shard {
-    fn new(capacity: NonZeroUsize) -> Self {
-        Self {
-            records: LruCache::new(capacity),
-            // Those that are there, and as many that are gone.
-            changes: Changes::new(2 * capacity.get()),
-        }
-    }
-
-    /// What is remembered of a source, which is about to change.
-    fn open(&mut self, source: Source) -> &mut Record {
-        let is_new = !self.records.contains(&source);
-        if is_new
-            && self.records.len() >= self.records.cap().get()
-            && let Some((gone, _)) = self.records.pop_lru()
-        {
-            self.changes.note(gone);
-        }
-        let record = self.records.get_or_insert_mut(source, Record::default);
-        if !record.is_noted {
-            record.is_noted = true;
-            self.changes.note(source);
-        }
-        record
+        self.shard(source).peek(&source).map(look)
     }
 }
 

@@ -3,14 +3,17 @@
 //! An IPv4 source lies in a /24, an IPv6 source (a /64) in a /56 and a /48. A prefix collects the points of its sources,
 //! and is worth a verdict only when many of them misbehaved.
 
+mod kept;
+
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use lru::LruCache;
+use serde::{Deserialize, Serialize};
 
+pub use self::kept::KeptTier;
+use crate::remembered::Remembered;
 use crate::request::Source;
 use crate::score::Score;
 use crate::time::MonoMillis;
@@ -62,9 +65,9 @@ pub struct Crowd {
 }
 
 /// Prefixes in which somebody misbehaved, bounded: the one that was silent for longest is forgotten, with its points.
-pub struct Tiers(Mutex<LruCache<IpNet, Record>>);
+pub struct Tiers(Mutex<Remembered<IpNet, Record>>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Record {
     score: Score,
     sources: [Option<(Source, MonoMillis)>; TOLD_APART],
@@ -93,8 +96,7 @@ impl Tiers {
     /// Room for `capacity` prefixes.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
-        Self(Mutex::new(LruCache::new(capacity)))
+        Self(Mutex::new(Remembered::new(capacity)))
     }
 
     /// Adds the points of a source to the prefixes around it. Returns the widest one that is over the limits.
@@ -111,7 +113,7 @@ impl Tiers {
         }
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut crowds = around(source).filter_map(|(network, wider)| {
-            let record = table.get_or_insert_mut(network, Record::default);
+            let record = table.open(network);
             let score = record.score.add(points, half_life, now);
             let sources = record.note(source, half_life, now);
             let is_over = score >= limits.points * wider && sources >= usize::from(limits.sources);
@@ -129,14 +131,14 @@ impl Tiers {
     /// Notes a source that misbehaved, and returns how many did in the narrowest prefix around it.
     pub fn offenders(&self, source: Source, half_life: Duration, now: MonoMillis) -> usize {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let record = table.get_or_insert_mut(narrowest_around(source), Record::default);
+        let record = table.open(narrowest_around(source));
         record.note(source, half_life, now)
     }
 
     /// A prefix is left alone for a while: innocents live there.
     pub fn spare(&self, network: IpNet, now: MonoMillis) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(record) = table.get_mut(&network) {
+        if let Some(record) = table.get(network) {
             record.spared = Some(now);
         }
     }

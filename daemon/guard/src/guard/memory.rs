@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use hkdf::Hkdf;
+use ipnet::IpNet;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::Guard;
+use crate::campaign::{ClientMark, KeptClient};
 use crate::changes::Changed;
 use crate::request::Source;
 use crate::sequence::{BindingKey, HolderKey, KeptFacts, NotRestored, Revived};
@@ -19,6 +21,7 @@ use crate::session::record::KeptState;
 use crate::session::table::Garbled;
 use crate::session::token::MasterKeys;
 use crate::source::KeptSource;
+use crate::tier::KeptTier;
 use crate::time::{Now, WallMillis};
 
 impl Guard {
@@ -137,6 +140,54 @@ impl Guard {
     #[must_use]
     pub fn restore_source(&self, kept: &KeptSource) -> bool {
         self.sources.restore(kept)
+    }
+
+    /// Prefixes whose points changed since the last call.
+    #[must_use]
+    pub fn changed_tiers(&self) -> Changed<IpNet> {
+        self.tiers.take_changed()
+    }
+
+    /// Every prefix that is remembered.
+    #[must_use]
+    pub fn tier_names(&self) -> Vec<IpNet> {
+        self.tiers.names()
+    }
+
+    /// What is remembered of a prefix.
+    #[must_use]
+    pub fn tier_state(&self, network: IpNet) -> Option<KeptTier> {
+        self.tiers.keep(network)
+    }
+
+    /// Gives a prefix back; `false` if there is no room.
+    #[must_use]
+    pub fn restore_tier(&self, network: IpNet, kept: &KeptTier) -> bool {
+        self.tiers.restore(network, kept)
+    }
+
+    /// Clients of which something changed since the last call.
+    #[must_use]
+    pub fn changed_clients(&self) -> Changed<ClientMark> {
+        self.campaigns.take_changed()
+    }
+
+    /// Every client that is remembered.
+    #[must_use]
+    pub fn client_names(&self) -> Vec<ClientMark> {
+        self.campaigns.names()
+    }
+
+    /// What is remembered of a client.
+    #[must_use]
+    pub fn client_state(&self, mark: ClientMark) -> Option<KeptClient> {
+        self.campaigns.keep(mark)
+    }
+
+    /// Gives a client back; `false` if there is no room.
+    #[must_use]
+    pub fn restore_client(&self, kept: &KeptClient) -> bool {
+        self.campaigns.restore(kept)
     }
 }
 

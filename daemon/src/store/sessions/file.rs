@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+use portcullis_guard::campaign::ClientMark;
 use portcullis_guard::changes::Changed;
 use portcullis_guard::guard::Guard;
 use portcullis_guard::request::Source;
@@ -30,6 +32,8 @@ const META: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
 pub(super) const STATES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("states");
 pub(super) const HOLDERS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("holders");
 pub(super) const SOURCES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("sources");
+pub(super) const TIERS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("tiers");
+pub(super) const CLIENTS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("clients");
 
 /// Something that is known by a name in the file.
 pub(super) trait Name: Copy + Ord {
@@ -51,6 +55,21 @@ impl Name for HolderKey {
 impl Name for Source {
     fn bytes(self) -> Vec<u8> {
         super::super::rows::network_key(self.network())
+    }
+}
+
+impl Name for IpNet {
+    fn bytes(self) -> Vec<u8> {
+        super::super::rows::network_key(self)
+    }
+}
+
+impl Name for ClientMark {
+    fn bytes(self) -> Vec<u8> {
+        let (source, software) = self.parts();
+        let mut bytes = source.bytes();
+        bytes.extend(software.to_be_bytes());
+        bytes
     }
 }
 
@@ -96,7 +115,7 @@ impl File {
             let prepare = || -> Result<(), redb::Error> {
                 let transaction = opened.begin_write()?;
                 transaction.open_table(META)?;
-                for table in [STATES, HOLDERS, SOURCES] {
+                for table in [STATES, HOLDERS, SOURCES, TIERS, CLIENTS] {
                     transaction.open_table(table)?;
                 }
                 Ok(transaction.commit()?)
@@ -201,6 +220,8 @@ impl File {
             sessions: self.all_or(guard.changed_sessions()),
             holders: self.all_or(guard.changed_holders()),
             sources: self.all_or(guard.changed_sources()),
+            tiers: self.all_or(guard.changed_tiers()),
+            clients: self.all_or(guard.changed_clients()),
         };
         if changes.are_none() && !must {
             return Ok(None);
@@ -239,6 +260,8 @@ struct Changes {
     sessions: Changed<SessionId>,
     holders: Changed<HolderKey>,
     sources: Changed<Source>,
+    tiers: Changed<IpNet>,
+    clients: Changed<ClientMark>,
 }
 
 impl Changes {
@@ -246,7 +269,8 @@ impl Changes {
         fn is_none<K>(changed: &Changed<K>) -> bool {
             matches!(changed, Changed::These(names) if names.is_empty())
         }
-        is_none(&self.sessions) && is_none(&self.holders) && is_none(&self.sources)
+        let are_others = is_none(&self.sources) && is_none(&self.tiers) && is_none(&self.clients);
+        is_none(&self.sessions) && is_none(&self.holders) && are_others
     }
 }
 
@@ -295,12 +319,17 @@ impl Batch<'_> {
             )
         };
         self.table(transaction, HOLDERS, changes.holders, || guard.holder_names(), facts)?;
-        let source = |source: Source, key: &[u8]| {
-            let kept = guard.source_state(source)?;
-            let (used, opened) = (MonoMillis(0), WallMillis(0));
-            row::write(key, Head { used, opened }, &kept)
+        // What fades by itself is not asked for when it mattered last.
+        let head = Head {
+            used: MonoMillis(0),
+            opened: WallMillis(0),
         };
-        self.table(transaction, SOURCES, changes.sources, || guard.source_names(), source)
+        let source = |source, key: &[u8]| row::write(key, head, &guard.source_state(source)?);
+        self.table(transaction, SOURCES, changes.sources, || guard.source_names(), source)?;
+        let tier = |network, key: &[u8]| row::write(key, head, &guard.tier_state(network)?);
+        self.table(transaction, TIERS, changes.tiers, || guard.tier_names(), tier)?;
+        let client = |mark, key: &[u8]| row::write(key, head, &guard.client_state(mark)?);
+        self.table(transaction, CLIENTS, changes.clients, || guard.client_names(), client)
     }
 
     fn table<K: Name>(

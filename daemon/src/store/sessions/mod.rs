@@ -1,5 +1,6 @@
 //! The memory of what sessions, addresses and users did, in a file of its own beside the store: what rules know of them,
-//! their points, since when a session is idle, and who may not go on before he has logged in again.
+//! their points and those of their networks, since when a session is idle, who may not go on before he has logged in again,
+//! and which clients are distrusted.
 //!
 //! It is written behind the requests: every few seconds what changed, and at the end of the daemon the rest. A crash loses
 //! what happened since the last time; what may not be lost by that, bans and ended sessions, is in the store. It is a file

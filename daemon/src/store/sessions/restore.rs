@@ -1,14 +1,16 @@
 //! What was written down, given back to the guard.
 
+use portcullis_guard::campaign::KeptClient;
 use portcullis_guard::guard::Guard;
 use portcullis_guard::sequence::{HolderKey, KeptFacts, NotRestored, Revived};
 use portcullis_guard::session::record::KeptState;
 use portcullis_guard::session::table::Garbled;
 use portcullis_guard::source::KeptSource;
+use portcullis_guard::tier::KeptTier;
 use portcullis_guard::time::{Now, WallMillis};
 
-use super::super::StoreError;
-use super::file::{File, HOLDERS, SOURCES, STATES};
+use super::super::{StoreError, rows};
+use super::file::{CLIENTS, File, HOLDERS, SOURCES, STATES, TIERS};
 use super::{HORIZON, LeftOut, row};
 
 /// Reads a file, and counts what comes back.
@@ -46,7 +48,18 @@ impl<'a> Restoring<'a> {
         self.left_out.room += self.restored.saturating_sub(fit);
         self.restored = fit;
         file.each(HOLDERS, |key, row| self.holder(key, row))?;
-        file.each(SOURCES, |key, row| self.source(key, row))
+        let guard = self.guard;
+        file.each(SOURCES, |key, row| {
+            self.other(row::read::<KeptSource>(key, row).map(|kept| guard.restore_source(&kept)));
+        })?;
+        file.each(TIERS, |key, row| {
+            let network = rows::network_of(key).ok();
+            let read = network.zip(row::read::<KeptTier>(key, row));
+            self.other(read.map(|(network, kept)| guard.restore_tier(network, &kept)));
+        })?;
+        file.each(CLIENTS, |key, row| {
+            self.other(row::read::<KeptClient>(key, row).map(|kept| guard.restore_client(&kept)));
+        })
     }
 
     /// Whether the guard has all that the file has, and nothing else.
@@ -87,10 +100,11 @@ impl<'a> Restoring<'a> {
         }
     }
 
-    fn source(&mut self, key: &[u8], row: &[u8]) {
-        match row::read::<KeptSource>(key, row) {
-            Some(kept) if self.guard.restore_source(&kept) => self.restored += 1,
-            Some(_) => self.left_out.room += 1,
+    /// Something else came back, or found no room; `None`: it is not what was written.
+    fn other(&mut self, is_back: Option<bool>) {
+        match is_back {
+            Some(true) => self.restored += 1,
+            Some(false) => self.left_out.room += 1,
             None => self.left_out.damaged += 1,
         }
     }

@@ -191,14 +191,18 @@ fn sessions_and_sources_come_back_and_what_is_gone_does_not() {
         "only what changed was written, and what went"
     );
     run(home.path(), |run| {
-        assert_eq!(run.restored(), (3, LeftOut::default()), "two sessions, one source");
+        assert_eq!(
+            run.restored(),
+            (4, LeftOut::default()),
+            "two sessions, one source, one client"
+        );
         assert_eq!(clients[0].call(&run.guard), KNOWN);
     });
     let health = run(home.path(), |run| {
         run.save();
         run.sessions.health()
     });
-    assert_eq!((health.restored, health.failures), (3, 0));
+    assert_eq!((health.restored, health.failures), (4, 0));
     assert_eq!(health.saves, 0, "nothing changed");
     assert!(health.bytes > 300, "{}", health.bytes);
 }
@@ -220,12 +224,12 @@ fn a_row_that_is_garbled_is_left_out_and_its_session_opened_anew() {
                 damaged: 1,
                 ..LeftOut::default()
             };
-            assert_eq!(run.restored(), (3, damaged));
+            assert_eq!(run.restored(), (4, damaged));
             assert_eq!(clients[0].call(&run.guard), ANEW);
             assert_eq!(clients[1].call(&run.guard), KNOWN);
         });
         run(home.path(), |run| {
-            assert_eq!(run.restored(), (3, LeftOut::default()), "it is gone from the file");
+            assert_eq!(run.restored(), (4, LeftOut::default()), "it is gone from the file");
             assert_eq!(clients[0].call(&run.guard), ANEW, "and stays out");
         });
     }
@@ -342,5 +346,5 @@ fn after_a_disk_that_failed_everything_is_written() {
     std::fs::create_dir(&directory).unwrap();
     run.save();
     drop(run);
-    assert_eq!(Run::start(&directory, keys(1)).restored(), (3, LeftOut::default()));
+    assert_eq!(Run::start(&directory, keys(1)).restored(), (4, LeftOut::default()));
 }

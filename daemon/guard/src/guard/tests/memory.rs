@@ -68,6 +68,12 @@ fn after_restart(before: &Guard, policy: Policy, keeps_time: bool, now: Now) -> 
     for source in before.source_names() {
         came.sources += usize::from(next.restore_source(&written(&before.source_state(source).unwrap())));
     }
+    for network in before.tier_names() {
+        assert!(next.restore_tier(network, &written(&before.tier_state(network).unwrap())));
+    }
+    for mark in before.client_names() {
+        assert!(next.restore_client(&written(&before.client_state(mark).unwrap())));
+    }
     next.order_sessions();
     (next, came)
 }
@@ -433,6 +439,36 @@ fn only_what_changed_is_told() {
     assert_eq!(guard.changed_sessions(), Changed::These(vec![id]), "it is gone");
 }
 
+#[test]
+fn points_of_networks_and_distrust_of_clients_go_on() {
+    let before = remembering(shop(ALL), 1);
+    let mut thief = Client::open(&before, 1, at(0));
+    for _ in 0..3 {
+        let _ = again(&before, &mut thief, &Method::GET, "/api/inside", at(0));
+    }
+    let marks = before.client_names();
+    assert_eq!(marks.len(), 1);
+    before.campaigns.condemn(
+        marks[0],
+        Duration::from_secs(600),
+        Mode::Enforce,
+        Duration::from_secs(600),
+        at(0).mono,
+    );
+    let source = address("10.0.0.1").source();
+    let half_life = Duration::from_secs(600);
+    assert_eq!(before.tiers.offenders(source, half_life, at(0).mono), 1);
+    let next = restarted(&before, shop(ALL), at(1000));
+    let left = next.campaigns.condemned(|| marks[0], at(1000).mono);
+    assert_eq!(left, Some((Duration::from_secs(599), Mode::Enforce)));
+    let other = address("10.0.0.2").source();
+    assert_eq!(
+        next.tiers.offenders(other, half_life, at(1000).mono),
+        2,
+        "he and his neighbour"
+    );
+}
+
 /// Rows of an earlier version would be misread: whoever changes the layout has to change the version of rows too
 /// (`daemon/src/store/sessions/row.rs`), and then this.
 #[test]
@@ -452,7 +488,22 @@ fn the_layout_is_that_of_version_1() {
     let facts = postcard::to_stdvec(&guard.holder_facts(holder).unwrap()).unwrap();
     let source = guard.source_names()[0];
     let source = postcard::to_stdvec(&guard.source_state(source).unwrap()).unwrap();
+    let (mark, address) = (guard.client_names()[0], address("10.0.0.1").source());
+    guard.campaigns.condemn(
+        mark,
+        Duration::from_secs(60),
+        Mode::Enforce,
+        Duration::from_secs(60),
+        at(1000).mono,
+    );
+    let client = postcard::to_stdvec(&guard.client_state(mark).unwrap()).unwrap();
+    let _ = guard.tiers.offenders(address, Duration::from_secs(60), at(1000).mono);
+    let tier = postcard::to_stdvec(&guard.tier_state(guard.tier_names()[0]).unwrap()).unwrap();
     let sum = |bytes: &[u8]| siphasher::sip::SipHasher13::new().hash(bytes);
+    assert_eq!(
+        [(client.len(), sum(&client)), (tier.len(), sum(&tier))],
+        [(35, 12_043_028_093_588_088_897), (29, 5_922_507_339_136_648_511)]
+    );
     assert_eq!(
         [
             (state.len(), sum(&state)),
