@@ -243,3 +243,25 @@ fn a_damaged_memory_keeps_nobody_from_starting_and_lets_nobody_in() -> Result<()
     refused(&mut client, "POST", "/api/gift", "session-invalid")?;
     passes(&mut Client::open(listen)?, "POST", "/api/gift")
 }
+
+/// Killed while it writes, or before, or after: what it had written before is there, and whole.
+#[test]
+fn a_crash_at_any_moment_damages_nothing() -> Result<()> {
+    let place = Place::new()?;
+    let mut daemon = place.start()?;
+    let listen = daemon.address();
+    for case in 0..8 {
+        let mut client = Client::open(listen)?;
+        passes(&mut client, "POST", "/api/gift")?;
+        await_saved(&daemon)?;
+        // It is written each second, and there is something to write until the end.
+        let moment = Instant::now() + Duration::from_millis(150 * case);
+        while Instant::now() < moment {
+            passes(&mut Client::open(listen)?, "GET", "/api/other")?;
+        }
+        daemon = place.start_again(daemon.kill()?, listen)?;
+        ensure!(left_out(&daemon, "damaged")? == 0.0, "case {case}");
+        refused(&mut client, "POST", "/api/gift", "quota-exceeded").with_context(|| format!("case {case}"))?;
+    }
+    Ok(())
+}

@@ -337,13 +337,17 @@ fn look(file: &mut File) -> Result<Option<(Clocks, Vec<u8>)>, StoreError> {
     Ok(clocks.zip(sealed))
 }
 
-/// Goes on without what cannot be read. A damaged file is kept for who wants to look at it.
+/// Goes on without what cannot be read. A damaged file is kept for who wants to look at it; one that the system does not
+/// let us use stays where it is, and is written anew when it does.
 fn give_up(file: &mut File, error: &StoreError) {
-    let error = error.to_string();
-    let reason = error.lines().next().unwrap_or_default();
+    let text = error.to_string();
+    let reason = text.lines().next().unwrap_or_default();
     tracing::error!(%reason, "the memory of sessions cannot be read: they have to be opened anew");
-    match file.set_aside() {
-        Ok(aside) => tracing::warn!(file = %aside.display(), "it was put aside"),
-        Err(error) => tracing::error!(%error, "it cannot be put aside"),
+    match error {
+        StoreError::InUse(_) | StoreError::Unusable { .. } => {}
+        StoreError::Damaged { .. } | StoreError::Foreign { .. } => match file.set_aside() {
+            Ok(aside) => tracing::warn!(file = %aside.display(), "it was put aside"),
+            Err(error) => tracing::error!(%error, "it cannot be put aside"),
+        },
     }
 }

@@ -188,9 +188,18 @@ fn what_is_used_up_stays_used_up_and_what_is_earned_stays_earned() {
         Some(Refusal::Quota(Duration::from_millis(86_400_000 - 1)))
     );
     let score = before.sessions(at(1))[0].score;
+    let stranger = Sent {
+        address: "10.0.0.1",
+        ..unsigned("/api/inside")
+    };
+    assert_eq!(refusal(&before, &stranger, at(2)), Some(Refusal::SignatureMissing));
+    let of_source = |guard: &Guard, ms| guard.source_account(address("10.0.0.1"), at(ms)).score;
+    let points = of_source(&before, 2);
+    assert!(points > 0.0);
     let now = at(HOUR);
     let (next, came) = after_restart(&before, shop(ALL), true, now);
     assert_eq!((came.states, came.holders, came.sources), (1, 1, 1));
+    assert_eq!(of_source(&next, 2), points, "the address has its points");
     let copy = client.clone().get("/api/inside", now);
     assert_eq!(
         refusal(&next, &copy, now),
