@@ -10,16 +10,23 @@ use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1::Connection;
 use hyper::service::Service;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 /// How long an answer may take when the daemon stops.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Who has connected is about to ask.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 
-/// Converses until the other end has enough, or `stopped` turns true and the last answer is given.
+/// Converses until the other end has enough, or `stopped` turns true and the last answer is given; `asked` is told of
+/// each request.
 ///
 /// # Errors
 /// If it broke off.
-pub async fn converse<I, S, B>(connection: Connection<I, S>, stopped: watch::Receiver<bool>) -> hyper::Result<()>
+pub async fn converse<I, S, B>(
+    connection: Connection<I, S>,
+    asked: &Notify,
+    stopped: watch::Receiver<bool>,
+) -> hyper::Result<()>
 where
     I: Read + Write + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>>,
@@ -28,9 +35,14 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut connection = pin!(connection);
+    let over = async {
+        end(stopped).await;
+        // A graceful end would cut off who has not asked yet. A question of before counts.
+        let _ = tokio::time::timeout(FIRST_WORD, asked.notified()).await;
+    };
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = end(stopped) => connection.as_mut().graceful_shutdown(),
+        () = over => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }

@@ -21,7 +21,7 @@ ExecStart=/bin/bash /root/common.sh
 ExecStopPost=/bin/systemctl poweroff --no-block
 UNIT
 ln -sf ../portcullis-test.service "$tree/etc/systemd/system/multi-user.target.wants/"
-SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 timeout 240 systemd-nspawn --boot --register=no --keep-unit --quiet --directory="$tree" \
+SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 timeout 600 systemd-nspawn --boot --register=no --keep-unit --quiet --directory="$tree" \
   --private-network --machine="portcullis-test-$$" --capability=CAP_BPF,CAP_NET_ADMIN,CAP_PERFMON,CAP_SYS_ADMIN \
   --system-call-filter="bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
   < /dev/null > /dev/null 2>&1 || true

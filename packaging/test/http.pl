@@ -1,21 +1,21 @@
 #!/usr/bin/perl
 # An application, and clients that count what becomes of their requests:
 #   http.pl serve ADDRESS                        answers each request with a page
-#   http.pl get ADDRESS SOURCE                   writes one answer
+#   http.pl get ADDRESS SOURCE [PATH [HOST]]     writes one answer
 #   http.pl load ADDRESS SOURCE CLIENTS REPORT   asks until SIGTERM, then writes the counts; half of the clients keep
 #                                                their connections
 use strict;
 use warnings;
 use IO::Socket::INET;
 $SIG{PIPE} = 'IGNORE';
-my ($what, $address, $source, $clients, $report) = @ARGV;
+my ($what, $address, $source, @rest) = @ARGV;
 my $page = "a page of the application\n";
 
 sub connected { IO::Socket::INET->new(PeerAddr => $address, LocalAddr => $source, Timeout => 20) }
 
 sub ask {
-    my ($socket, $keep) = @_;
-    print $socket "GET / HTTP/1.1\r\nhost: shop.example\r\n", $keep ? "" : "connection: close\r\n", "\r\n";
+    my ($socket, $keep, $path, $host) = @_;
+    print $socket "GET ", $path // '/', " HTTP/1.1\r\nhost: ", $host // 'shop.example', "\r\n", $keep ? "" : "connection: close\r\n", "\r\n";
     $socket->flush;
 }
 
@@ -76,6 +76,7 @@ sub client {
 }
 
 sub load {
+    my ($clients, $report) = @rest;
     my @children;
     for my $number (1 .. $clients) {
         pipe(my $read, my $write);
@@ -107,7 +108,7 @@ if ($what eq 'serve') { serve() }
 elsif ($what eq 'load') { load() }
 else {
     my $socket = connected() or die "$address: $!\n";
-    ask($socket, 0);
+    ask($socket, 0, @rest);
     my ($status, undef, $body) = answer($socket);
     print $body // die "no answer\n";
 }

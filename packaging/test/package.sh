@@ -19,6 +19,10 @@ check "a ban" portcullis ban add 10.99.0.2 --for 1h
 check "the banned is dropped" drops 10.99.0.2
 check "others are not" pings 10.99.0.3
 check "reload" systemctl reload portcullis
+useradd --groups portcullis keeper
+useradd stranger
+check "who is in its group may ask it" runuser -u keeper -- portcullis status
+check "nobody else may" fails runuser -u stranger -- portcullis status
 before=$(main)
 kill -9 "$before"
 check "dropped while it is dead" drops 10.99.0.2
@@ -43,6 +47,14 @@ tail -n 2 /root/banned.log /root/others.log
 check "no packet of the banned passed meanwhile" grep -q ' 0 received' /root/banned.log
 check "none of others was lost" grep -q ' 0% packet loss' /root/others.log
 check "the configuration stayed" cmp /root/portcullis.toml /etc/portcullis/portcullis.toml
+head -c 32 /dev/urandom | base64 > master.key
+chmod 600 master.key
+printf '[Service]\nLoadCredential=portcullis-master-key:/root/master.key\n' > /etc/systemd/system/portcullis.service.d/key.conf
+systemctl daemon-reload
+systemctl stop portcullis
+rm /var/lib/portcullis/master.key
+check "the master key may be a credential" systemctl start portcullis
+check "it lies nowhere else then" absent /var/lib/portcullis/master.key
 echo 'mode = "maybe"' > /etc/portcullis/portcullis.toml
 check "a wrong configuration is refused" fails systemctl restart portcullis
 check "with the place of the mistake" says "portcullis.toml:1:8" journalctl -u portcullis --no-pager -o cat -n 30

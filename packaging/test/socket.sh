@@ -67,6 +67,15 @@ before=$(main)
 kill -9 "$before"
 check "who connects while it is dead is answered" page 10.99.0.1:80
 check "by another one" replaced "$before"
+# Whoever connects starts it, but not for ever where that cannot be.
+systemctl stop portcullis
+echo 'mode = "maybe"' > /etc/portcullis/portcullis.toml
+check "with a wrong configuration it does not start" fails page 10.99.0.1:80
+ends() { for _ in $(seq 100); do active portcullis.socket || return 0; sleep 0.1; done; return 1; }
+check "systemd gives up after some attempts" ends
+cat portcullis.toml > /etc/portcullis/portcullis.toml
+check "it starts when that is mended" systemctl start portcullis.socket portcullis
+check "a page passes" page 10.99.0.1:80
 # Commands wait as well.
 step "The same for commands and scrapes" 1
 check "only its group may use the control socket" mode /run/portcullis/control.sock "660 root:portcullis"
@@ -91,6 +100,28 @@ systemctl daemon-reload
 systemctl stop portcullis portcullis-control.socket portcullis.socket
 systemctl reset-failed portcullis
 check "it starts again" systemctl start portcullis-control.socket portcullis.socket portcullis
+# What scrapes ask.
+sed -e '/^SocketGroup/d' -e '/^SocketMode/d' -e 's|^ListenStream=.*|ListenStream=127.0.0.1:9464|' \
+  -e 's|^FileDescriptorName=.*|FileDescriptorName=admin|' /lib/systemd/system/portcullis-control.socket \
+  > /etc/systemd/system/portcullis-admin.socket
+systemctl daemon-reload
+systemctl stop portcullis
+systemctl start portcullis-admin.socket
+check "a scrape starts it, and waits for it" says "portcullis_" perl http.pl get 127.0.0.1:9464 127.0.0.1 /metrics localhost
+check "and learns that it is ready" says "ready" perl http.pl get 127.0.0.1:9464 127.0.0.1 /readyz localhost
+# A queue for each worker.
+install -d /etc/systemd/system/portcullis.socket.d
+printf '[Socket]\nListenStream=10.99.0.1:80\nReusePort=yes\n' > /etc/systemd/system/portcullis.socket.d/test.conf
+systemctl daemon-reload
+systemctl stop portcullis.socket portcullis
+check "it takes two sockets of one address" systemctl start portcullis.socket portcullis
+check "there are two" [ "$(grep -c ' 0100630A:0050 00000000:0000 0A' /proc/net/tcp)" = 2 ]
+load queues
+sleep 0.5
+check "three restarts under load" restarts 3
+sleep 0.5
+counted queues
+check "no connection was refused or broken" lossless queues 100
 # What the counts would tell.
 load torn
 sleep 0.5

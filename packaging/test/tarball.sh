@@ -10,6 +10,7 @@ check "manual and completions are there" test -s "$beside/man/portcullis.1" -a -
 cp "$beside/portcullis" /root/bare
 bare() { chroot /root/bare /portcullis "$@"; }
 check "alone, it tells its version" says "portcullis 0." bare --version
+check "its allocator is mimalloc" says "mimalloc: process init" env MIMALLOC_VERBOSE=1 /root/bare/portcullis --version
 bare config default > /root/bare/portcullis.toml
 check "alone, it prints the configuration that is beside it" cmp "$beside/portcullis.toml" /root/bare/portcullis.toml
 check "alone, it checks that" bare check --config /portcullis.toml

@@ -179,6 +179,8 @@ fn what_does_not_finish_is_cut_off_at_the_deadline() -> Result<()> {
     Ok(())
 }
 
+const STATUS: &[u8] = b"GET /v1/status HTTP/1.1\r\nhost: portcullis\r\n\r\n";
+
 /// [`HAND_OVER`] under another name.
 fn hand_over(name: &str) -> String {
     format!("exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_FDNAMES={name} LISTEN_PID=$$; exec \"$@\"")
@@ -205,7 +207,6 @@ fn refused(started: Result<Daemon>, reason: &str) -> Result<()> {
 
 #[test]
 fn the_control_socket_is_handed_over_and_its_questions_wait() -> Result<()> {
-    const STATUS: &[u8] = b"GET /v1/status HTTP/1.1\r\nhost: portcullis\r\n\r\n";
     let (backend, home) = (Backend::start()?, Home::new()?);
     let path = home.path().join("control.sock");
     let socket = UnixListener::bind(&path)?;
@@ -229,6 +230,7 @@ fn what_an_operator_asked_is_answered_before_the_end() -> Result<()> {
     const BODY: &[u8] = br#"{"network":"192.0.2.9/32","for_seconds":3600,"reason":"late"}"#;
     let backend = Backend::start()?;
     let daemon = Daemon::start(&Wanted::enforcing(backend.address(), EXTRA))?;
+    let mut silent = Wire::of(UnixStream::connect(daemon.control())?);
     let mut asking = Wire::of(UnixStream::connect(daemon.control())?);
     let length = BODY.len();
     let head = format!(
@@ -243,6 +245,11 @@ fn what_an_operator_asked_is_answered_before_the_end() -> Result<()> {
     ensure!(following.head()?.status == 200);
     daemon.signal(Signal::SIGTERM)?;
     daemon.await_logged("stopping", "message", 1)?;
+    let answer = silent.exchange(STATUS)?;
+    ensure!(
+        answer.status == 200 && answer.headers["connection"] == "close",
+        "{answer:?}"
+    );
     asking.line().write_all(BODY)?;
     let answer = asking.answer()?;
     ensure!(

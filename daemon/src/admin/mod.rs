@@ -23,7 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::conclusion::{conclude, converse};
 use crate::gate::Gate;
@@ -74,7 +74,9 @@ pub async fn serve(gate: Arc<Gate>, listener: std::net::TcpListener, mut stopped
         };
         let (gate, stopped) = (Arc::clone(&gate), stopped.clone());
         tokio::spawn(async move {
+            let asked = Notify::new();
             let service = service_fn(|request| {
+                asked.notify_one();
                 let gate = Arc::clone(&gate);
                 async move { Ok::<_, Infallible>(answer(gate, &request).await) }
             });
@@ -83,7 +85,7 @@ pub async fn serve(gate: Arc<Gate>, listener: std::net::TcpListener, mut stopped
                 .header_read_timeout(PATIENCE)
                 .max_buf_size(LONGEST_HEAD)
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = converse(connection, stopped).await {
+            if let Err(error) = converse(connection, &asked, stopped).await {
                 tracing::debug!(%error, "a conversation on the admin listener broke off");
             }
             drop(slot);

@@ -34,7 +34,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::conclusion::{self, conclude};
 use crate::control::routes;
@@ -94,7 +94,9 @@ async fn converse(
         Ok(peer) => peer,
         Err(error) => return tracing::warn!(%error, "failed to learn who uses the control socket"),
     };
+    let asked = Notify::new();
     let service = service_fn(|request| {
+        asked.notify_one();
         let (gate, stopped) = (Arc::clone(&gate), stopped.clone());
         async move { Ok::<_, Infallible>(respond(gate, peer, request, stopped).await) }
     });
@@ -103,7 +105,7 @@ async fn converse(
         .header_read_timeout(PATIENCE)
         .max_buf_size(LONGEST_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = conclusion::converse(connection, stopped.clone()).await {
+    if let Err(error) = conclusion::converse(connection, &asked, stopped.clone()).await {
         tracing::debug!(%error, "a conversation on the control socket broke off");
     }
 }
