@@ -87,8 +87,18 @@ impl Database {
         Ok(database)
     }
 
+    /// Whether nothing failed since it was prepared.
+    pub(super) fn is_ready(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// After a failed write it refuses everything, until it is prepared anew.
+    pub(super) fn give_up(&mut self) {
+        self.current = None;
+    }
+
     /// The open file, with all tables, of our format.
-    fn prepare(&mut self) -> Result<(), StoreError> {
+    pub(super) fn prepare(&mut self) -> Result<(), StoreError> {
         let opened = self.guarded(|database| (database.open)())?;
         let path = self.path.clone();
         let prepared = || -> Result<u64, redb::Error> {
@@ -148,12 +158,9 @@ impl Database {
         StoreError::damaged(self.path.clone(), format!("the row {key} of {table} is garbled"))
     }
 
-    /// Writes a batch as the guard has it now, in one transaction.
-    pub(super) fn write(&mut self, batch: &Batch, guard: &Guard, now: Now) -> Result<(), StoreError> {
-        if self.current.is_none() {
-            self.prepare()?;
-        }
-        let outcome = self.guarded(|database| {
+    /// Writes a batch as the guard has it now, in one transaction. Others read meanwhile what was there before.
+    pub(super) fn write(&self, batch: &Batch, guard: &Guard, now: Now) -> Result<(), StoreError> {
+        self.guarded(|database| {
             let transaction = database.current()?.begin_write();
             let transaction = transaction.map_err(|error| database.failed(error))?;
             let written = || -> Result<(), redb::Error> {
@@ -164,12 +171,7 @@ impl Database {
             };
             written().map_err(|error| database.failed(error))?;
             transaction.commit().map_err(|error| database.failed(error))
-        });
-        if outcome.is_err() {
-            // After a failed write it refuses everything.
-            self.current = None;
-        }
-        outcome
+        })
     }
 
     pub(super) fn load_exceptions(&self, into: &mut dyn Restore) -> Result<(), StoreError> {

@@ -3,7 +3,8 @@
 //!
 //! The guard is the truth while the daemon runs. The store hears *what* changed, and its thread writes down how that
 //! is at the moment of writing; so changes may come in any order, and what changed twice is written once. Many changes
-//! share one transaction: [`Store::submit`] waits for its own, [`Store::note`] for none.
+//! share one transaction: [`Store::submit`] waits for its own, [`Store::note`] for none. What is only noted is written some
+//! thousands at a time, so that nobody waits for a million others.
 //!
 //! The order of a change is memory, kernel, disk, answer. So the kernel is never behind what somebody was told, and
 //! what it has beyond the store was promised to nobody: the next start adopts it.
@@ -19,7 +20,7 @@ mod write;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -127,6 +128,8 @@ pub const DEEDS_KEPT: u64 = 100_000;
 const RETRY: Duration = Duration::from_secs(2);
 /// How long a change may take to be written.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long millions of things may take.
+const LONG_PATIENCE: Duration = Duration::from_secs(170);
 
 /// Things in one transaction after which memory is given back.
 const LARGE: usize = 10_000;
@@ -146,7 +149,7 @@ pub struct Health {
 
 /// The store of a running daemon.
 pub struct Store {
-    database: Mutex<Database>,
+    database: RwLock<Database>,
     queue: Mutex<Queue>,
     work: Condvar,
     done: Condvar,
@@ -165,7 +168,7 @@ impl Store {
 
     fn with(database: Database) -> Self {
         Self {
-            database: Mutex::new(database),
+            database: RwLock::new(database),
             queue: Mutex::default(),
             work: Condvar::new(),
             done: Condvar::new(),
@@ -211,17 +214,36 @@ impl Store {
     /// # Errors
     /// Why it is not on the disk yet. It is tried again until it is.
     pub fn submit(&self, change: Change) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
         let mut queue = self.queue();
         let ticket = queue.submit(change);
+        self.wait(queue, PATIENCE, |queue| queue.outcome(ticket))
+    }
+
+    /// Waits until everything that was noted before is on the disk.
+    ///
+    /// # Errors
+    /// Why it is not there yet. It is tried again until it is.
+    pub fn settle(&self) -> Result<(), String> {
+        let mut queue = self.queue();
+        let ticket = queue.settle();
+        self.wait(queue, LONG_PATIENCE, |queue| queue.is_settled(ticket))
+    }
+
+    fn wait(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        patience: Duration,
+        outcome: impl Fn(&Queue) -> Option<Result<(), String>>,
+    ) -> Result<(), String> {
+        let deadline = Instant::now() + patience;
         self.work.notify_one();
         loop {
-            if let Some(outcome) = queue.outcome(ticket) {
+            if let Some(outcome) = outcome(&queue) {
                 return outcome;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(format!("the disk did not answer within {} s", PATIENCE.as_secs()));
+                return Err(format!("the disk did not answer within {} s", patience.as_secs()));
             }
             let waited = self.done.wait_timeout(queue, left);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -230,9 +252,10 @@ impl Store {
 
     /// Writes what changes, until [`close`](Self::close). For a thread of its own.
     pub fn write(&self, guard: &Guard) {
+        let mut is_large = false;
         while let Some(batch) = self.next_batch() {
-            let outcome = self.database().write(&batch, guard, clock::now());
-            let is_large = batch.len() > LARGE;
+            let outcome = self.write_one(&batch, guard);
+            is_large |= batch.len() > LARGE;
             let mut queue = self.queue();
             match outcome {
                 Ok(()) => {
@@ -248,12 +271,25 @@ impl Store {
                     queue.failed(batch, reason);
                 }
             }
+            let is_idle = queue.is_idle();
             drop(queue);
             self.done.notify_all();
-            if is_large {
+            if is_large && is_idle {
+                is_large = false;
                 memory::give_back();
             }
         }
+    }
+
+    fn write_one(&self, batch: &Batch, guard: &Guard) -> Result<(), StoreError> {
+        if !self.database().is_ready() {
+            self.database_mut().prepare()?;
+        }
+        let outcome = self.database().write(batch, guard, clock::now());
+        if outcome.is_err() {
+            self.database_mut().give_up();
+        }
+        outcome
     }
 
     fn next_batch(&self) -> Option<Batch> {
@@ -318,7 +354,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn compact(&self) -> Result<(u64, u64), StoreError> {
-        self.database().compact()
+        self.database_mut().compact()
     }
 
     /// How it does.
@@ -333,8 +369,14 @@ impl Store {
         }
     }
 
-    fn database(&self) -> MutexGuard<'_, Database> {
-        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    /// To read it, and for the one thread that writes to write a transaction beside those who read.
+    fn database(&self) -> RwLockReadGuard<'_, Database> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Alone.
+    fn database_mut(&self) -> RwLockWriteGuard<'_, Database> {
+        self.database.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

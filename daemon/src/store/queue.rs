@@ -4,6 +4,8 @@ use super::{Change, Item};
 
 /// Things that may wait twice before it is looked at.
 const ROOM: usize = 8192;
+/// Noted things in one transaction: a change that comes meanwhile waits for no more.
+pub(super) const PIECE: usize = 16 << 10;
 
 /// What waits. Bounded by what there is to write down, and by the number of operators.
 #[derive(Debug, Default)]
@@ -15,6 +17,12 @@ pub(super) struct Queue {
     /// Changes that were submitted, and those of them that are written.
     submitted: u64,
     written: u64,
+    /// How often somebody wanted everything noted to be written, up to which of these a batch was taken, and is written.
+    asked: u64,
+    taken: u64,
+    settled: u64,
+    /// Up to which of these wishes the last attempt failed.
+    missed: u64,
     /// Up to which change the last attempt failed, and why.
     failed: Option<(u64, String)>,
     closed: bool,
@@ -27,6 +35,8 @@ pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
     pub(super) noted: Vec<Item>,
     up_to: u64,
+    /// With it, what was noted before this is written.
+    settles: u64,
 }
 
 impl Batch {
@@ -67,8 +77,27 @@ impl Queue {
         failed.map(|(_, reason)| Err(reason.clone()))
     }
 
+    /// Wants everything that is noted written. The number of the wish.
+    pub(super) fn settle(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// What became of that wish; `None`: nothing yet.
+    pub(super) fn is_settled(&self, ticket: u64) -> Option<Result<(), String>> {
+        if self.settled >= ticket {
+            return Some(Ok(()));
+        }
+        let reason = self.failure().filter(|_| self.missed >= ticket);
+        reason.map(|reason| Err(reason.to_owned()))
+    }
+
     pub(super) fn is_idle(&self) -> bool {
-        !self.closed && self.changes.is_empty() && self.noted.is_empty()
+        !self.closed && self.has_nothing()
+    }
+
+    fn has_nothing(&self) -> bool {
+        self.changes.is_empty() && self.noted.is_empty() && self.taken == self.asked
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -79,32 +108,42 @@ impl Queue {
         self.closed = true;
     }
 
-    /// Everything that waits; `None` if nothing does.
+    /// The changes that wait and a piece of what was noted; `None` if nothing waits.
     pub(super) fn take(&mut self) -> Option<Batch> {
-        if self.changes.is_empty() && self.noted.is_empty() {
+        if self.has_nothing() {
             return None;
         }
-        self.tidy();
-        self.tidy = 0;
+        let mut noted = self.noted.split_off(self.noted.len().saturating_sub(PIECE));
+        noted.sort_unstable();
+        noted.dedup();
+        self.tidy = self.tidy.min(self.noted.len());
+        if self.noted.is_empty() {
+            self.noted = Vec::new();
+            self.taken = self.asked;
+        }
         Some(Batch {
             changes: std::mem::take(&mut self.changes),
-            noted: std::mem::take(&mut self.noted),
+            noted,
             up_to: self.submitted,
+            settles: self.taken,
         })
     }
 
     pub(super) fn written(&mut self, batch: &Batch) {
         self.written = self.written.max(batch.up_to);
+        self.settled = self.settled.max(batch.settles);
         self.failed = None;
     }
 
     /// Puts it back to be tried again; at the end, there is no again.
     pub(super) fn failed(&mut self, batch: Batch, reason: &str) {
         self.failed = Some((batch.up_to, reason.to_owned()));
+        self.missed = self.asked;
         if self.closed {
             return;
         }
         self.note(batch.noted);
+        self.taken = self.settled;
         let later = std::mem::replace(&mut self.changes, batch.changes);
         self.changes.extend(later);
     }
@@ -135,5 +174,47 @@ mod tests {
         }
         assert!(queue.waiting() <= 2 * 1000 + ROOM, "{}", queue.waiting());
         assert_eq!(queue.take().unwrap().noted.len(), 1000);
+    }
+
+    #[test]
+    fn a_change_waits_for_a_piece_and_not_for_all_that_is_noted() {
+        let mut queue = Queue::default();
+        let host =
+            |number: usize| Item::Ban(std::net::IpAddr::from(u32::try_from(number).unwrap().to_be_bytes()).into());
+        queue.note((0..2 * PIECE + 1).map(host));
+        let wish = queue.settle();
+        let first = queue.take().unwrap();
+        assert_eq!(first.noted.len(), PIECE);
+        let ticket = queue.submit(Change {
+            items: vec![host(0)],
+            deed: crate::store::tests::deed("ban"),
+            undo: crate::store::Undo::Kept,
+        });
+        queue.written(&first);
+        let second = queue.take().unwrap();
+        assert_eq!((second.changes.len(), second.noted.len()), (1, PIECE));
+        queue.written(&second);
+        assert_eq!((queue.outcome(ticket), queue.is_settled(wish)), (Some(Ok(())), None));
+        let last = queue.take().unwrap();
+        assert_eq!(last.noted.len(), 1);
+        queue.failed(last, "no room");
+        assert_eq!(queue.is_settled(wish), Some(Err("no room".to_owned())));
+        let again = queue.take().unwrap();
+        queue.written(&again);
+        assert_eq!(queue.is_settled(wish), Some(Ok(())));
+        assert!(queue.take().is_none() && queue.is_idle());
+    }
+
+    #[test]
+    fn a_wish_waits_for_what_is_being_written() {
+        let mut queue = Queue::default();
+        queue.note([Item::Ban("192.0.2.7/32".parse().unwrap())]);
+        let under_way = queue.take().unwrap();
+        let wish = queue.settle();
+        queue.written(&under_way);
+        assert!(!queue.is_idle() && queue.is_settled(wish).is_none());
+        let empty = queue.take().unwrap();
+        queue.written(&empty);
+        assert_eq!(queue.is_settled(wish), Some(Ok(())));
     }
 }

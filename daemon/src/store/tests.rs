@@ -49,7 +49,7 @@ fn ban(guard: &Guard, network: IpNet, seconds: u64) -> Vec<Item> {
     vec![Item::Ban(network)]
 }
 
-fn deed(action: &str) -> Deed {
+pub(super) fn deed(action: &str) -> Deed {
     Deed {
         at: NOW.wall,
         uid: 0,
@@ -222,7 +222,7 @@ type Asked = (IpNet, Option<u32>);
 /// Bans, changes and lifts, one transaction each. Returns what was acknowledged, and what was asked for last.
 fn live(disk: &Disk) -> (BTreeMap<IpNet, u32>, Option<Asked>) {
     let mut acknowledged = BTreeMap::new();
-    let Ok(mut database) = disk.open() else {
+    let Ok(database) = disk.open() else {
         return (acknowledged, None);
     };
     let guard = guard();
@@ -352,7 +352,7 @@ fn whoever_does_not_wait_is_written_too_and_the_last_ones_at_the_end() {
 #[test]
 fn how_it_was_before_is_kept_for_the_last_change_only() {
     let disk = Disk::default();
-    let mut database = disk.open().unwrap();
+    let database = disk.open().unwrap();
     let guard = guard();
     database.write(&change(ban(&guard, net(1), 60)), &guard, NOW).unwrap();
     let first = database.last_change().unwrap().unwrap();
@@ -375,7 +375,7 @@ fn how_it_was_before_is_kept_for_the_last_change_only() {
 
 #[test]
 fn what_is_over_is_swept_out() {
-    let mut database = Disk::default().open().unwrap();
+    let database = Disk::default().open().unwrap();
     let guard = guard();
     database.write(&change(ban(&guard, net(1), 60)), &guard, NOW).unwrap();
     database.write(&change(ban(&guard, net(2), 600)), &guard, NOW).unwrap();
@@ -394,7 +394,7 @@ fn what_is_over_is_swept_out() {
 
 #[test]
 fn a_restart_gives_back_what_was_kept() {
-    let mut database = Disk::default().open().unwrap();
+    let database = Disk::default().open().unwrap();
     let before = guard();
     database.write(&change(ban(&before, net(1), 60)), &before, NOW).unwrap();
     let after = guard();
@@ -421,7 +421,7 @@ fn damage_is_noticed_told_and_left_alone() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join(FILE);
     {
-        let mut database = Database::open(home.path()).unwrap();
+        let database = Database::open(home.path()).unwrap();
         let guard = guard();
         let items = (0..=255).flat_map(|number| ban(&guard, net(number), 600)).collect();
         database.write(&change(items), &guard, NOW).unwrap();
