@@ -9,7 +9,7 @@ mod renew;
 pub mod trial;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use portcullis_guard::blacklist::{AllowRefused, Allowed};
@@ -88,6 +88,8 @@ pub struct Gate {
     events: Events,
     offenders: Offenders,
     imports: Imports,
+    /// Held by whoever changes many bans, from the intention to the kernel; alone, by whoever compares them.
+    many: RwLock<()>,
     places: Vec<ListeningPlace>,
 }
 
@@ -112,6 +114,7 @@ impl Gate {
             events: Events::default(),
             offenders: Offenders::default(),
             imports: Imports::default(),
+            many: RwLock::new(()),
             places: Vec::new(),
         }
     }
@@ -286,6 +289,10 @@ impl Gate {
         let told = self.events.wanted(|| Some(What::Operator(Box::new(deed.clone()))));
         self.events.tell(deed.at, told);
         let Some(store) = &self.store else { return Ok(()) };
+        if undo == Undo::TooLarge {
+            // Its items were noted: whoever is answered finds them on the disk.
+            store.settle().map_err(ChangeError::Store)?;
+        }
         let change = Change { items, deed, undo };
         store.submit(change).map_err(ChangeError::Store)
     }

@@ -380,3 +380,36 @@ fn from_port(from: &str, port: u16, to: SocketAddr) -> std::io::Result<()> {
     socket.bind(&SocketAddr::new(from, port).into())?;
     socket.connect_timeout(&to.into(), Duration::from_millis(300))
 }
+
+/// Whoever compares in the middle of an import or a flush finds one side ahead of the other, and no drift.
+#[test]
+fn changes_of_many_bans_are_not_taken_for_drift() -> Result<()> {
+    let world = World::new()?;
+    let list = world.daemon.control().with_file_name("many.txt");
+    let hosts = (0..20_000_u32).map(|number| std::net::Ipv4Addr::from(0x2000_0000 + number * 256).to_string() + "\n");
+    std::fs::write(&list, hosts.collect::<String>())?;
+    let list = list.display().to_string();
+    for change in [
+        &["ban", "import", &list, "--list", "many"][..],
+        &["ban", "flush", "--yes"],
+    ] {
+        let drifted = std::thread::scope(|scope| -> Result<Vec<String>> {
+            let changed = scope.spawn(|| world.daemon.cli(change));
+            let mut drifted = Vec::new();
+            loop {
+                let is_over = changed.is_finished();
+                // Its status is 1 if there was a difference.
+                if let Err(error) = world.daemon.cli(&["status", "--verify"]) {
+                    drifted.push(error.to_string());
+                }
+                if is_over {
+                    break;
+                }
+            }
+            changed.join().map_err(|_| anyhow::anyhow!("it panicked"))??;
+            Ok(drifted)
+        })?;
+        ensure!(drifted.is_empty(), "{change:?}: {drifted:?}");
+    }
+    Ok(())
+}

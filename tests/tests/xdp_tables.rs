@@ -404,7 +404,7 @@ fn reconciling_repairs_what_drifted_and_tells_how_much() {
     enforcer.allow("198.51.100.10/32".parse().unwrap()).unwrap();
     let among = |bans: &[Intended], target| bans.iter().find(|ban| ban.target == target).copied();
     let found = enforcer
-        .reconcile([intended.clone()], &|target| among(&intended, target))
+        .reconcile([intended.clone()], &|target| among(&intended, target), &at_once)
         .unwrap();
     let expected = Reconciled {
         intended: 10,
@@ -418,7 +418,11 @@ fn reconciling_repairs_what_drifted_and_tells_how_much() {
     assert!((found.ratio() - 0.6).abs() < 1e-9);
     assert!(!drops(&enforcer, "198.51.100.99".parse().unwrap()));
     let again = enforcer
-        .reconcile([intended[..9].to_vec()], &|target| among(&intended[..9], target))
+        .reconcile(
+            [intended[..9].to_vec()],
+            &|target| among(&intended[..9], target),
+            &at_once,
+        )
         .unwrap();
     assert_eq!((again.enforced, again.strays, again.ratio()), (9, 0, 1.0));
     for ban in &intended[..9] {
@@ -440,8 +444,36 @@ fn what_changes_meanwhile_is_no_drift() {
     let (lifted, made) = (ban(1), ban(2));
     enforcer.ban(made.target, HOUR, Origin::List).unwrap();
     let current = |target| (target == made.target).then_some(made);
-    let found = enforcer.reconcile([vec![lifted]], &current).unwrap();
+    let found = enforcer.reconcile([vec![lifted]], &current, &at_once).unwrap();
     assert_eq!((found.missing, found.strays), (0, 0));
     assert!(enforcer.lookup(made.target).unwrap().is_some(), "taken for a stray");
     assert!(enforcer.lookup(lifted.target).unwrap().is_none(), "brought back");
+}
+
+/// The intention of many bans changes before the tables do: in between, one is banned in the kernel that nobody intends
+/// any more, and one is intended that it does not know yet.
+#[test]
+fn what_is_under_way_is_no_drift() {
+    let enforcer = attach(64);
+    let host = |last: u8| Target::Host(IpAddr::from([198, 51, 100, last]));
+    let coming = Intended {
+        target: host(2),
+        until: in_an_hour(),
+        origin: Origin::List,
+    };
+    enforcer.ban(host(1), HOUR, Origin::List).unwrap();
+    let current = |target| (target == coming.target).then_some(coming);
+    let finished = |act: &mut dyn FnMut()| {
+        enforcer.unban(host(1)).unwrap();
+        enforcer.ban(coming.target, HOUR, Origin::List).unwrap();
+        act();
+    };
+    let found = enforcer.reconcile([vec![coming]], &current, &finished).unwrap();
+    assert_eq!((found.missing, found.wrong, found.strays), (0, 0, 0));
+    assert_eq!((found.enforced, found.ratio()), (1, 1.0));
+}
+
+/// Nobody else changes anything.
+fn at_once(act: &mut dyn FnMut()) {
+    act();
 }

@@ -55,6 +55,10 @@ impl Reconciled {
 /// Asked about each difference while the tables are held: what a ban should be at this moment.
 type Current<'a> = &'a dyn Fn(Target) -> Option<Intended>;
 
+/// Does something while nobody changes many bans at once: between their intention and the tables, the two differ and
+/// nothing has drifted. To be called without the tables.
+type Settled<'a> = &'a dyn Fn(&mut dyn FnMut());
+
 /// Lines of hosts that are looked at before others get their turn: some eight thousand bans at most.
 const LINES_AT_ONCE: u32 = 1024;
 
@@ -72,7 +76,7 @@ impl Enforcer {
     /// `intended` are all bans, some thousands at a time. `current` is asked again about each difference, so that a ban
     /// which is made or lifted meanwhile is not taken for drift: whoever changes a ban changes the intention first and
     /// the tables then, and a difference that it does not confirm is left to whoever makes it. It must not call the
-    /// enforcer.
+    /// enforcer. Differences are looked at once more within `settled`.
     ///
     /// # Errors
     /// If the kernel does not tell what it holds.
@@ -80,8 +84,9 @@ impl Enforcer {
         &self,
         intended: impl IntoIterator<Item = Vec<Intended>>,
         current: Current<'_>,
+        settled: Settled<'_>,
     ) -> Result<Reconciled, EnforcerError> {
-        self.compare_by(Aim::Repair, intended, current)
+        self.compare_by(Aim::Repair, intended, current, settled)
     }
 
     /// Does the same and repairs nothing.
@@ -92,8 +97,9 @@ impl Enforcer {
         &self,
         intended: impl IntoIterator<Item = Vec<Intended>>,
         current: Current<'_>,
+        settled: Settled<'_>,
     ) -> Result<Reconciled, EnforcerError> {
-        self.compare_by(Aim::Count, intended, current)
+        self.compare_by(Aim::Count, intended, current, settled)
     }
 
     fn compare_by(
@@ -101,6 +107,7 @@ impl Enforcer {
         aim: Aim,
         intended: impl IntoIterator<Item = Vec<Intended>>,
         current: Current<'_>,
+        settled: Settled<'_>,
     ) -> Result<Reconciled, EnforcerError> {
         let mut outcome = Reconciled::default();
         // Strays first: they may have taken the room of others.
@@ -111,7 +118,7 @@ impl Enforcer {
                 let maps = &self.tables().maps;
                 maps.hosts_in(first.min(maps.lines())..maps.lines().min(first + LINES_AT_ONCE))
             };
-            self.find_strays(aim, held, current, &mut outcome)?;
+            self.find_strays(aim, held, current, settled, &mut outcome)?;
         }
         let others = {
             let maps = &self.tables().maps;
@@ -119,9 +126,9 @@ impl Enforcer {
             others.extend(maps.banned_prefixes()?);
             others
         };
-        self.find_strays(aim, others, current, &mut outcome)?;
+        self.find_strays(aim, others, current, settled, &mut outcome)?;
         for some in intended {
-            self.find_missing(aim, &some, current, &mut outcome)?;
+            self.find_missing(aim, &some, current, settled, &mut outcome)?;
         }
         Ok(outcome)
     }
@@ -131,6 +138,7 @@ impl Enforcer {
         aim: Aim,
         mut held: Vec<(Key, Entry)>,
         current: Current<'_>,
+        settled: Settled<'_>,
         outcome: &mut Reconciled,
     ) -> Result<(), EnforcerError> {
         let now = clock::boot_ns();
@@ -138,16 +146,26 @@ impl Enforcer {
         if held.is_empty() {
             return Ok(());
         }
+        let mut confirmed = Ok(());
+        settled(&mut || confirmed = self.confirm_strays(aim, &held, current, outcome));
+        confirmed
+    }
+
+    fn confirm_strays(
+        &self,
+        aim: Aim,
+        held: &[(Key, Entry)],
+        current: Current<'_>,
+        outcome: &mut Reconciled,
+    ) -> Result<(), EnforcerError> {
+        let now = clock::boot_ns();
         let mut tables = self.tables();
         for (key, _) in held {
-            let is_there = tables
-                .maps
-                .entry(&key)?
-                .is_some_and(|entry| entry.expires_boot_ns > now);
-            if is_there && current(key.into()).is_none() {
+            let is_there = tables.maps.entry(key)?.is_some_and(|entry| entry.expires_boot_ns > now);
+            if is_there && current((*key).into()).is_none() {
                 outcome.strays += 1;
                 if aim == Aim::Repair {
-                    tables.maps.remove(&key)?;
+                    tables.maps.remove(key)?;
                 }
             }
         }
@@ -159,19 +177,43 @@ impl Enforcer {
         aim: Aim,
         intended: &[Intended],
         current: Current<'_>,
+        settled: Settled<'_>,
         outcome: &mut Reconciled,
     ) -> Result<(), EnforcerError> {
         outcome.intended += intended.len();
-        let mut tables = self.tables();
-        for ban in intended {
-            let key = Key::try_from(ban.target)?;
-            let entry = tables.maps.entry(&key)?;
-            if entry.is_some_and(|entry| holds(&entry, ban)) {
-                outcome.enforced += 1;
-                continue;
+        let mut differing = Vec::new();
+        {
+            let tables = self.tables();
+            for ban in intended {
+                match tables.maps.entry(&Key::try_from(ban.target)?)? {
+                    Some(entry) if holds(&entry, ban) => outcome.enforced += 1,
+                    Some(_) | None => differing.push(ban.target),
+                }
             }
-            let Some(ban) = current(ban.target) else { continue };
-            match entry {
+        }
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let mut confirmed = Ok(());
+        settled(&mut || confirmed = self.confirm_missing(aim, &differing, current, outcome));
+        confirmed
+    }
+
+    fn confirm_missing(
+        &self,
+        aim: Aim,
+        differing: &[Target],
+        current: Current<'_>,
+        outcome: &mut Reconciled,
+    ) -> Result<(), EnforcerError> {
+        let mut tables = self.tables();
+        for target in differing {
+            let Some(ban) = current(*target) else {
+                // It was lifted meanwhile.
+                outcome.intended -= 1;
+                continue;
+            };
+            match tables.maps.entry(&Key::try_from(*target)?)? {
                 Some(entry) if holds(&entry, &ban) => {
                     outcome.enforced += 1;
                     continue;

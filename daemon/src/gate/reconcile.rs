@@ -1,7 +1,7 @@
 //! The kernel beside the intention: compared, repaired, and told (invariant I5).
 
 use std::ops::Bound;
-use std::sync::PoisonError;
+use std::sync::{PoisonError, RwLockReadGuard};
 
 use ipnet::IpNet;
 use portcullis_guard::effect::KernelBan;
@@ -27,7 +27,8 @@ impl Gate {
         let kernel = self.enforcer.as_ref()?;
         let now = clock::now();
         let guard = self.guard();
-        let outcome = kernel.reconcile(all_intended(&guard, now), &|target| intended_of(&guard, target, now));
+        let current = |target| intended_of(&guard, target, now);
+        let outcome = kernel.reconcile(all_intended(&guard, now), &current, &|act| self.without_others(act));
         if let Ok(found) = &outcome
             && (found.missing, found.wrong, found.strays) != (0, 0, 0)
         {
@@ -51,7 +52,19 @@ impl Gate {
     pub fn compare(&self) -> Option<Result<Reconciled, EnforcerError>> {
         let (kernel, guard, now) = (self.enforcer.as_ref()?, self.guard(), clock::now());
         let current = |target| intended_of(&guard, target, now);
-        Some(kernel.compare(all_intended(&guard, now), &current))
+        Some(kernel.compare(all_intended(&guard, now), &current, &|act| self.without_others(act)))
+    }
+
+    /// To be held while many bans change, from the intention to the kernel: what one has and the other not yet is no drift.
+    /// Not for longer than some thousands of them take.
+    pub fn many(&self) -> RwLockReadGuard<'_, ()> {
+        self.many.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something while nobody is between changing the intention of many bans and changing the kernel.
+    fn without_others(&self, act: &mut dyn FnMut()) {
+        let _alone = self.many.write().unwrap_or_else(PoisonError::into_inner);
+        act();
     }
 
     /// What the last comparison of the kernel with the intention found. `None` before the first one.

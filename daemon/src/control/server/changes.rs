@@ -47,6 +47,7 @@ pub(super) fn flush(gate: &Gate, peer: Peer, question: &Question) -> Result<Repl
     };
     let (mut ended, mut left, mut from) = (0, 0, Some(Bound::Unbounded));
     while let Some(start) = from {
+        let _under_way = gate.many();
         let (effects, next) = gate.guard().release(start, &holder, |_| false, gate.now());
         let gone = effects
             .iter()

@@ -215,8 +215,10 @@ fn carry_out(
     }
     for part in list.steps() {
         let done = part.end;
+        let under_way = gate.many();
         let bans = gate.guard().import(list, part, gate.now());
         outcome.refused_by_kernel += gate.ban_all(&bans);
+        drop(under_way);
         written.note(bans.iter().map(|ban| Item::Ban(ban.network)));
         teller.tell(Phase::Banning, done, list.len());
     }
@@ -244,6 +246,7 @@ fn let_go(gate: &Gate, list: &List, removed: usize, written: &mut Written<'_>) {
     };
     let mut from = Some(Bound::Unbounded);
     while let Some(start) = from {
+        let _under_way = gate.many();
         let (effects, next) = gate
             .guard()
             .release(start, &holder, |network| list.wants(network), gate.now());
