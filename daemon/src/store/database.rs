@@ -158,19 +158,27 @@ impl Database {
         StoreError::damaged(self.path.clone(), format!("the row {key} of {table} is garbled"))
     }
 
-    /// Writes a batch as the guard has it now, in one transaction. Others read meanwhile what was there before.
-    pub(super) fn write(&self, batch: &Batch, guard: &Guard, now: Now) -> Result<(), StoreError> {
+    /// Writes a batch as the guard has it now, in one transaction: the changes, and of what was noted as much as there is
+    /// time for until it is `enough`. Tells how much that is. Others read meanwhile what was there before.
+    pub(super) fn write(
+        &self,
+        batch: &Batch,
+        guard: &Guard,
+        now: Now,
+        enough: &dyn Fn() -> bool,
+    ) -> Result<usize, StoreError> {
         self.guarded(|database| {
             let transaction = database.current()?.begin_write();
             let transaction = transaction.map_err(|error| database.failed(error))?;
-            let written = || -> Result<(), redb::Error> {
+            let written = || -> Result<usize, redb::Error> {
                 for change in &batch.changes {
                     write::change(&transaction, change, guard, now)?;
                 }
-                write::items(&transaction, &batch.noted, guard, now)
+                write::noted(&transaction, &batch.noted, guard, now, enough)
             };
-            written().map_err(|error| database.failed(error))?;
-            transaction.commit().map_err(|error| database.failed(error))
+            let written = written().map_err(|error| database.failed(error))?;
+            transaction.commit().map_err(|error| database.failed(error))?;
+            Ok(written)
         })
     }
 

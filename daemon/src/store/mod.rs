@@ -3,8 +3,8 @@
 //!
 //! The guard is the truth while the daemon runs. The store hears *what* changed, and its thread writes down how that
 //! is at the moment of writing; so changes may come in any order, and what changed twice is written once. Many changes
-//! share one transaction: [`Store::submit`] waits for its own, [`Store::note`] for none. What is only noted is written some
-//! thousands at a time, so that nobody waits for a million others.
+//! share one transaction: [`Store::submit`] waits for its own, [`Store::note`] for none. What is only noted makes
+//! room for a change that comes: nobody waits for a million others.
 //!
 //! The order of a change is memory, kernel, disk, answer. So the kernel is never behind what somebody was told, and
 //! what it has beyond the store was promised to nobody: the next start adopts it.
@@ -258,10 +258,9 @@ impl Store {
             is_large |= batch.len() > LARGE;
             let mut queue = self.queue();
             match outcome {
-                Ok(()) => {
+                Ok(noted) => {
                     self.commits.fetch_add(1, Ordering::Relaxed);
-                    queue.written(&batch);
-                    drop(batch);
+                    queue.written(batch, noted);
                 }
                 Err(error) => {
                     self.failures.fetch_add(1, Ordering::Relaxed);
@@ -281,11 +280,12 @@ impl Store {
         }
     }
 
-    fn write_one(&self, batch: &Batch, guard: &Guard) -> Result<(), StoreError> {
+    fn write_one(&self, batch: &Batch, guard: &Guard) -> Result<usize, StoreError> {
         if !self.database().is_ready() {
             self.database_mut().prepare()?;
         }
-        let outcome = self.database().write(batch, guard, clock::now());
+        let somebody_waits = || self.queue().has_changes();
+        let outcome = self.database().write(batch, guard, clock::now(), &somebody_waits);
         if outcome.is_err() {
             self.database_mut().give_up();
         }

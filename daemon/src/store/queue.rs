@@ -4,8 +4,10 @@ use super::{Change, Item};
 
 /// Things that may wait twice before it is looked at.
 const ROOM: usize = 8192;
-/// Noted things in one transaction: a change that comes meanwhile waits for no more.
-pub(super) const PIECE: usize = 16 << 10;
+/// Noted things in one transaction at most: a change that comes meanwhile waits until they are on the disk.
+const PIECE: usize = 64 << 10;
+/// Noted things that are written along with a change.
+const BESIDE: usize = 1024;
 
 /// What waits. Bounded by what there is to write down, and by the number of operators.
 #[derive(Debug, Default)]
@@ -113,7 +115,8 @@ impl Queue {
         if self.has_nothing() {
             return None;
         }
-        let mut noted = self.noted.split_off(self.noted.len().saturating_sub(PIECE));
+        let most = if self.changes.is_empty() { PIECE } else { BESIDE };
+        let mut noted = self.noted.split_off(self.noted.len().saturating_sub(most));
         noted.sort_unstable();
         noted.dedup();
         self.tidy = self.tidy.min(self.noted.len());
@@ -129,10 +132,22 @@ impl Queue {
         })
     }
 
-    pub(super) fn written(&mut self, batch: &Batch) {
+    /// Of what was noted, so much is written; the rest is put back.
+    pub(super) fn written(&mut self, mut batch: Batch, noted: usize) {
         self.written = self.written.max(batch.up_to);
-        self.settled = self.settled.max(batch.settles);
         self.failed = None;
+        let rest = batch.noted.split_off(noted.min(batch.noted.len()));
+        if rest.is_empty() {
+            self.settled = self.settled.max(batch.settles);
+        } else {
+            self.note(rest);
+            self.taken = self.settled;
+        }
+    }
+
+    /// Whether somebody waits for a change to be written.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
     }
 
     /// Puts it back to be tried again; at the end, there is no again.
@@ -177,30 +192,36 @@ mod tests {
     }
 
     #[test]
-    fn a_change_waits_for_a_piece_and_not_for_all_that_is_noted() {
+    fn a_change_does_not_wait_for_all_that_is_noted() {
         let mut queue = Queue::default();
         let host =
             |number: usize| Item::Ban(std::net::IpAddr::from(u32::try_from(number).unwrap().to_be_bytes()).into());
-        queue.note((0..2 * PIECE + 1).map(host));
+        queue.note((0..PIECE + 10).map(host));
         let wish = queue.settle();
         let first = queue.take().unwrap();
-        assert_eq!(first.noted.len(), PIECE);
+        assert_eq!((first.noted.len(), queue.has_changes()), (PIECE, false));
         let ticket = queue.submit(Change {
             items: vec![host(0)],
             deed: crate::store::tests::deed("ban"),
             undo: crate::store::Undo::Kept,
         });
-        queue.written(&first);
+        assert!(queue.has_changes());
+        // It is broken off for the change, and the rest comes later.
+        queue.written(first, BESIDE);
         let second = queue.take().unwrap();
-        assert_eq!((second.changes.len(), second.noted.len()), (1, PIECE));
-        queue.written(&second);
+        assert_eq!((second.changes.len(), second.noted.len()), (1, BESIDE));
+        queue.written(second, BESIDE);
         assert_eq!((queue.outcome(ticket), queue.is_settled(wish)), (Some(Ok(())), None));
         let last = queue.take().unwrap();
-        assert_eq!(last.noted.len(), 1);
+        let all = last.noted.len();
+        assert_eq!(all, PIECE + 10 - 2 * BESIDE);
         queue.failed(last, "no room");
         assert_eq!(queue.is_settled(wish), Some(Err("no room".to_owned())));
         let again = queue.take().unwrap();
-        queue.written(&again);
+        queue.written(again, all - 1);
+        assert_eq!(queue.is_settled(wish), None, "one is put back");
+        let rest = queue.take().unwrap();
+        queue.written(rest, 1);
         assert_eq!(queue.is_settled(wish), Some(Ok(())));
         assert!(queue.take().is_none() && queue.is_idle());
     }
@@ -211,10 +232,10 @@ mod tests {
         queue.note([Item::Ban("192.0.2.7/32".parse().unwrap())]);
         let under_way = queue.take().unwrap();
         let wish = queue.settle();
-        queue.written(&under_way);
+        queue.written(under_way, 1);
         assert!(!queue.is_idle() && queue.is_settled(wish).is_none());
         let empty = queue.take().unwrap();
-        queue.written(&empty);
+        queue.written(empty, 0);
         assert_eq!(queue.is_settled(wish), Some(Ok(())));
     }
 }

@@ -237,7 +237,7 @@ fn live(disk: &Disk) -> (BTreeMap<IpNet, u32>, Option<Asked>) {
             let until = u32::try_from(NOW.wall.seconds() + seconds).unwrap();
             (ban(&guard, network, seconds), Some(until))
         };
-        if database.write(&change(items), &guard, NOW).is_err() {
+        if database.write(&change(items), &guard, NOW, &|| false).is_err() {
             return (acknowledged, Some((network, until)));
         }
         match until {
@@ -354,7 +354,9 @@ fn how_it_was_before_is_kept_for_the_last_change_only() {
     let disk = Disk::default();
     let database = disk.open().unwrap();
     let guard = guard();
-    database.write(&change(ban(&guard, net(1), 60)), &guard, NOW).unwrap();
+    database
+        .write(&change(ban(&guard, net(1), 60)), &guard, NOW, &|| false)
+        .unwrap();
     let first = database.last_change().unwrap().unwrap();
     assert_eq!(first.before, Some(vec![Before::Ban(net(1), Vec::new())]));
     let claims = guard.claims_of(&[net(1)]).remove(0);
@@ -365,7 +367,7 @@ fn how_it_was_before_is_kept_for_the_last_change_only() {
     };
     let _ = guard.allow(office.clone(), NOW).unwrap();
     both.push(Item::Allow(office.network));
-    database.write(&change(both), &guard, NOW).unwrap();
+    database.write(&change(both), &guard, NOW, &|| false).unwrap();
     let second = database.last_change().unwrap().unwrap().before;
     let allow = Before::Allow(office.network, None);
     assert_eq!(second, Some(vec![allow, Before::Ban(net(1), claims)]));
@@ -377,8 +379,12 @@ fn how_it_was_before_is_kept_for_the_last_change_only() {
 fn what_is_over_is_swept_out() {
     let database = Disk::default().open().unwrap();
     let guard = guard();
-    database.write(&change(ban(&guard, net(1), 60)), &guard, NOW).unwrap();
-    database.write(&change(ban(&guard, net(2), 600)), &guard, NOW).unwrap();
+    database
+        .write(&change(ban(&guard, net(1), 60)), &guard, NOW, &|| false)
+        .unwrap();
+    database
+        .write(&change(ban(&guard, net(2), 600)), &guard, NOW, &|| false)
+        .unwrap();
     let later = Now {
         wall: NOW.wall.after(Duration::from_secs(61)),
         mono: NOW.mono.after(Duration::from_secs(61)),
@@ -388,7 +394,9 @@ fn what_is_over_is_swept_out() {
     guard.expire_bans(later);
     let mut queue = Queue::default();
     queue.note(over);
-    database.write(&queue.take().unwrap(), &guard, later).unwrap();
+    database
+        .write(&queue.take().unwrap(), &guard, later, &|| false)
+        .unwrap();
     assert_eq!(back(&database).unwrap().bans.len(), 1);
 }
 
@@ -396,7 +404,9 @@ fn what_is_over_is_swept_out() {
 fn a_restart_gives_back_what_was_kept() {
     let database = Disk::default().open().unwrap();
     let before = guard();
-    database.write(&change(ban(&before, net(1), 60)), &before, NOW).unwrap();
+    database
+        .write(&change(ban(&before, net(1), 60)), &before, NOW, &|| false)
+        .unwrap();
     let after = guard();
     let mut restorer = Restorer::default();
     for (network, claims) in back(&database).unwrap().bans {
@@ -424,7 +434,7 @@ fn damage_is_noticed_told_and_left_alone() {
         let database = Database::open(home.path()).unwrap();
         let guard = guard();
         let items = (0..=255).flat_map(|number| ban(&guard, net(number), 600)).collect();
-        database.write(&change(items), &guard, NOW).unwrap();
+        database.write(&change(items), &guard, NOW, &|| false).unwrap();
     }
     let whole = fs::read(&path).unwrap();
     let row = whole.windows(4).position(|bytes| bytes == b"anna").unwrap();

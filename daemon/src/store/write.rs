@@ -7,6 +7,9 @@ use redb::{ReadableTable, ReadableTableMetadata, Table};
 use super::database::{ALLOW, AT_ONCE, BANS, Bytes, DEEDS, LAST, LAST_DEED, SESSIONS, STRIKES, TOO_LARGE, UNDO};
 use super::{Change, DEEDS_KEPT, Item, UNDOABLE, Undo, rows};
 
+/// Noted things that are written before it is asked whether somebody waits: a few milliseconds.
+const IN_A_ROW: usize = 1024;
+
 /// What an operator changed, with how it was before and who did it.
 pub(super) fn change(
     transaction: &redb::WriteTransaction,
@@ -54,6 +57,25 @@ fn keep_before(transaction: &redb::WriteTransaction, change: &Change) -> Result<
         undo.insert(&[&[tag][..], &key].concat()[..], &before[..])?;
     }
     Ok(())
+}
+
+/// What was noted, until it is enough: at least some of it. How much is written.
+pub(super) fn noted(
+    transaction: &redb::WriteTransaction,
+    changed: &[Item],
+    guard: &Guard,
+    now: Now,
+    enough: &dyn Fn() -> bool,
+) -> Result<usize, redb::Error> {
+    let mut written = 0;
+    for some in changed.chunks(IN_A_ROW) {
+        items(transaction, some, guard, now)?;
+        written += some.len();
+        if enough() {
+            break;
+        }
+    }
+    Ok(written)
 }
 
 /// Things as the guard has them now.
