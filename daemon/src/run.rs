@@ -28,7 +28,7 @@ use crate::signals::Signals;
 use crate::state::KeyRing;
 use crate::store::Store;
 use crate::store::sessions::SessionStore;
-use crate::{admin, clock, listener, packets, random, safety, service, start, telemetry, unprivileged};
+use crate::{admin, clock, listener, memory, packets, random, safety, service, start, telemetry, unprivileged};
 
 /// How often ended bans are swept out. The kernel ends them by itself; this only frees memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -272,6 +272,7 @@ fn start_worker(
 
 async fn work(post: Post, proxy: Arc<Latest<Proxy>>, timer: CoarseTimer, stopped: watch::Receiver<bool>) {
     tokio::spawn(timer.clone().run());
+    tokio::spawn(memory::tidy_up());
     let mut listeners = tokio::task::JoinSet::new();
     for (door, socket) in post {
         listeners.spawn(listener::serve(

@@ -98,10 +98,9 @@ impl Activity {
         self.is_given_up.load(Ordering::Relaxed)
     }
 
-    /// HTTP/1.1: waits until a request was answered, nothing of it is left to be read or written, and nothing has
-    /// happened for this long.
-    pub(super) async fn rest(&self, timer: &CoarseTimer, silence: Duration) {
-        let start = self.look();
+    /// HTTP/1.1: waits until a request was answered since `start`, nothing of it is left to be read or written, and nothing
+    /// has happened for this long.
+    pub(super) async fn rest(&self, start: Look, timer: &CoarseTimer, silence: Duration) {
         let (mut before, mut steps) = (start, 1);
         loop {
             timer.after(silence * steps).await;
@@ -178,5 +177,23 @@ impl Drop for Underway {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         activity.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_answered_before_anybody_waits_counts() {
+        const MOMENT: Duration = Duration::from_millis(1);
+        let timer = CoarseTimer::new();
+        tokio::spawn(timer.clone().run());
+        let activity = Activity::default();
+        let start = activity.look();
+        let nothing = activity.rest(start, &timer, MOMENT);
+        assert!(tokio::time::timeout(Duration::from_millis(600), nothing).await.is_err());
+        activity.note();
+        activity.rest(start, &timer, MOMENT).await;
     }
 }

@@ -22,6 +22,7 @@ use super::{Door, farewell};
 use crate::enforcer::Flow;
 use crate::gate::Gate;
 use crate::latest::Latest;
+use crate::memory;
 use crate::proxy::Proxy;
 
 /// How long a doomed connection may take to get its last answer out.
@@ -48,6 +49,7 @@ impl Conversation {
             tracing::debug!(%error, remote = ?remote, "a connection ended before its first request");
         }
         gate.connections().depart();
+        memory::let_go();
     }
 
     async fn receive(mut self, gate: &Gate, mut transport: Transport, remote: Option<SocketAddr>) -> io::Result<()> {

@@ -13,6 +13,7 @@ use portcullis_guard::refusal::Refusal;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::activity::Look;
 use super::connections::{Connection, Ending};
 use super::conversation::{Conversation, LAST_ANSWER, say_goodbye};
 use super::farewell;
@@ -20,6 +21,7 @@ use super::limits::Limit;
 use super::line::Line;
 use super::seldom::Seldom;
 use super::timer::{CoarseTimer, HeadTimer};
+use crate::memory;
 
 /// How long a connection is silent before its buffers go.
 const REST: Duration = Duration::from_millis(500);
@@ -35,12 +37,17 @@ enum Event {
 }
 
 /// Waits for what ends a turn of hyper from outside.
-async fn interruption(stop: &mut watch::Receiver<bool>, connection: &Connection, timer: &CoarseTimer) -> Event {
+async fn interruption(
+    stop: &mut watch::Receiver<bool>,
+    connection: &Connection,
+    start: Look,
+    timer: &CoarseTimer,
+) -> Event {
     tokio::select! {
         biased;
         ending = connection.ended() => Event::Ending(ending),
         () = say_goodbye(stop, connection, timer) => Event::Ending(Ending::Shutdown),
-        () = connection.activity.rest(timer, REST) => Event::Silence,
+        () = connection.activity.rest(start, timer, REST) => Event::Silence,
     }
 }
 
@@ -58,6 +65,7 @@ impl Conversation {
                 return;
             };
             line = resting;
+            memory::let_go();
             let goes_on = tokio::select! {
                 biased;
                 heard = line.listen() => heard,
@@ -98,8 +106,10 @@ impl Conversation {
         });
         let conversation = builder.serve_connection(TokioIo::new(line), service);
         let mut conversation = Box::pin(conversation.with_upgrades());
+        // Hyper may answer the first request before anything else is asked.
+        let start = connection.activity.look();
         let event = {
-            let interruption = pin!(interruption(&mut self.stop, connection, &self.timer));
+            let interruption = pin!(interruption(&mut self.stop, connection, start, &self.timer));
             tokio::select! {
                 biased;
                 result = conversation.as_mut() => Event::Over(result),

@@ -40,19 +40,21 @@ pub(super) static METHOD_OVERRIDES: [HeaderName; 3] = [
 /// The parameter of a query or form by which they do.
 const FORM_OVERRIDE: &str = "_method";
 
-/// What the first Host of a connection means. Most clients say the same one in each request.
+/// What the first Host of a connection means. Most clients say the same one in each request. The text is a copy: a field
+/// would keep the buffer that its request came in.
 #[derive(Debug, Default)]
-pub struct FirstHost(OnceLock<(HeaderValue, u16, Arc<str>)>);
+pub struct FirstHost(OnceLock<(Box<str>, u16, Arc<str>)>);
 
 impl FirstHost {
-    fn meaning(&self, field: &[u8], default_port: u16) -> Option<Arc<str>> {
+    fn meaning(&self, field: &str, default_port: u16) -> Option<Arc<str>> {
         let (first, port, authority) = self.0.get()?;
-        (*port == default_port && first.as_bytes() == field).then(|| Arc::clone(authority))
+        (*port == default_port && **first == *field).then(|| Arc::clone(authority))
     }
 
-    fn learn(&self, field: &HeaderValue, default_port: u16, authority: &Arc<str>) {
+    fn learn(&self, field: &str, default_port: u16, authority: &Arc<str>) {
         // Only the first is kept.
-        let _ = self.0.set((field.clone(), default_port, Arc::clone(authority)));
+        self.0
+            .get_or_init(|| (field.into(), default_port, Arc::clone(authority)));
     }
 }
 
@@ -91,7 +93,7 @@ fn authority(parts: &Parts, first: &FirstHost, default_port: u16) -> Result<Arc<
         return Err(Refusal::HostInvalid);
     }
     if let (Some(field), None) = (field, target)
-        && let Some(known) = first.meaning(field.as_bytes(), default_port)
+        && let Some(known) = first.meaning(field, default_port)
     {
         return Ok(known);
     }
@@ -112,7 +114,7 @@ fn authority(parts: &Parts, first: &FirstHost, default_port: u16) -> Result<Arc<
         Some(port) if port != default_port => format!("{name}:{port}").into(),
         Some(_) | None => name.into(),
     };
-    if let Some(field) = parts.headers.get(HOST) {
+    if let Some(field) = field {
         first.learn(field, default_port, &authority);
     }
     Ok(authority)
