@@ -29,8 +29,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<PathBuf> {
     if arguments.ebpf {
         return Ok(objects);
     }
-    process::run(process::cargo().args(["build", "--release", "--package", "portcullis"]))?;
-    let program = paths::target().join("release/portcullis");
+    program("release")
+}
+
+/// Builds the daemon as users get it, and returns its path.
+pub(crate) fn for_users() -> Result<PathBuf> {
+    objects()?;
+    program("dist")
+}
+
+fn program(profile: &str) -> Result<PathBuf> {
+    process::run(process::cargo().args(["build", "--profile", profile, "--package", "portcullis"]))?;
+    let program = paths::target().join(profile).join("portcullis");
     papers::assets(&program)?;
     Ok(program)
 }

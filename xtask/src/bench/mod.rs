@@ -89,15 +89,15 @@ fn all(is_quick: bool) -> Result<report::Report> {
 
 #[cfg(not(feature = "bench"))]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    use crate::{build, paths, process, setup};
+    use crate::{build, process, setup};
 
     setup::ready(setup::Purpose::Bench)?;
-    build::run(&build::Arguments::default())?;
+    let program = build::for_users()?;
     let name = arguments.name.to_possible_value();
     let name = name.as_ref().map_or("", |name| name.get_name());
     let mut cargo = process::cargo();
     cargo
-        .env("PORTCULLIS_BIN", paths::target().join("release/portcullis"))
+        .env("PORTCULLIS_BIN", program)
         .args([
             "run",
             "--quiet",

@@ -12,7 +12,7 @@ use crate::{build, papers, paths, process, setup};
 pub(super) fn build(profile: Profile, version: Option<&str>) -> Result<PathBuf> {
     match profile {
         Profile::Release => {
-            build::run(&build::Arguments::default())?;
+            build::for_users()?;
         }
         Profile::Dev => {
             build::objects()?;

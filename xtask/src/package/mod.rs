@@ -39,7 +39,7 @@ impl Profile {
     /// What Cargo calls it.
     fn name(self) -> &'static str {
         match self {
-            Self::Release => "release",
+            Self::Release => "dist",
             Self::Dev => "dev",
         }
     }
@@ -47,7 +47,7 @@ impl Profile {
     /// Where Cargo puts the program.
     fn program(self) -> PathBuf {
         let folder = match self {
-            Self::Release => "release",
+            Self::Release => "dist",
             Self::Dev => "debug",
         };
         paths::target().join(folder).join("portcullis")
