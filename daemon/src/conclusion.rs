@@ -1,4 +1,4 @@
-//! How conversations with operators and scrapes end when the daemon stops: what was asked is answered, and nothing else.
+//! How conversations end when the daemon stops. With operators and scrapes: what was asked is answered, and nothing else.
 //! Whoever connects from then on waits for the next daemon, if somebody holds the socket for it.
 
 use std::error::Error;
@@ -25,7 +25,7 @@ const FIRST_WORD: Duration = Duration::from_secs(1);
 pub async fn converse<I, S, B>(
     connection: Connection<I, S>,
     asked: &Notify,
-    stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<bool>,
 ) -> hyper::Result<()>
 where
     I: Read + Write + Unpin,
@@ -36,7 +36,7 @@ where
 {
     let mut connection = pin!(connection);
     let over = async {
-        end(stopped).await;
+        end(&mut stopped).await;
         // A graceful end would cut off who has not asked yet. A question of before counts.
         let _ = tokio::time::timeout(FIRST_WORD, asked.notified()).await;
     };
@@ -54,7 +54,7 @@ pub async fn conclude(slots: &Semaphore, conversations: u32) {
 }
 
 /// Returns when the daemon stops.
-pub async fn end(mut stopped: watch::Receiver<bool>) {
+pub async fn end(stopped: &mut watch::Receiver<bool>) {
     // Whoever could say so may be gone: that is the end as well.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::backend::Backend;
 use crate::binary;
+use crate::netns::Namespace;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -88,6 +90,22 @@ impl Daemon {
     /// With everything it logged, if it does not become ready.
     pub fn start(wanted: &Wanted<'_>) -> Result<Self> {
         Self::start_in(Home::new()?, wanted)
+    }
+
+    /// Starts an application on loopback in a network namespace, and an enforcing daemon before it that listens at any
+    /// port of this address there.
+    ///
+    /// # Errors
+    /// If one of them does not start.
+    pub fn start_within(server: &Namespace, listen: IpAddr, extra: &str) -> Result<(Backend, Self)> {
+        let backend = server.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+        let enter = format!("--net=/run/netns/{}", server.name());
+        let daemon = Self::start(&Wanted {
+            listen: SocketAddr::new(listen, 0),
+            wrapper: &["nsenter", &enter],
+            ..Wanted::enforcing(backend.address(), extra)
+        })?;
+        Ok((backend, daemon))
     }
 
     /// Starts a daemon in this home.

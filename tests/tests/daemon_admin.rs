@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use portcullis_tests::backend::Backend;
 use portcullis_tests::client::{Answer, Client, Wire};
-use portcullis_tests::daemon::{Daemon, Wanted};
+use portcullis_tests::daemon::Daemon;
 use portcullis_tests::netns::{Namespace, veth};
 
 const SERVER: &str = "10.77.31.1";
@@ -41,13 +40,7 @@ impl World {
         server.address("pcs", &format!("{SERVER}/24"));
         clients.address("pcc", &format!("{GOOD}/24"));
         clients.address("pcc", &format!("{BAD}/24"));
-        let backend = server.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-        let enter = format!("--net=/run/netns/{}", server.name());
-        let daemon = Daemon::start(&Wanted {
-            listen: format!("{SERVER}:0").parse()?,
-            wrapper: &["nsenter", &enter],
-            ..Wanted::enforcing(backend.address(), CONFIG)
-        })?;
+        let (_backend, daemon) = Daemon::start_within(&server, SERVER.parse()?, CONFIG)?;
         let admin = daemon.logged("admin listener", "address");
         let admin = admin.first().context("no admin listener")?.parse()?;
         Ok(Self {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, Result, ensure};
 use portcullis_tests::backend::Backend;
 use portcullis_tests::client::{Answer, Client, Wire};
-use portcullis_tests::daemon::{Daemon, Wanted};
+use portcullis_tests::daemon::Daemon;
 use portcullis_tests::netns::Namespace;
 
 const PROTECT: &str = "[protect]\npaths = [\"/api/**\"]\n";
@@ -45,14 +45,7 @@ impl World {
         for address in [SERVER_V6, HOME_V6, CELL_V6].iter().chain(&privacy) {
             network.address("lo", &format!("{address}/128"));
         }
-        let backend = network.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-        let enter = format!("--net=/run/netns/{}", network.name());
-        let wanted = Wanted {
-            listen: "[::]:0".parse()?,
-            wrapper: &["nsenter", &enter],
-            ..Wanted::enforcing(backend.address(), config)
-        };
-        let daemon = Daemon::start(&wanted)?;
+        let (backend, daemon) = Daemon::start_within(&network, "::".parse()?, config)?;
         Ok(Self {
             daemon,
             backend,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use portcullis::enforcer::Enforcer;
-use portcullis_tests::backend::Backend;
 use portcullis_tests::client::{Client, Wire};
 use portcullis_tests::daemon::{Daemon, Wanted};
 use portcullis_tests::netns::{Namespace, veth};
@@ -69,14 +68,7 @@ impl World {
     fn with(config: &str, pins: Pins) -> Result<Self> {
         let (server, clients) = (Namespace::new("server"), Namespace::new("clients"));
         connect(&server, &clients);
-        let backend = server.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-        let enter = format!("--net=/run/netns/{}", server.name());
-        let wanted = Wanted {
-            listen: format!("{SERVER}:0").parse()?,
-            wrapper: &["nsenter", &enter],
-            ..Wanted::enforcing(backend.address(), config)
-        };
-        let daemon = Daemon::start(&wanted)?;
+        let (_backend, daemon) = Daemon::start_within(&server, SERVER.parse()?, config)?;
         Ok(Self {
             clients,
             daemon,

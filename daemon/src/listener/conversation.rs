@@ -19,6 +19,7 @@ use super::socket::{Socket, Transport};
 use super::timer::{CoarseTimer, Elapsed};
 use super::tls::{self, Terminator};
 use super::{Door, farewell};
+use crate::conclusion;
 use crate::enforcer::Flow;
 use crate::gate::Gate;
 use crate::latest::Latest;
@@ -203,7 +204,7 @@ impl Conversation {
         };
         tokio::select! {
             () = tunnel.as_mut() => return,
-            () = stopped(&mut self.stop) => connection.leave(),
+            () = conclusion::end(&mut self.stop) => connection.leave(),
         }
         let _ = tokio::time::timeout(LAST_ANSWER, tunnel).await;
     }
@@ -222,12 +223,7 @@ async fn shake_hands(
 
 /// Waits until the daemon stops, and then for a last request.
 pub(super) async fn say_goodbye(stop: &mut watch::Receiver<bool>, connection: &Connection, timer: &CoarseTimer) {
-    stopped(stop).await;
+    conclusion::end(stop).await;
     connection.say_goodbye();
     timer.after(LAST_REQUEST).await;
-}
-
-/// Waits until the daemon stops, or nobody is left who could say so.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|&stop| stop).await;
 }

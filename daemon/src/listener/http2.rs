@@ -14,9 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::activity::State;
 use super::connections::{Connection, Ending};
-use super::conversation::{Conversation, LAST_ANSWER, stopped};
+use super::conversation::{Conversation, LAST_ANSWER};
 use super::limits::Limit;
 use super::timer::CoarseTimer;
+use crate::conclusion;
 
 /// Streams that a client may reset before they were served, or that are reset because of what it does; more ends the
 /// connection (CVE-2023-44487).
@@ -54,7 +55,7 @@ impl Conversation {
         let ending = tokio::select! {
             result = conversation.as_mut() => return self.note(&result),
             ending = connection.ended() => Some(ending),
-            () = stopped(&mut self.stop) => Some(Ending::Shutdown),
+            () = conclusion::end(&mut self.stop) => Some(Ending::Shutdown),
             () = flood(connection) => {
                 self.count(Limit::Flood);
                 None

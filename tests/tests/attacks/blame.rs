@@ -3,9 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, ensure};
-use portcullis_tests::backend::Backend;
 use portcullis_tests::client::{Client, Wire, send};
-use portcullis_tests::daemon::{Daemon, Wanted};
+use portcullis_tests::daemon::Daemon;
 use portcullis_tests::netns::{Namespace, veth};
 
 use super::{Call, PROTECT, Session, gate, plain, with_fields};
@@ -28,14 +27,8 @@ impl World {
         server.address("pas", "fd77:11::1/64");
         clients.address("pac", &format!("{HOME}/24"));
         clients.address("pac", "fd77:11::2/64");
-        let backend = server.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-        let enter = format!("--net=/run/netns/{}", server.name());
         let extra = format!("{PROTECT}[packet]\ninterfaces = [\"pas\"]\n{extra}");
-        let daemon = Daemon::start(&Wanted {
-            listen: format!("{SERVER}:0").parse()?,
-            wrapper: &["nsenter", &enter],
-            ..Wanted::enforcing(backend.address(), &extra)
-        })?;
+        let (_backend, daemon) = Daemon::start_within(&server, SERVER.parse()?, &extra)?;
         Ok(Self {
             clients,
             daemon,

@@ -1,6 +1,6 @@
 //! `portcullis top`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt;
 
 use anyhow::{Result, ensure};
@@ -57,13 +57,7 @@ fn it_fits_and_shows_calls_and_packets() -> Result<()> {
     server.address("pcs", &format!("{SERVER}/24"));
     clients.address("pcc", &format!("{BANNED}/24"));
     clients.address("pcc", &format!("{GOOD}/24"));
-    let backend = server.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-    let enter = format!("--net=/run/netns/{}", server.name());
-    let daemon = Daemon::start(&Wanted {
-        listen: format!("{SERVER}:0").parse()?,
-        wrapper: &["nsenter", &enter],
-        ..Wanted::enforcing(backend.address(), CONFIG)
-    })?;
+    let (_backend, daemon) = Daemon::start_within(&server, SERVER.parse()?, CONFIG)?;
     let good: IpAddr = GOOD.parse()?;
     let mut wire = portcullis_tests::client::Wire::over(clients.connect(good, daemon.address())?)?;
     let mut client = Client::open_over(&mut wire, daemon.address())?;

@@ -9,8 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use portcullis_tests::backend::Backend;
-use portcullis_tests::daemon::{Daemon, Wanted};
+use portcullis_tests::daemon::Daemon;
 use portcullis_tests::netns::{Namespace, veth};
 use socket2::SockRef;
 
@@ -45,13 +44,7 @@ pub(super) fn measure(quick: bool) -> Result<Report> {
     // Any address of this network is one of the clients'.
     clients.ip("route add local 10.78.0.0/16 dev lo");
     server.ip(&format!("route add 10.78.0.0/16 via {CLIENTS}"));
-    let backend = server.run(|| Backend::start_on(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-    let enter = format!("--net=/run/netns/{}", server.name());
-    let daemon = Daemon::start(&Wanted {
-        listen: format!("{SERVER}:0").parse()?,
-        wrapper: &["nsenter", &enter],
-        ..Wanted::enforcing(backend.address(), CONFIG)
-    })?;
+    let (_backend, daemon) = Daemon::start_within(&server, SERVER.parse()?, CONFIG)?;
     let sink = server.run(|| UdpSocket::bind((SERVER, 0)))?;
     sink.set_nonblocking(true)?;
     SockRef::from(&sink).set_recv_buffer_size(8 << 20)?;

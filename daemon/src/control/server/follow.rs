@@ -44,7 +44,7 @@ impl Body for Lines {
 }
 
 /// Begins to tell what happens, until the daemon stops.
-pub(super) fn follow(gate: &Arc<Gate>, stopped: watch::Receiver<bool>) -> Result<Response<Lines>, ControlError> {
+pub(super) fn follow(gate: &Arc<Gate>, mut stopped: watch::Receiver<bool>) -> Result<Response<Lines>, ControlError> {
     if gate.events().followers() >= FOLLOWERS {
         return Err(ControlError::TooManyFollowers(FOLLOWERS));
     }
@@ -70,7 +70,7 @@ pub(super) fn follow(gate: &Arc<Gate>, stopped: watch::Receiver<bool>) -> Result
     tokio::spawn(async move {
         tokio::select! {
             () = telling => {}
-            () = conclusion::end(stopped) => {}
+            () = conclusion::end(&mut stopped) => {}
         }
     });
     let mut response = Response::new(Lines(body));
