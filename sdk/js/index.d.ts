@@ -91,6 +91,7 @@ export type ProblemCode =
   | 'digest-required'
   | 'digest-mismatch'
   | 'body-too-large'
+  | 'head-too-large'
   | 'request-timeout'
   | 'work-required'
   | 'ticket-refused'

@@ -112,6 +112,8 @@ pub enum Refusal {
     DigestMissing,
     /// The body is not what was signed.
     DigestMismatch,
+    /// The head is over the limit.
+    HeadTooLarge,
     /// The body is over the limit.
     BodyTooLarge,
     /// The body did not arrive whole.
@@ -233,6 +235,7 @@ impl Refusal {
             | Self::PathNotNormal
             | Self::OwnPathUnknown
             | Self::TicketMisplaced
+            | Self::HeadTooLarge
             | Self::BodyTooLarge
             | Self::BodyIncomplete
             | Self::BodyLate

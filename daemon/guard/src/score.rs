@@ -117,6 +117,7 @@ pub fn signal_of(refusal: Refusal) -> Option<(Signal, Payer)> {
         | Refusal::Suspended
         | Refusal::LoginStale
         | Refusal::UserSwitched
+        | Refusal::HeadTooLarge
         | Refusal::BodyTooLarge
         | Refusal::BodyIncomplete
         | Refusal::BodyLate

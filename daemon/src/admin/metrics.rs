@@ -147,7 +147,7 @@ fn calls(gate: &Gate, out: &mut Exposition) {
     out.family(
         "limits_reached_total",
         "counter",
-        "Connections that met a limit, or ended by one, beside refused requests.",
+        "What met a limit beside refused requests.",
     );
     for (limit, count) in gate.connections().limits().iter() {
         out.sample("limits_reached_total", &[("limit", limit)], count);

@@ -5,7 +5,11 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use portcullis_guard::refusal::{Refusal, Remedy};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use portcullis_guard::refusal::{Problem, Refusal, Remedy};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -21,18 +25,33 @@ const HEARD: u64 = 64 << 10;
 
 static BEING_TOLD: AtomicUsize = AtomicUsize::new(0);
 
-/// An answer of HTTP/1.1 that ends its connection.
-fn answer(refusal: Refusal) -> String {
-    let problem = refusal.problem();
+fn document(problem: Problem) -> String {
     let document = json!({
         "type": format!("{PROBLEM_BASE}{}", problem.name),
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
     });
-    let reason = http::StatusCode::from_u16(problem.status).ok();
+    document.to_string()
+}
+
+/// The answer to one request over a connection that goes on.
+pub(super) fn response(refusal: Refusal) -> Response<Full<Bytes>> {
+    let problem = refusal.problem();
+    let mut response = Response::new(Full::from(document(problem)));
+    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An answer of HTTP/1.1 that ends its connection.
+fn answer(refusal: Refusal) -> String {
+    let problem = refusal.problem();
+    let reason = StatusCode::from_u16(problem.status).ok();
     let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or_default();
-    let body = document.to_string();
+    let body = document(problem);
     let wait = match refusal.remedy() {
         Remedy::Wait(wait) => format!("retry-after: {}\r\n", wait.as_secs().max(1)),
         Remedy::None | Remedy::Sign | Remedy::SignWithFreshNonce => String::new(),

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http_body_util::Either;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use portcullis_guard::refusal::Refusal;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::activity::State;
@@ -17,6 +19,7 @@ use super::connections::{Connection, Ending};
 use super::conversation::{Conversation, LAST_ANSWER};
 use super::limits::Limit;
 use super::timer::CoarseTimer;
+use super::{farewell, head};
 use crate::conclusion;
 
 /// Streams that a client may reset before they were served, or that are reset because of what it does; more ends the
@@ -39,7 +42,7 @@ impl Conversation {
             .timer(self.timer.clone())
             .enable_connect_protocol()
             .max_concurrent_streams(http.max_streams)
-            .max_header_list_size(u32::try_from(http.max_header_bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(head::largest_list(http.max_header_bytes))
             .max_pending_accept_reset_streams(RESETS)
             .max_local_error_reset_streams(RESETS)
             .max_send_buf_size(SEND_BUFFER);
@@ -48,8 +51,17 @@ impl Conversation {
         let proxy = Arc::clone(&self.proxy);
         let service = {
             let connection = Arc::clone(connection);
-            // In a box, as hyper moves it about with the stream.
-            service_fn(move |request| Box::pin(proxy.get().answer(Arc::clone(&connection), request)))
+            service_fn(move |request| {
+                let (proxy, connection) = (proxy.get(), Arc::clone(&connection));
+                // In a box, as hyper moves it about with the stream.
+                Box::pin(async move {
+                    if head::is_too_large(&request, proxy.http().max_header_bytes) {
+                        proxy.gate().connections().limits().count(Limit::HeadSize);
+                        return Ok(farewell::response(Refusal::HeadTooLarge).map(Either::Left));
+                    }
+                    proxy.answer(connection, request).await
+                })
+            })
         };
         let mut conversation = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ending = tokio::select! {

@@ -1,4 +1,4 @@
-//! What ends connections beside answers to requests, counted. Clients fill every one of these by themselves.
+//! Limits that are met beside refused requests, counted. Clients fill every one of these by themselves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,10 +29,16 @@ pub enum Limit {
     SlowRead,
     /// Frames of HTTP/2 that only cost: resets, continuations, streams beyond the limit.
     Flood,
+    /// A WebSocket has lived for as long as it may.
+    SocketLifetime,
+    /// Nothing was said over a WebSocket.
+    SocketIdle,
+    /// A call that rules make wait found no place to wait at.
+    Held,
 }
 
 impl Limit {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Connections,
         Self::SourceConnections,
         Self::Handshake,
@@ -45,6 +51,9 @@ impl Limit {
         Self::Idle,
         Self::SlowRead,
         Self::Flood,
+        Self::SocketLifetime,
+        Self::SocketIdle,
+        Self::Held,
     ];
 
     /// The label of the metric.
@@ -62,6 +71,9 @@ impl Limit {
             Self::Idle => "idle",
             Self::SlowRead => "slow-read",
             Self::Flood => "flood",
+            Self::SocketLifetime => "websocket-lifetime",
+            Self::SocketIdle => "websocket-idle",
+            Self::Held => "held",
         }
     }
 }
@@ -71,7 +83,8 @@ impl Limit {
 pub struct Limits([AtomicU64; Limit::ALL.len()]);
 
 impl Limits {
-    pub(super) fn count(&self, limit: Limit) {
+    /// One more.
+    pub fn count(&self, limit: Limit) {
         if let Some(counter) = self.0.get(limit as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -95,7 +108,7 @@ mod tests {
             limits.count(limit);
         }
         assert!(limits.iter().all(|(_, count)| count == 1));
-        limits.count(Limit::Flood);
-        assert_eq!(limits.iter().last(), Some(("flood", 2)));
+        limits.count(Limit::Held);
+        assert_eq!(limits.iter().last(), Some(("held", 2)));
     }
 }

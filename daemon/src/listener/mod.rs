@@ -9,6 +9,7 @@ mod conversation;
 mod farewell;
 mod greeting;
 mod handed;
+mod head;
 mod http1;
 mod http2;
 pub mod limits;

@@ -8,6 +8,7 @@ use portcullis_guard::refusal::Refusal;
 
 use super::{Answered, Call, Proxy};
 use crate::clock;
+use crate::listener::limits::Limit;
 
 impl Proxy {
     /// Asks the guard about a bound call. `body` is what was read of it, if it was.
@@ -23,6 +24,7 @@ impl Proxy {
     async fn hold(&self, call: &Call<'_>, mut hold: Hold, body: Option<&[u8]>) -> Result<Permit, Answered> {
         let guard = &self.guard;
         let Some(place) = self.gate.waiting().enter(hold.session()) else {
+            self.gate.connections().limits().count(Limit::Held);
             let judgement = guard.resume(hold.without_patience(), &call.view(), body, clock::now());
             return match self.settle(call, judgement)? {
                 Passage::Forward(permit) => Ok(permit),

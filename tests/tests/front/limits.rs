@@ -15,11 +15,11 @@ use super::raw::{self, Outcome, Raw};
 use super::{PROTECT, refused};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
-const HTTP2: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\nhttp2 = true\n";
+pub(super) const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+pub(super) const HTTP2: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\nhttp2 = true\n";
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
-fn in_front_of(upstream: SocketAddr, http: &str, extra: &str) -> Result<Daemon> {
+pub(super) fn in_front_of(upstream: SocketAddr, http: &str, extra: &str) -> Result<Daemon> {
     let extra = format!("{PROTECT}{ADMIN}{extra}");
     Daemon::start(&Wanted {
         http,
@@ -27,14 +27,14 @@ fn in_front_of(upstream: SocketAddr, http: &str, extra: &str) -> Result<Daemon> 
     })
 }
 
-fn gate(http: &str, extra: &str) -> Result<(Backend, Daemon)> {
+pub(super) fn gate(http: &str, extra: &str) -> Result<(Backend, Daemon)> {
     let backend = Backend::start()?;
     let daemon = in_front_of(backend.address(), http, extra)?;
     Ok((backend, daemon))
 }
 
 /// A counter of the metrics.
-fn sample(daemon: &Daemon, name: &str) -> Result<u64> {
+pub(super) fn sample(daemon: &Daemon, name: &str) -> Result<u64> {
     let admin = daemon.logged("admin listener", "address");
     let admin: SocketAddr = admin.first().context("no admin listener")?.parse()?;
     let request = format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
@@ -46,7 +46,7 @@ fn sample(daemon: &Daemon, name: &str) -> Result<u64> {
 }
 
 /// Waits until a limit was counted so often. The client may know before the counter does.
-fn counted(daemon: &Daemon, limit: &str, times: u64) -> Result<()> {
+pub(super) fn counted(daemon: &Daemon, limit: &str, times: u64) -> Result<()> {
     let name = format!("portcullis_limits_reached_total{{limit=\"{limit}\"}}");
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -318,6 +318,7 @@ fn heads_of_http2_have_the_same_limit() -> Result<()> {
     raw.send(&raw::frame(raw::HEADERS, raw::END_STREAM, 1, first))?;
     raw.send(&raw::frame(raw::CONTINUATION, raw::END_HEADERS, 1, rest))?;
     ensure!(raw.outcome(1)? == Outcome::Status(431));
+    counted(&daemon, "head-size", 1)?;
     // A long field that is remembered, and meant again by one byte each time.
     let mut bomb = raw::block(&start);
     bomb.extend_from_slice(&[0x40, 1, b'x', 127, 0xa1, 0x1e]);

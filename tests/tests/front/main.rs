@@ -7,6 +7,7 @@ mod proxies;
 mod pseudo;
 mod raw;
 mod servers;
+mod shortage;
 mod smuggling;
 mod streaming;
 mod tls;

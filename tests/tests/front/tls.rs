@@ -12,6 +12,7 @@ use portcullis_tests::tls::{self, Certificates, TlsLine};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
+use super::limits::{ADMIN, counted};
 use super::{gate, refused};
 
 fn listener(certificates: &str, more: &str) -> String {
@@ -234,7 +235,8 @@ fn another_program_under_the_same_name_has_to_sign_again() -> Result<()> {
 fn what_is_no_handshake_ends() -> Result<()> {
     let certificates = Certificates::new()?;
     let pair = certificates.write("a", &["shop.example"], 2090)?;
-    let (backend, daemon) = gate("header_timeout = \"500ms\"", &listener(&pair, ""))?;
+    let extra = format!("{}{ADMIN}", listener(&pair, ""));
+    let (backend, daemon) = gate("header_timeout = \"500ms\"", &extra)?;
     for bytes in [
         &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..],
         b"\x16\x03\x01\x40\x00\x01",
@@ -246,7 +248,8 @@ fn what_is_no_handshake_ends() -> Result<()> {
         ensure!(wire.exchange(bytes).is_err(), "{bytes:?} was answered");
     }
     ensure!(backend.requests() == 0);
-    Ok(())
+    counted(&daemon, "handshake", 3)?;
+    counted(&daemon, "handshake-failed", 2)
 }
 
 #[test]

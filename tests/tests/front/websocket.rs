@@ -16,6 +16,7 @@ use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::http2::{connect, signed, text};
+use super::limits::{ADMIN, counted};
 use super::streaming::by_hand;
 use super::{PROTECT, refused};
 
@@ -184,21 +185,22 @@ fn a_revoked_session_closes_its_sockets_with_a_code() -> Result<()> {
 
 #[test]
 fn a_socket_lives_so_long() -> Result<()> {
-    let daemon = gate("websocket_lifetime = \"1s\"", "")?;
+    let daemon = gate("websocket_lifetime = \"1s\"", ADMIN)?;
     let mut client = Client::open(daemon.address())?;
     let close = open(&daemon, &mut client)?.rest()?;
     ensure!(
         close.starts_with(&[0x88]) && close[2..4] == 4401u16.to_be_bytes(),
         "{close:?}"
     );
-    let daemon = gate("websocket_idle = \"1s\"", "")?;
+    counted(&daemon, "websocket-lifetime", 1)?;
+    let daemon = gate("websocket_idle = \"1s\"", ADMIN)?;
     let mut client = Client::open(daemon.address())?;
     let close = open(&daemon, &mut client)?.rest()?;
     ensure!(
         close.starts_with(&[0x88]) && close[2..4] == 1001u16.to_be_bytes(),
         "{close:?}"
     );
-    Ok(())
+    counted(&daemon, "websocket-idle", 1)
 }
 
 #[test]

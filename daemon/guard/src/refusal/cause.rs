@@ -55,6 +55,7 @@ impl Refusal {
             Self::UserSwitched => "user-switched",
             Self::DigestMissing => "digest-missing",
             Self::DigestMismatch => "digest-mismatch",
+            Self::HeadTooLarge => "head-too-large",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyIncomplete => "body-incomplete",
             Self::BodyLate => "body-late",

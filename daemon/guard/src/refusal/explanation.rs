@@ -77,6 +77,7 @@ impl Refusal {
             Self::UserSwitched => "another user logged in with the session",
             Self::DigestMissing => "the body had no usable Content-Digest",
             Self::DigestMismatch => "the body was not what was signed",
+            Self::HeadTooLarge => "the head was over the limit (max_header_bytes)",
             Self::BodyTooLarge => "the body was over the limit",
             Self::BodyIncomplete => "the body broke off",
             Self::BodyLate => "the body took too long (body_timeout)",

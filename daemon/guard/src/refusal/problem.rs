@@ -171,6 +171,12 @@ impl Refusal {
                 "The body is not what was signed",
                 "Digest the bytes that are sent.",
             ),
+            Self::HeadTooLarge => (
+                "head-too-large",
+                431,
+                "The head of the request is too large",
+                "Send fewer or shorter fields; cookies are often the reason.",
+            ),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large", "Send less."),
             Self::BodyIncomplete => (
                 "request-invalid",

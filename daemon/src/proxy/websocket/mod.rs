@@ -20,8 +20,10 @@ use self::frame::Frames;
 pub(super) use self::upgrade::Upgrade;
 use super::Proxy;
 use super::lane::Streamed;
+use crate::gate::Gate;
 use crate::listener::activity::Underway;
 use crate::listener::connections::{Connection, Ending};
+use crate::listener::limits::Limit;
 use crate::listener::timer::CoarseTimer;
 
 /// Bytes that are under way in each direction.
@@ -52,6 +54,15 @@ enum Close {
 }
 
 impl Close {
+    /// What was met, if it was a limit.
+    fn limit(self) -> Option<Limit> {
+        match self {
+            Self::Lifetime => Some(Limit::SocketLifetime),
+            Self::Idle => Some(Limit::SocketIdle),
+            Self::Session | Self::Shutdown => None,
+        }
+    }
+
     /// Codes from 4000 on are for applications; their last digits are those of the HTTP status (docs/protocol.md).
     fn frame(self) -> Vec<u8> {
         match self {
@@ -86,6 +97,7 @@ impl Proxy {
             application,
             connection: Arc::clone(&connection),
             timer: self.timer.clone(),
+            gate: Arc::clone(&self.gate),
             limits,
         };
         if !is_stream {
@@ -107,6 +119,7 @@ pub(super) struct Splice {
     pub(super) application: OnUpgrade,
     pub(super) connection: Arc<Connection>,
     pub(super) timer: CoarseTimer,
+    pub(super) gate: Arc<Gate>,
     pub(super) limits: Limits,
 }
 
@@ -137,6 +150,9 @@ impl Splice {
             () = self.timer.after(self.limits.lifetime) => Close::Lifetime,
             () = silence(&self.timer, self.limits.idle, &heard) => Close::Idle,
         };
+        if let Some(limit) = close.limit() {
+            self.gate.connections().limits().count(limit);
+        }
         // A client that takes nothing any more is told nothing. The others have time to read, and are not heard.
         let farewell = async {
             down.close(&close.frame()).await?;
