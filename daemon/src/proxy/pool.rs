@@ -7,9 +7,9 @@ use std::time::Duration;
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::time::MonoMillis;
 
-use super::reach::{Reach, ReachError};
+use super::reach::{Reach, ReachError, Trust};
 use crate::clock;
-use crate::config::{Care, Http, Pool as Settings, Route};
+use crate::config::{Care, Http, Pool as Settings};
 
 /// Checks in a row that fail before a server counts as ill, and that succeed before it counts as well again.
 const FALL: u32 = 3;
@@ -21,6 +21,8 @@ pub struct Pools(Vec<Arc<Pool>>);
 /// Servers that do the same.
 pub struct Pool {
     settings: Settings,
+    /// Whom its servers with TLS are believed by.
+    trust: Option<Trust>,
     servers: Vec<Server>,
 }
 
@@ -63,20 +65,24 @@ impl Pools {
         Ok(Self(pools?))
     }
 
-    /// The pools of another configuration. One that stays as it is goes on with what is known of its servers; those with
-    /// TLS read their authorities anew.
+    /// The pools of another configuration. One that stays as it is, with its authorities, goes on with what is known of its
+    /// servers.
     ///
     /// # Errors
     /// If the authorities for TLS cannot be read.
     pub fn renewed(&self, http: &Http) -> Result<Self, ReachError> {
         let all = http.upstreams.iter().chain([&http.upstream]);
-        let pools: Result<_, _> = all
-            .map(|settings| {
-                let kept = self.iter().find(|pool| pool.settings == *settings && !pool.has_tls());
-                kept.map_or_else(|| Pool::open(settings).map(Arc::new), |pool| Ok(Arc::clone(pool)))
-            })
-            .collect();
+        let pools: Result<_, _> = all.map(|settings| self.renewed_pool(settings)).collect();
         Ok(Self(pools?))
+    }
+
+    fn renewed_pool(&self, settings: &Settings) -> Result<Arc<Pool>, ReachError> {
+        if let Some(kept) = self.iter().find(|pool| pool.settings == *settings)
+            && kept.is_current()?
+        {
+            return Ok(Arc::clone(kept));
+        }
+        Pool::open(settings).map(Arc::new)
     }
 
     /// The pool for a request, and its number.
@@ -93,9 +99,10 @@ impl Pools {
 
 impl Pool {
     fn open(settings: &Settings) -> Result<Self, ReachError> {
+        let mut trust = None;
         let server = |server: &crate::config::Server| {
             Ok::<_, ReachError>(Server {
-                reach: Reach::open(&server.route, &settings.care)?,
+                reach: Reach::open(&server.route, &settings.care, &mut trust)?,
                 weight: server.weight,
                 calls: AtomicUsize::new(0),
                 failures: AtomicU32::new(0),
@@ -107,12 +114,14 @@ impl Pool {
         Ok(Self {
             servers: settings.servers.iter().map(server).collect::<Result<_, _>>()?,
             settings: settings.clone(),
+            trust,
         })
     }
 
-    fn has_tls(&self) -> bool {
-        let mut routes = self.settings.servers.iter().map(|server| &server.route);
-        routes.any(|route| matches!(route, Route::Tls(_)))
+    /// Whether its authorities are as they were read.
+    fn is_current(&self) -> Result<bool, ReachError> {
+        let trust = self.trust.as_ref();
+        trust.map_or(Ok(true), |trust| trust.is_current(&self.settings.care.authorities))
     }
 
     pub(super) fn servers(&self) -> &[Server] {
@@ -217,7 +226,7 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Server as One;
+    use crate::config::{Route, Server as One};
 
     fn pool(weights: &[u32], care: Care) -> Arc<Pool> {
         let servers = weights.iter().map(|&weight| One {
@@ -299,5 +308,44 @@ mod tests {
         let pool = pool(&[1], care);
         let _call = pool.choose(&[], NOW).unwrap();
         assert_eq!(pool.choose(&[], NOW).err(), Some(NoServer::Full));
+    }
+
+    #[test]
+    fn a_pool_stays_over_a_reload_unless_its_settings_or_authorities_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let certificate = || {
+            rcgen::generate_simple_self_signed(["localhost".to_owned()])
+                .unwrap()
+                .cert
+                .pem()
+        };
+        let (first, second) = (certificate(), certificate());
+        std::fs::write(&path, &first).unwrap();
+        let settings = |max_calls| Settings {
+            hosts: Vec::new(),
+            paths: Vec::new(),
+            servers: vec![One {
+                route: Route::Tls("localhost:1".into()),
+                weight: 1,
+            }],
+            care: Care {
+                authorities: path.clone(),
+                max_calls,
+                ..Care::default()
+            },
+        };
+        let pools = Pools(vec![Arc::new(Pool::open(&settings(1)).unwrap())]);
+        let stays = |max_calls| {
+            let renewed = pools.renewed_pool(&settings(max_calls));
+            renewed.map(|pool| Arc::ptr_eq(&pool, &pools.0[0])).ok()
+        };
+        assert_eq!((stays(1), stays(2)), (Some(true), Some(false)));
+        std::fs::write(&path, &second).unwrap();
+        assert_eq!(stays(1), Some(false));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(stays(1), None, "nobody knows whom to trust");
+        std::fs::write(&path, &first).unwrap();
+        assert_eq!(stays(1), Some(true), "another file that says the same");
     }
 }

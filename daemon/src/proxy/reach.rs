@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::uri::Scheme;
@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -32,11 +33,19 @@ pub(super) struct Reach {
 
 /// What TLS to a server needs.
 struct Tls {
+    trust: Trust,
+    name: ServerName<'static>,
+}
+
+/// The authorities that sign the certificates of the servers of a pool, and what speaks TLS by them.
+#[derive(Clone)]
+pub(super) struct Trust {
+    /// Of their file as it was read.
+    digest: [u8; 32],
     /// Without a word of protocols.
     plain: TlsConnector,
     /// Offering HTTP/2.
     http2: TlsConnector,
-    name: ServerName<'static>,
 }
 
 /// Why a server cannot be reached at all.
@@ -59,14 +68,18 @@ pub enum ReachError {
 }
 
 impl Reach {
-    pub(super) fn open(route: &Route, care: &Care) -> Result<Self, ReachError> {
+    /// `trust` is of the servers before in the same pool, and read when the first needs it.
+    pub(super) fn open(route: &Route, care: &Care, trust: &mut Option<Trust>) -> Result<Self, ReachError> {
         let tls = match route {
             Route::Tls(authority) => {
                 let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
                 let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
                 let name = name.map_err(|_| ReachError::Name(route.to_string()))?;
-                let [plain, http2] = connectors(care)?;
-                Some(Tls { plain, http2, name })
+                let trust = match trust {
+                    Some(known) => known.clone(),
+                    None => trust.insert(Trust::read(&care.authorities)?).clone(),
+                };
+                Some(Tls { trust, name })
             }
             Route::Clear(_) | Route::Unix(_) => None,
         };
@@ -97,7 +110,7 @@ impl Reach {
                 speak(over_tcp(authority).await?, http2, Scheme::HTTP, timer).await
             }
             (Route::Clear(authority) | Route::Tls(authority), Some(tls)) => {
-                let connector = if http2 { &tls.http2 } else { &tls.plain };
+                let connector = if http2 { &tls.trust.http2 } else { &tls.trust.plain };
                 let stream = over_tcp(authority).await?;
                 let stream = connector.connect(tls.name.clone(), stream).await?;
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
@@ -128,25 +141,46 @@ impl fmt::Display for Reach {
     }
 }
 
-/// One that says nothing of protocols, and one that offers HTTP/2.
-fn connectors(care: &Care) -> Result<[TlsConnector; 2], ReachError> {
-    let path = &care.authorities;
-    let unreadable = |source| ReachError::Authorities {
-        path: path.clone(),
-        source,
-    };
-    let text = std::fs::read(path).map_err(unreadable)?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&text).flatten());
-    if roots.is_empty() {
-        return Err(unreadable(io::Error::other("no certificate in PEM form")));
+impl Trust {
+    /// Reads the authorities.
+    ///
+    /// # Errors
+    /// [`ReachError::Authorities`].
+    pub(super) fn read(path: &Path) -> Result<Self, ReachError> {
+        let text = read(path)?;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&text).flatten());
+        if roots.is_empty() {
+            return Err(unreadable(path, io::Error::other("no certificate in PEM form")));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut offering = config.clone();
+        offering.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
+        let [plain, http2] = [config, offering].map(|config| TlsConnector::from(Arc::new(config)));
+        let digest = Sha256::digest(&text).into();
+        Ok(Self { digest, plain, http2 })
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut offering = config.clone();
-    offering.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-    Ok([config, offering].map(|config| TlsConnector::from(Arc::new(config))))
+
+    /// Whether the file still says the same.
+    ///
+    /// # Errors
+    /// [`ReachError::Authorities`].
+    pub(super) fn is_current(&self, path: &Path) -> Result<bool, ReachError> {
+        Ok(self.digest == *Sha256::digest(read(path)?))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ReachError> {
+    std::fs::read(path).map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> ReachError {
+    ReachError::Authorities {
+        path: path.to_owned(),
+        source,
+    }
 }

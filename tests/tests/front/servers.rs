@@ -224,6 +224,40 @@ fn a_server_with_a_wrong_certificate_gets_nothing() -> Result<()> {
     Ok(())
 }
 
+/// What is kept for a server over TLS outlives a reload, unless other authorities have the word.
+#[test]
+fn connections_over_tls_are_kept_over_a_reload() -> Result<()> {
+    let certificates = Certificates::new()?;
+    certificates.write("a", &["localhost"], 2090)?;
+    let authorities = certificates.path("a.pem");
+    for http2 in [false, true] {
+        let config = server(&certificates, "a", &[b"h2", b"http/1.1"])?;
+        let application = Application::start(Spoken::Http1, Some(config))?;
+        let url = format!("https://localhost:{}", application.address.port());
+        let pool = format!("authorities = \"{}\"\nhttp2 = {http2}", authorities.display());
+        let daemon = gate(&url, &pool)?;
+        // One connection stays with one worker, which has its own.
+        let mut wire = Wire::connect(daemon.address())?;
+        let mut call = || wire.exchange(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n");
+        let connections = || application.connections.load(Ordering::Relaxed);
+        ensure!(call()?.status == 200);
+        for _ in 0..3 {
+            daemon.cli(&["reload"])?;
+            ensure!(call()?.status == 200);
+        }
+        ensure!(connections() == 1, "{} connections", connections());
+        let text = std::fs::read_to_string(&authorities)?;
+        std::fs::write(&authorities, format!("# the same, and more\n{text}"))?;
+        daemon.cli(&["reload"])?;
+        ensure!(
+            call()?.status == 200 && connections() == 2,
+            "{} connections",
+            connections()
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn a_server_that_does_not_know_http2_is_a_problem() -> Result<()> {
     let application = Application::start(Spoken::Http1, None)?;
