@@ -17,7 +17,7 @@ impl<T> Latest<T> {
     }
 
     /// Puts another version in its place.
-    pub fn set(&self, next: T) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    pub fn set(&self, next: impl Into<Arc<T>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = next.into();
     }
 }

@@ -3,8 +3,9 @@
 //! Whatever may fail comes first and changes nothing that could not be taken back. Then connections that come find other
 //! doors, and requests that come are judged, limited and forwarded by other words; those under way end as they began.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use portcullis_guard::sequence::Rules;
@@ -57,6 +58,20 @@ pub struct Reloaded {
     pub rules: Rules,
     /// Certificates that are in use from here on.
     pub certificates: Vec<PathBuf>,
+}
+
+/// A configuration with what was made of its files, so that it can be in force again whatever became of these.
+#[derive(Clone)]
+pub struct Standing {
+    config: Arc<Config>,
+    pools: Arc<Pools>,
+    doors: Vec<Arc<Door>>,
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing").finish_non_exhaustive()
+    }
 }
 
 /// Everything that is replaced, and by whom it is used.
@@ -123,17 +138,51 @@ impl Reload {
         self.put(gate, config)
     }
 
-    /// Puts a configuration in force.
+    /// What is in force.
+    #[must_use]
+    pub fn standing(&self, gate: &Gate) -> Standing {
+        Standing {
+            config: gate.config(),
+            pools: Arc::clone(&self.caretaker().pools),
+            doors: self.doors.iter().map(|door| door.get()).collect(),
+        }
+    }
+
+    /// Puts in force again what was. It reads no file that could be gone; certificates that were replaced meanwhile are
+    /// taken as they are now.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
-    pub fn put(&self, gate: &Gate, config: Config) -> Result<Reloaded, ReloadError> {
-        let mut caretaker = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = gate.config();
-        let (config, changes) = config.after(&running);
+    pub fn put_back(&self, gate: &Gate, before: &Standing) -> Result<Reloaded, ReloadError> {
+        let (config, changes) = before.config.as_ref().clone().after(&gate.config());
+        let next = Standing {
+            config: Arc::new(config),
+            ..before.clone()
+        };
+        self.exchange(gate, &mut self.caretaker(), next, changes)
+    }
+
+    fn put(&self, gate: &Gate, config: Config) -> Result<Reloaded, ReloadError> {
+        let mut caretaker = self.caretaker();
+        let (config, changes) = config.after(&gate.config());
         let pools = caretaker.pools.renewed(&config.http).context("http.upstream, upstream");
-        let pools = Arc::new(pools.map_err(ReloadError::Part)?);
-        let doors = self.renewed_doors(&config).map_err(ReloadError::Part)?;
+        let next = Standing {
+            pools: Arc::new(pools.map_err(ReloadError::Part)?),
+            doors: self.renewed_doors(&config).map_err(ReloadError::Part)?,
+            config: Arc::new(config),
+        };
+        self.exchange(gate, &mut caretaker, next, changes)
+    }
+
+    fn exchange(
+        &self,
+        gate: &Gate,
+        caretaker: &mut Caretaker,
+        next: Standing,
+        changes: Vec<Change>,
+    ) -> Result<Reloaded, ReloadError> {
+        let Standing { config, pools, doors } = next;
+        let running = gate.config();
         gate.fix(safety::never_ban_of(&config))?;
         if let Some(kernel) = gate.kernel()
             && let Err(error) = kernel.configure(&AttachOptions {
@@ -149,7 +198,7 @@ impl Reload {
             changes,
             rules_before: gate.guard().rules(),
             rules: config.policy.rules.clone(),
-            certificates: doors.iter().flat_map(taken).collect(),
+            certificates: doors.iter().flat_map(|door| taken(door)).collect(),
         };
         telemetry::set_level(config.log.level);
         gate.adopt(config);
@@ -164,11 +213,18 @@ impl Reload {
         Ok(reloaded)
     }
 
-    fn renewed_doors(&self, config: &Config) -> anyhow::Result<Vec<Door>> {
+    fn caretaker(&self) -> MutexGuard<'_, Caretaker> {
+        self.caretaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renewed_doors(&self, config: &Config) -> anyhow::Result<Vec<Arc<Door>>> {
         let listeners = config.http.all_listeners();
         let doors = self.doors.iter().zip(listeners);
         doors
-            .map(|(door, listener)| door.get().renewed(&listener, config.http.public_scheme))
+            .map(|(door, listener)| {
+                let renewed = door.get().renewed(&listener, config.http.public_scheme);
+                renewed.map(Arc::new)
+            })
             .collect()
     }
 }

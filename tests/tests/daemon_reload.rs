@@ -166,6 +166,50 @@ fn a_reload_on_trial_is_taken_back_as_a_whole() -> Result<()> {
     Ok(())
 }
 
+/// What a trial replaced was made of files that may be gone by the time that it is taken back.
+#[test]
+fn a_certificate_that_is_gone_from_the_disk_is_taken_back_and_one_that_was_renewed_is_not() -> Result<()> {
+    let (backend, certificates) = (Backend::start()?, Certificates::new()?);
+    let (one, other) = (
+        certificates.write("one", &["shop.example"], 2090)?,
+        certificates.write("other", &["shop.example"], 2090)?,
+    );
+    certificates.write("authorities", &["localhost"], 2090)?;
+    let authorities = certificates.path("authorities.pem");
+    let extra = format!(
+        "{EXTRA}[[listener]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{one}] }}\n\
+         [[upstream]]\npaths = [\"/tls\"]\nservers = [\"https://localhost:1\"]\nauthorities = \"{}\"\n",
+        authorities.display()
+    );
+    let daemon = Daemon::start(&Wanted::enforcing(backend.address(), &extra))?;
+    let presented = || -> Result<Vec<u8>> {
+        let line = tls::connect(daemon.listener(1)?, "shop.example", &tls::client(&[&TLS13], &[])?)?;
+        let certificates = line.conn.peer_certificates().unwrap_or_default();
+        Ok(certificates.first().map(|first| first.to_vec()).unwrap_or_default())
+    };
+    let first = presented()?;
+    let ca = format!("authorities = \"{}\"\n", authorities.display());
+    rewrite(&daemon, &[(&one, &other), (&ca, "")])?;
+    daemon.cli(&["reload", "--confirm", "1h"])?;
+    ensure!(presented()? != first, "the other one is in use");
+    for name in ["one.pem", "one.key", "authorities.pem"] {
+        fs::remove_file(certificates.path(name))?;
+    }
+    daemon.cli(&["confirm", "--take-back"])?;
+    ensure!(presented()? == first, "it is taken back");
+    // The same files with something else in them: they are followed in any case.
+    certificates.write("one", &["shop.example"], 2090)?;
+    certificates.write("authorities", &["localhost"], 2090)?;
+    rewrite(&daemon, &[(&other, &one), ("/api/**", "/private/**")])?;
+    daemon.cli(&["reload", "--confirm", "1h"])?;
+    let renewed = presented()?;
+    ensure!(renewed != first, "it was read anew");
+    daemon.cli(&["confirm", "--take-back"])?;
+    ensure!(presented()? == renewed, "what is in the file holds");
+    ensure!(Wire::connect(daemon.address())?.exchange(GET)?.status == 401);
+    Ok(())
+}
+
 #[test]
 fn nobody_notices_a_reload() -> Result<()> {
     let (first, second) = (Backend::start()?, Backend::start()?);

@@ -1,5 +1,6 @@
 //! Another configuration while the gate is at work.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_guard::blacklist::Allowed;
@@ -7,7 +8,7 @@ use portcullis_guard::blacklist::Allowed;
 use super::trial::Before;
 use super::{ExemptError, Gate};
 use crate::config::Config;
-use crate::reload::{Reload, ReloadError, Reloaded};
+use crate::reload::{Reload, ReloadError, Reloaded, Standing};
 
 impl Gate {
     /// Gives it what reloads everything; only the first counts.
@@ -26,7 +27,7 @@ impl Gate {
         self.try_change(span, "a reload of the configuration", who, || {
             let guard = self.guard();
             let before = Before::Configuration {
-                config: self.config(),
+                standing: reload.standing(self),
                 rules: guard.rules(),
                 enforcement: (guard.mode(), guard.enforced_share()),
             };
@@ -37,13 +38,13 @@ impl Gate {
     }
 
     /// Puts the configuration of before in force again.
-    pub(super) fn put_back(&self, config: Config) -> Result<(), ReloadError> {
+    pub(super) fn put_back(&self, before: &Standing) -> Result<(), ReloadError> {
         let reload = self.reload.get().ok_or(ReloadError::NoFile)?;
-        reload.put(self, config).map(drop)
+        reload.put_back(self, before).map(drop)
     }
 
     /// Puts another configuration in force: what decides by it, and what is looked up in it.
-    pub(crate) fn adopt(&self, config: Config) {
+    pub(crate) fn adopt(&self, config: Arc<Config>) {
         self.guard.set(self.guard().under(config.policy.clone()));
         self.config.set(config);
     }

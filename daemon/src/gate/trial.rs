@@ -14,8 +14,7 @@ use tokio::sync::Notify;
 
 use super::{Gate, KernelError, kernel_mode};
 use crate::clock;
-use crate::config::Config;
-use crate::reload::ReloadError;
+use crate::reload::{ReloadError, Standing};
 use crate::store::{Deed, Undo};
 
 /// What the gate did before a change.
@@ -28,7 +27,7 @@ pub enum Before {
     /// It went by this configuration, with these rules and consequences.
     Configuration {
         /// What was in force.
-        config: Arc<Config>,
+        standing: Standing,
         /// Its rules may have been reloaded by themselves.
         rules: Rules,
         /// The operator may have had the last word on it.
@@ -196,11 +195,11 @@ impl Gate {
             }
             Before::Enforcement(mode, share) => Ok(self.set_mode(*mode, *share)?),
             Before::Configuration {
-                config,
+                standing,
                 rules,
                 enforcement: (mode, share),
             } => {
-                self.put_back(config.as_ref().clone())?;
+                self.put_back(standing)?;
                 self.guard().set_rules(rules.clone());
                 Ok(self.set_mode(*mode, *share)?)
             }
