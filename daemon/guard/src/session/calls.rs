@@ -83,9 +83,9 @@ impl RecentCalls {
     /// Notes how a call was answered, if it is still kept.
     pub fn answered(&mut self, call: CallNumber, status: u16) {
         let later = self.total.wrapping_sub(call.0) as usize;
-        let starts: Vec<usize> = self.starts().collect();
-        let place = starts.len().checked_sub(later + 1).and_then(|index| starts.get(index));
-        if let (Some(bytes), Some(&start)) = (&mut self.bytes, place) {
+        let index = self.starts().count().checked_sub(later + 1);
+        let start = index.and_then(|index| self.starts().nth(index));
+        if let (Some(bytes), Some(start)) = (&mut self.bytes, start) {
             bytes[start + 2..start + 4].copy_from_slice(&status.to_be_bytes());
         }
     }
