@@ -29,23 +29,10 @@ pub(super) fn signature_input(field: &[u8]) -> Option<Strict<'_>> {
     }
     let field = std::str::from_utf8(field).ok()?;
     let (label, parameters) = label(field)?;
-    let mut rest = parameters.strip_prefix('(')?;
-    let mut components = Components::default();
-    loop {
-        let name;
-        (name, rest) = string(rest)?;
-        if !components.push(name) {
-            return None;
-        }
-        match rest.strip_prefix(' ') {
-            Some(more) => rest = more,
-            None => break,
-        }
-    }
-    rest = rest.strip_prefix(')')?;
+    let (components, mut rest) = components(parameters)?;
     let (mut created, mut nonce, mut keyid, mut alg, mut tag) = (None, None, None, None, None);
     while !rest.is_empty() {
-        let (name, value) = rest.strip_prefix(';')?.split_once('=')?;
+        let (name, value) = split(rest.strip_prefix(';')?, b'=')?;
         let slot = match name {
             "created" if created.is_none() => {
                 let number;
@@ -79,21 +66,35 @@ pub(super) fn signature_input(field: &[u8]) -> Option<Strict<'_>> {
 
 /// Reads a `Signature` field whose only member has this label and is a canonical byte sequence of a length that
 /// signatures have.
-pub(super) fn signature(field: &[u8], expected: &str) -> Option<SignatureBytes> {
-    let (label, rest) = label(std::str::from_utf8(field).ok()?)?;
-    let text = rest.strip_prefix(':')?.strip_suffix(':')?;
-    if label != expected {
-        return None;
-    }
+pub(super) fn signature(field: &[u8], label: &str) -> Option<SignatureBytes> {
+    let item = field.strip_prefix(label.as_bytes())?.strip_prefix(b"=:")?;
+    let text = item.strip_suffix(b":")?;
     // The decoder wants room for whole groups of three bytes.
     let mut bytes = [0; SignatureBytes::LONGEST + 2];
     let length = STANDARD.decode_slice(text, &mut bytes).ok()?;
     SignatureBytes::new(bytes.get(..length)?).filter(|_| length > 0)
 }
 
+/// A list of names without parameters, and what comes behind it.
+fn components(list: &str) -> Option<(Components<'_>, &str)> {
+    let mut components = Components::default();
+    let mut rest = list.strip_prefix('(')?;
+    loop {
+        let name;
+        (name, rest) = string(rest)?;
+        if !components.push(name) {
+            return None;
+        }
+        match rest.strip_prefix(' ') {
+            Some(more) => rest = more,
+            None => return Some((components, rest.strip_prefix(')')?)),
+        }
+    }
+}
+
 /// A key of a dictionary (RFC 8941 section 3.1.2) and what comes behind its `=`.
 fn label(field: &str) -> Option<(&str, &str)> {
-    let (label, rest) = field.split_once('=')?;
+    let (label, rest) = split(field, b'=')?;
     let (first, others) = label.as_bytes().split_first()?;
     let begins_well = first.is_ascii_lowercase() || *first == b'*';
     let other =
@@ -110,7 +111,30 @@ fn is_plain(field: &[u8]) -> bool {
 
 /// A string of a plain field (RFC 8941 section 3.3.3).
 fn string(text: &str) -> Option<(&str, &str)> {
-    text.strip_prefix('"')?.split_once('"')
+    split(text.strip_prefix('"')?, b'"')
+}
+
+/// What stands before and behind the first of an ASCII character.
+fn split(text: &str, at: u8) -> Option<(&str, &str)> {
+    let position = position(text.as_bytes(), at)?;
+    Some((text.get(..position)?, text.get(position + 1..)?))
+}
+
+/// Where a byte is first, looked for in whole words: where it is, the difference is zero. Subtracting ones marks each zero
+/// by its highest bit, and what it may mark beside lies above a zero that is there.
+fn position(bytes: &[u8], sought: u8) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let difference = u64::from_le_bytes(*word) ^ u64::from_le_bytes([sought; 8]);
+        let zeros = difference.wrapping_sub(ONES) & !difference & HIGHEST;
+        if zeros != 0 {
+            return Some(index * 8 + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    let place = rest.iter().position(|byte| *byte == sought)?;
+    Some(words.len() * 8 + place)
 }
 
 /// An integer that is spelled as it is serialised (RFC 8941 section 4.1.4), and no decimal.
@@ -121,7 +145,12 @@ fn integer(text: &str) -> Option<(i64, &str)> {
         .unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(end)?;
     let canonical = digits == "0" || (digits.starts_with(|first| matches!(first, '1'..='9')) && digits.len() <= 15);
-    (canonical && !rest.starts_with('.')).then_some((digits.parse().ok()?, rest))
+    let number = || {
+        digits
+            .bytes()
+            .fold(0, |number, digit| 10 * number + i64::from(digit - b'0'))
+    };
+    (canonical && !rest.starts_with('.')).then(|| (number(), rest))
 }
 
 #[cfg(test)]
@@ -280,6 +309,12 @@ mod tests {
         #[test]
         fn nor_of_any_soup(pieces in prop::collection::vec(piece(), 0..14)) {
             agrees(&pieces.concat())?;
+        }
+
+        #[test]
+        fn texts_are_split_where_they_must(text in "[\u{0}\u{1}!-#\u{80}-\u{ff}]{0,40}", at in 0u8..0x80) {
+            prop_assert_eq!(split(&text, at), text.split_once(char::from(at)));
+            prop_assert_eq!(split(&text, b'"'), text.split_once('"'));
         }
 
         #[test]
