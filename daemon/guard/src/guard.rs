@@ -48,6 +48,7 @@ use crate::campaign::Campaigns;
 use crate::cors;
 use crate::effect::Effect;
 use crate::escalation::Escalations;
+use crate::head::Head;
 use crate::incident::Incidents;
 use crate::learn::Recorder;
 use crate::policy::{Enforcement, Mode, Policy};
@@ -228,10 +229,11 @@ impl Guard {
         if !self.is_protected(request.path) {
             return self.judge_stranger(request, None, now);
         }
-        if let Err(refusal) = self.check_page(request) {
+        let head = Head::of(request.headers);
+        if let Err(refusal) = self.check_page(request, &head.page) {
             return self.judge_stranger(request, Some(Fault::of(refusal)), now);
         }
-        match self.identify(request, now) {
+        match self.identify(request, head, now) {
             // A session that steps into a trap answers for it itself, when the rules are asked.
             Ok(bound) => Judgement::clean(Admission::Bound(bound)),
             Err(fault) => self.judge_stranger(request, Some(fault), now),

@@ -22,6 +22,7 @@ pub mod escalation;
 pub mod fingerprint;
 pub mod forwarded;
 pub mod guard;
+mod head;
 pub mod incident;
 pub mod learn;
 pub mod ledger;

@@ -52,7 +52,7 @@ impl Agent {
         }
         Self {
             hash: hash(field),
-            skeleton: short_hash(&skeleton),
+            skeleton: short_hash(Some(&skeleton)),
             versions,
         }
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::USER_AGENT;
 use serde::{Deserialize, Serialize};
 
 use super::agent::{Agent, AgentChange};
 use super::place::Place;
 use super::stays::{KNOWN, Stay, Stays, Tick, is_concentrated};
-use super::{Binding, Habits, field};
+use super::{Binding, Habits};
+use crate::head::Browser;
 use crate::policy::BindingPolicy;
 use crate::refusal::Refusal;
 use crate::time::MonoMillis;
@@ -116,6 +116,7 @@ impl Surroundings {
     #[must_use]
     pub fn new(seen: &Binding, headers: &HeaderMap, now: MonoMillis) -> Self {
         let at = Tick::at(now);
+        let browser = Browser::of(headers);
         Self {
             stays: Stays {
                 first: Some(Stay::begin(seen.place, at)),
@@ -123,8 +124,8 @@ impl Surroundings {
             },
             home: seen.place,
             last: *seen,
-            agent: Agent::of(field(headers, &USER_AGENT)),
-            habits: Habits::of(headers),
+            agent: Agent::of(browser.agent.unwrap_or_default()),
+            habits: Habits::of(&browser),
             programs: Programs::default().with(seen.tls),
             hour: at,
             nearby_counted: None,
@@ -232,8 +233,9 @@ impl Surroundings {
         if seen.agent == self.agent.hash && seen.habits == self.habits.combined {
             return Ok(program);
         }
-        let change = self.agent.change_to(&Agent::of(field(headers, &USER_AGENT)));
-        let evidence = self.habits.evidence_against(&Habits::of(headers), change);
+        let browser = Browser::of(headers);
+        let change = self.agent.change_to(&Agent::of(browser.agent.unwrap_or_default()));
+        let evidence = self.habits.evidence_against(&Habits::of(&browser), change);
         match (change, policy) {
             (AgentChange::None, _) => Ok(program + evidence),
             (AgentChange::Newer, BindingPolicy::Ladder | BindingPolicy::Off) => Ok(EVIDENCE_NEWER_AGENT + evidence),
@@ -312,10 +314,10 @@ impl Surroundings {
 
     fn note_browser(&mut self, seen: &Binding, headers: &HeaderMap) {
         if seen.agent != self.agent.hash {
-            self.agent = Agent::of(field(headers, &USER_AGENT));
+            self.agent = Agent::of(Browser::of(headers).agent.unwrap_or_default());
         }
         if seen.habits != self.habits.combined {
-            self.habits.update(&Habits::of(headers));
+            self.habits.update(&Habits::of(&Browser::of(headers)));
         }
         self.programs = self.programs.with(seen.tls);
     }

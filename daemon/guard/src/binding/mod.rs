@@ -21,8 +21,6 @@ mod place;
 mod stays;
 
 use http::HeaderMap;
-use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
-use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
@@ -30,11 +28,8 @@ pub use ladder::{Ladder, Moved, Objection, Surroundings};
 
 use self::place::Place;
 use crate::fingerprint::Fingerprint;
+use crate::head::Browser;
 use crate::request::ClientAddress;
-
-const SEC_CH_UA: HeaderName = HeaderName::from_static("sec-ch-ua");
-const SEC_CH_UA_MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
-const SEC_CH_UA_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
 
 /// The surroundings of one request, as hashes. Whoever wants the same ones can send the same fields, so that they need not
 /// be cryptographic.
@@ -53,10 +48,14 @@ impl Binding {
     /// The surroundings of a request.
     #[must_use]
     pub fn of(client: ClientAddress, fingerprint: Option<Fingerprint>, headers: &HeaderMap) -> Self {
+        Self::of_browser(client, fingerprint, &Browser::of(headers))
+    }
+
+    pub(crate) fn of_browser(client: ClientAddress, fingerprint: Option<Fingerprint>, browser: &Browser<'_>) -> Self {
         Self {
             place: Place::of(client.source()),
-            agent: hash(field(headers, &USER_AGENT)),
-            habits: Habits::of(headers).combined,
+            agent: hash(browser.agent.unwrap_or_default()),
+            habits: Habits::of(browser).combined,
             tls: fingerprint.map_or(0, |fingerprint| fingerprint.stable()),
         }
     }
@@ -74,9 +73,10 @@ impl Binding {
 /// What a browser says of itself, in one number: User-Agent, languages, client hints and TLS handshake.
 #[must_use]
 pub fn fingerprint(tls: Option<Fingerprint>, headers: &HeaderMap) -> u64 {
-    let habits = u64::from(Habits::of(headers).combined);
+    let browser = Browser::of(headers);
+    let habits = u64::from(Habits::of(&browser).combined);
     let tls = u64::from(tls.map_or(0, |fingerprint| fingerprint.stable()));
-    hash(field(headers, &USER_AGENT)) ^ habits.rotate_left(16) ^ tls.rotate_left(40)
+    hash(browser.agent.unwrap_or_default()) ^ habits.rotate_left(16) ^ tls.rotate_left(40)
 }
 
 /// What a browser says of its user and itself beside the User-Agent. Zero: it says nothing, which is no evidence; client
@@ -93,11 +93,10 @@ struct Habits {
 }
 
 impl Habits {
-    fn of(headers: &HeaderMap) -> Self {
-        let language = short_hash(field(headers, &ACCEPT_LANGUAGE));
-        let brands = short_hash(field(headers, &SEC_CH_UA));
-        let (platform, mobile) = (field(headers, &SEC_CH_UA_PLATFORM), field(headers, &SEC_CH_UA_MOBILE));
-        let device = short_hash(platform) ^ short_hash(mobile).rotate_left(1);
+    fn of(browser: &Browser<'_>) -> Self {
+        let language = short_hash(browser.language);
+        let brands = short_hash(browser.brands);
+        let device = short_hash(browser.platform) ^ short_hash(browser.mobile).rotate_left(1);
         Self {
             combined: language ^ brands.rotate_left(11) ^ device.rotate_left(22),
             language,
@@ -107,19 +106,15 @@ impl Habits {
     }
 }
 
-fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a [u8] {
-    headers.get(name).map_or(&[], HeaderValue::as_bytes)
-}
-
 fn hash(bytes: &[u8]) -> u64 {
     SipHasher13::new().hash(bytes)
 }
 
 /// Zero for what is not there.
-fn short_hash(bytes: &[u8]) -> u32 {
-    if bytes.is_empty() {
+fn short_hash(bytes: Option<&[u8]>) -> u32 {
+    let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
         return 0;
-    }
+    };
     let [a, b, c, d, ..] = hash(bytes).to_be_bytes();
     u32::from_be_bytes([a, b, c, d]).max(1)
 }

@@ -1,7 +1,7 @@
 //! The ladder, rung by rung, and the people who climb it without knowing.
 
 use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::ladder::Surroundings;
 use super::*;
@@ -16,6 +16,8 @@ const LADDER: Ladder = Ladder {
     user_agent: BindingPolicy::Ladder,
     per_hour: 3,
 };
+const SEC_CH_UA: HeaderName = HeaderName::from_static("sec-ch-ua");
+const SEC_CH_UA_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
 const SECOND: u64 = 1000;
 const HOUR: u64 = 3600 * SECOND;
 

@@ -5,6 +5,7 @@ use super::consequence::{Fault, is_clean};
 use super::notice::client_mark;
 use super::permit::Identity;
 use crate::binding::{Binding, Surroundings};
+use crate::head::{Browser, Head};
 use crate::policy::{BodyMode, Mode};
 use crate::refusal::Refusal;
 use crate::request::Request;
@@ -87,18 +88,18 @@ impl Claim<'_> {
 }
 
 impl Guard {
-    pub(super) fn identify(&self, request: &Request<'_>, now: Now) -> Result<Bound, Box<Fault>> {
+    pub(super) fn identify(&self, request: &Request<'_>, head: Head<'_>, now: Now) -> Result<Bound, Box<Fault>> {
         if let Some(ticket) = request.ticket {
-            return self.identify_by_ticket(ticket, request, now);
+            return self.identify_by_ticket(ticket, request, &head.browser, now);
         }
-        let fields = Fields::of(request.headers)?;
+        let fields = Fields::joined(head.input, head.signature)?;
         let presented = fields.present()?;
         let is_compared = self.is_compared(request);
         presented.check_coverage(request.headers, is_compared)?;
         if request.has_body {
             presented.check_content_type(request.headers)?;
         }
-        let claim = self.claim(&presented, request, now)?;
+        let claim = self.claim(&presented, request, &head.browser, now)?;
         let digest = is_compared.then(|| digest::claimed(request.headers)).transpose()?;
         self.bound(&claim, digest, request, now)
     }
@@ -109,14 +110,20 @@ impl Guard {
     }
 
     /// The same, by a signature in the query.
-    fn identify_by_ticket(&self, ticket: &str, request: &Request<'_>, now: Now) -> Result<Bound, Box<Fault>> {
+    fn identify_by_ticket(
+        &self,
+        ticket: &str,
+        request: &Request<'_>,
+        browser: &Browser<'_>,
+        now: Now,
+    ) -> Result<Bound, Box<Fault>> {
         if !self.policy.route(request.path).tickets || !ticket::is_for(request.method) {
             return Err(Fault::of(Refusal::TicketRefused));
         }
         let ticket = Ticket::decode(ticket)?;
         let read = ticket.present()?;
         read.check(request.headers, &self.policy.freshness, now.wall)?;
-        let claim = self.claim(&read.presented, request, now)?;
+        let claim = self.claim(&read.presented, request, browser, now)?;
         let digest = self.is_compared(request).then(|| read.claimed()).transpose()?;
         self.bound(&claim, digest, request, now)
     }
@@ -137,7 +144,13 @@ impl Guard {
         })
     }
 
-    fn claim<'a>(&self, presented: &'a Presented<'a>, request: &Request<'_>, now: Now) -> Result<Claim<'a>, Refusal> {
+    fn claim<'a>(
+        &self,
+        presented: &'a Presented<'a>,
+        request: &Request<'_>,
+        browser: &Browser<'_>,
+        now: Now,
+    ) -> Result<Claim<'a>, Refusal> {
         let algorithm = Algorithm::named(&presented.alg).ok_or(Refusal::AlgorithmMismatch)?;
         let nonce = Nonce::parse(&presented.nonce).map_err(|_| Refusal::NonceMalformed)?;
         let session = token::name_of(&presented.keyid)?;
@@ -150,7 +163,7 @@ impl Guard {
             headers: request.headers,
         };
         let base = signature_base(&message, presented.components.iter(), &presented.parameters)?;
-        let binding = Binding::of(request.client, request.fingerprint, request.headers);
+        let binding = Binding::of_browser(request.client, request.fingerprint, browser);
         Ok(Claim {
             presented,
             algorithm,

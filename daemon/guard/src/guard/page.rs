@@ -10,14 +10,13 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::{Guard, Judgement};
 use crate::cors::{self, Origin};
+use crate::head::Page;
 use crate::path::NormalPath;
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::time::Now;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// What to do with a preflight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +61,8 @@ impl Guard {
     }
 
     /// Whether this is a call, from a page that may make it.
-    pub(super) fn check_page(&self, request: &Request<'_>) -> Result<(), Refusal> {
-        let field = |name: &HeaderName| request.headers.get(name).map(HeaderValue::as_bytes);
-        let (site, mode) = (field(&SEC_FETCH_SITE), field(&SEC_FETCH_MODE));
+    pub(super) fn check_page(&self, request: &Request<'_>, page: &Page<'_>) -> Result<(), Refusal> {
+        let Page { site, mode, dest } = *page;
         // The page may send the browser to a download by a ticket; nobody types one.
         let is_navigation = mode == Some(b"navigate") && request.ticket.is_none();
         if site == Some(b"none") || is_navigation {
@@ -72,7 +70,7 @@ impl Guard {
         }
         self.check_origin(request, site)?;
         let is_call = mode.is_none_or(|mode| matches!(mode, b"cors" | b"same-origin" | b"websocket"))
-            && field(&SEC_FETCH_DEST).is_none_or(|dest| matches!(dest, b"empty" | b"websocket"));
+            && dest.is_none_or(|dest| matches!(dest, b"empty" | b"websocket"));
         if is_call || request.ticket.is_some() {
             Ok(())
         } else {

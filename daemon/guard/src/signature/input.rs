@@ -9,6 +9,7 @@ use http::header::HeaderName;
 use super::components::Components;
 use super::parse::{self, Member};
 use super::{CONTENT_DIGEST, CONTENT_TYPE, REQUIRED, SignatureBytes, TAG, strict};
+use crate::head::Head;
 use crate::policy::Freshness;
 use crate::refusal::Refusal;
 use crate::time::WallMillis;
@@ -57,9 +58,19 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// [`Refusal::SignatureMissing`] without `Signature-Input`; [`Refusal::SignatureMalformed`] if they are too long.
     pub fn of(headers: &'a HeaderMap) -> Result<Self, Refusal> {
-        let input = joined(headers, &SIGNATURE_INPUT)?.ok_or(Refusal::SignatureMissing)?;
-        let signature = joined(headers, &SIGNATURE)?.unwrap_or_default();
-        Ok(Self { input, signature })
+        let head = Head::of(headers);
+        Self::joined(head.input, head.signature)
+    }
+
+    /// The same, of fields that were joined already.
+    pub(crate) fn joined(input: Option<Cow<'a, [u8]>>, signature: Option<Cow<'a, [u8]>>) -> Result<Self, Refusal> {
+        let input = input.ok_or(Refusal::SignatureMissing)?;
+        let signature = signature.unwrap_or_default();
+        if input.len() > FIELDS_LIMIT || signature.len() > FIELDS_LIMIT {
+            Err(Refusal::SignatureMalformed)
+        } else {
+            Ok(Self { input, signature })
+        }
     }
 
     /// Finds the signature with our tag.
@@ -108,22 +119,6 @@ impl<'a> Fields<'a> {
         let position = signatures.iter().position(|(label, _)| *label == member.label);
         let signature = position.map(|position| signatures.swap_remove(position).1);
         complete(member, signature.flatten()).ok_or(Refusal::SignatureMalformed)
-    }
-}
-
-/// All values of a field as one, as RFC 8941 section 4.2 says.
-fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<Cow<'a, [u8]>>, Refusal> {
-    let mut values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
-    let Some(first) = values.next() else { return Ok(None) };
-    let mut whole = Cow::Borrowed(first);
-    for value in values {
-        whole.to_mut().extend_from_slice(b", ");
-        whole.to_mut().extend_from_slice(value);
-    }
-    if whole.len() > FIELDS_LIMIT {
-        Err(Refusal::SignatureMalformed)
-    } else {
-        Ok(Some(whole))
     }
 }
 
