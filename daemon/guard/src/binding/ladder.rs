@@ -169,18 +169,14 @@ impl Surroundings {
         if asks && !fresh {
             return Err(match step {
                 Step::Elsewhere => Objection::Network,
-                Step::Ignored | Step::Known(_) | Step::Nearby(_) | Step::OtherFamily => Objection::Habits,
+                Step::Ignored | Step::Known | Step::Nearby | Step::OtherFamily => Objection::Habits,
             });
         }
         if step == Step::Elsewhere && !self.may_move(ladder.per_hour, at) {
             return Err(Objection::Unsteady);
         }
         if step != Step::Ignored {
-            let stays = self.stays_with(seen.place, at);
-            if is_concentrated(&stays, seen.place.family()) {
-                return Err(Objection::Concentrated);
-            }
-            self.stays = Stays::of(stays);
+            self.stay(seen.place, at)?;
         }
         if ladder.user_agent != BindingPolicy::Off {
             self.note_browser(seen, headers);
@@ -249,12 +245,14 @@ impl Surroundings {
             BindingPolicy::Strict if place != self.home => return Err(Objection::Unsteady),
             BindingPolicy::Strict | BindingPolicy::Ladder => {}
         }
-        if let Some(known) = self.known(place) {
-            let same = self.stays.all()[known].is_some_and(|stay| stay.place == place);
-            return Ok(if same { Step::Known(known) } else { Step::Nearby(known) });
+        // There is one stay in each network.
+        if self.stays.iter().any(|stay| stay.place == place) {
+            return Ok(Step::Known);
         }
-        let stays = self.stays.all();
-        let mut families = stays.iter().flatten().map(|stay| stay.place.family());
+        if self.known(place).is_some() {
+            return Ok(Step::Nearby);
+        }
+        let mut families = self.stays.iter().map(|stay| stay.place.family());
         let is_first = !self.both_families && families.all(|family| family != place.family());
         Ok(if is_first { Step::OtherFamily } else { Step::Elsewhere })
     }
@@ -270,6 +268,20 @@ impl Surroundings {
 
     fn may_move(&self, per_hour: u16, at: Tick) -> bool {
         at.since(self.hour) >= HOUR || self.moves < per_hour
+    }
+
+    /// Notes a call from this place.
+    fn stay(&mut self, place: Place, at: Tick) -> Result<(), Objection> {
+        if let Some(stay) = self.stays.only_at(place) {
+            stay.go_on(place, at);
+            return Ok(());
+        }
+        let stays = self.stays_with(place, at);
+        if is_concentrated(&stays, place.family()) {
+            return Err(Objection::Concentrated);
+        }
+        self.stays = Stays::of(stays);
+        Ok(())
     }
 
     /// The stays after a call from this place.
@@ -288,12 +300,12 @@ impl Surroundings {
 
     fn note_step(&mut self, step: Step, at: Tick) -> Moved {
         match step {
-            Step::Ignored | Step::Known(_) => Moved::No,
+            Step::Ignored | Step::Known => Moved::No,
             Step::OtherFamily => {
                 self.both_families = true;
                 Moved::No
             }
-            Step::Nearby(_) => {
+            Step::Nearby => {
                 let is_due = self.nearby_counted.is_none_or(|last| at.since(last) >= NEARBY_COUNTED);
                 if is_due {
                     self.nearby_counted = Some(at);
@@ -356,9 +368,9 @@ enum Step {
     /// Nobody asks.
     Ignored,
     /// The very place that was last seen in that network.
-    Known(usize),
+    Known,
     /// Another address of a known network.
-    Nearby(usize),
+    Nearby,
     /// The first network of the other family.
     OtherFamily,
     /// Any other network.
@@ -368,8 +380,8 @@ enum Step {
 impl Step {
     fn evidence(self) -> u8 {
         match self {
-            Self::Ignored | Self::Known(_) | Self::Elsewhere => 0,
-            Self::Nearby(_) => EVIDENCE_NEARBY,
+            Self::Ignored | Self::Known | Self::Elsewhere => 0,
+            Self::Nearby => EVIDENCE_NEARBY,
             Self::OtherFamily => EVIDENCE_OTHER_FAMILY,
         }
     }

@@ -54,6 +54,17 @@ impl Stays {
         }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stay> {
+        let others = self.others.iter().flat_map(|others| others.iter().flatten());
+        self.first.iter().chain(others)
+    }
+
+    /// The stay in a place where the session was all the time.
+    pub(super) fn only_at(&mut self, place: Place) -> Option<&mut Stay> {
+        let is_only = self.others.is_none();
+        self.first.as_mut().filter(|stay| is_only && stay.place == place)
+    }
+
     pub(super) fn all(&self) -> [Option<Stay>; KNOWN] {
         let [second, third, fourth] = self.others.as_deref().copied().unwrap_or_default();
         [self.first, second, third, fourth]
