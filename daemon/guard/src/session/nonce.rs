@@ -77,7 +77,8 @@ impl<'a> Nonce<'a> {
     /// # Errors
     /// [`NonceError`] for any other form; a counter has exactly one spelling.
     pub fn parse(text: &'a str) -> Result<Self, NonceError> {
-        let (stream, digits) = text.rsplit_once('.').ok_or(NonceError)?;
+        let point = text.bytes().rposition(|byte| byte == b'.').ok_or(NonceError)?;
+        let (stream, digits) = (&text[..point], &text[point + 1..]);
         let name = stream.strip_prefix(ISSUED_MARK).unwrap_or(stream);
         let well_named = name
             .bytes()

@@ -32,6 +32,11 @@ impl<'a> Components<'a> {
         inline.chain(self.spilled.iter().map(AsRef::as_ref))
     }
 
+    /// Whether they are these, in this order, and were all borrowed.
+    pub(super) fn are(&self, names: &[&str]) -> bool {
+        self.spilled.is_empty() && self.inline[..self.used] == *names
+    }
+
     /// Whether a name is among them.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {

@@ -152,6 +152,10 @@ impl Presented<'_> {
     /// # Errors
     /// [`Refusal::SignatureIncomplete`]; [`Refusal::SignatureAmbiguous`] for a component named twice.
     pub fn check_coverage(&self, headers: &HeaderMap, has_body: bool) -> Result<(), Refusal> {
+        // So our own clients sign a call without a body.
+        if !has_body && self.components.are(&REQUIRED) {
+            return Ok(());
+        }
         if self.components.has_double() {
             return Err(Refusal::SignatureAmbiguous);
         }
