@@ -45,13 +45,18 @@ impl Shape {
         method.as_str().bytes().for_each(|byte| shape.add(byte));
         let bytes = path.as_str().as_bytes();
         for segment in bytes[..bytes.len().min(PATH_SEEN)].split(|byte| *byte == b'/') {
-            segment.iter().for_each(|byte| exact.add(*byte));
-            exact.add(b'/');
-            if segment.iter().any(u8::is_ascii_digit) {
-                shape.add(b'#');
-            } else {
-                segment.iter().for_each(|byte| shape.add(*byte));
+            let before = shape;
+            let mut has_digit = false;
+            for byte in segment {
+                exact.add(*byte);
+                shape.add(*byte);
+                has_digit |= byte.is_ascii_digit();
             }
+            if has_digit {
+                shape = before;
+                shape.add(b'#');
+            }
+            exact.add(b'/');
             shape.add(b'/');
         }
         Self {
@@ -63,6 +68,7 @@ impl Shape {
 }
 
 /// Enough for comparisons that nobody gains by deceiving: whoever looks like somebody else only gets his points.
+#[derive(Clone, Copy)]
 struct Fnv(u64);
 
 impl Default for Fnv {

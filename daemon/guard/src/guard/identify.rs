@@ -204,9 +204,8 @@ impl Guard {
 
     /// What a session was ended for holds for it, whoever uses its name and from wherever.
     fn check_ended(&self, shard: &mut Shard, claim: &Claim<'_>, now: Now) -> Result<(), Box<Fault>> {
-        let mode = self.enforcement.of_session(claim.session);
         let ended = shard.check_ended(claim.session, now);
-        ended.map_err(|refusal| Fault::of(refusal).in_mode(mode))
+        ended.map_err(|refusal| Fault::of(refusal).in_mode(self.enforcement.of_session(claim.session)))
     }
 
     /// The first call of a session that is not in memory, or whose key is not: after a restart.

@@ -213,10 +213,11 @@ impl Guard {
     }
 
     fn observe_all(&self, request: &Request<'_>, session: SessionId, observed: &[Violation], now: Now) -> Vec<Effect> {
-        let effects = observed
-            .iter()
-            .map(|seen| self.observe(request, Some(session), seen, now));
-        effects.flatten().collect()
+        let mut effects = Vec::new();
+        for seen in observed {
+            effects.extend(self.observe(request, Some(session), seen, now));
+        }
+        effects
     }
 
     /// Tells the rules what became of a call. If rules want to see the body of the answer, give it to

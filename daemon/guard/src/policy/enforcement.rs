@@ -29,8 +29,13 @@ impl Share {
         f32::from(self.0) / 100.0
     }
 
-    fn has(self, hash: u64) -> bool {
-        hash % u64::from(Self::ALL.0) < u64::from(self.0)
+    /// Whether what has these bits is in it. They are mixed where that matters only.
+    fn has(self, bits: u64) -> bool {
+        match self {
+            Self::ALL => true,
+            Self::NONE => false,
+            Self(share) => mixed(bits) % u64::from(Self::ALL.0) < u64::from(share),
+        }
     }
 }
 
@@ -73,7 +78,7 @@ impl Enforcement {
     #[must_use]
     pub fn of_session(&self, session: SessionId) -> Mode {
         let [a, b, c, d, e, f, g, h, ..] = session.0;
-        mode_of(self.share().has(mixed(u64::from_be_bytes([a, b, c, d, e, f, g, h]))))
+        mode_of(self.share().has(u64::from_be_bytes([a, b, c, d, e, f, g, h])))
     }
 
     /// For calls that no session answers for.
@@ -83,7 +88,7 @@ impl Enforcement {
             std::net::IpAddr::V4(v4) => u64::from(v4.to_bits()),
             std::net::IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
         };
-        mode_of(self.share().has(mixed(bits)))
+        mode_of(self.share().has(bits))
     }
 }
 
