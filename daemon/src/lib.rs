@@ -22,6 +22,7 @@ pub mod packets;
 pub mod preflight;
 pub mod proxy;
 pub mod random;
+pub mod readable;
 pub mod rehearsal;
 pub mod reload;
 pub mod run;

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::User;
+use portcullis_tests::backend::Backend;
 use portcullis_tests::binary;
 use portcullis_tests::daemon::{Daemon, Home, Wanted};
 use portcullis_tests::netns::{Namespace, veth};
 use portcullis_tests::patience::until;
 use portcullis_tests::pins::Pins;
+use portcullis_tests::tls::Certificates;
 
 const SERVER: &str = "10.77.11.1";
 const BANNED: &str = "10.77.11.2";
@@ -193,5 +195,44 @@ fn a_daemon_that_was_taken_over_cannot_break_out() -> Result<()> {
     );
     // What is no request at all ends the helper, and thus the daemon.
     ensure!(lies[3].ends_with(": ") && said.contains("helper: refused"), "{said}");
+    Ok(())
+}
+
+/// Files that the kernel closed to the daemon at its start cannot be taken over by a reload, which says what to do.
+#[test]
+fn a_reload_cannot_open_what_was_closed_and_says_so() -> Result<()> {
+    let (backend, here, elsewhere) = (Backend::start()?, Certificates::new()?, Certificates::new()?);
+    let pair = here.write("a", &["shop.example"], 2090)?;
+    let other = elsewhere.write("a", &["shop.example"], 2090)?;
+    let authorities = elsewhere.path("a.pem");
+    fs::write(elsewhere.path("rules.toml"), "version = 1\n")?;
+    let listener = format!("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{pair}] }}\n");
+    let daemon = Daemon::start(&Wanted::enforcing(backend.address(), &listener))?;
+    let file = daemon.control().with_file_name("portcullis.toml");
+    let text = fs::read_to_string(&file)?;
+    let rules = elsewhere.path("rules.toml");
+    let upstream = format!(
+        "{text}[[upstream]]\npaths = [\"/a\"]\nservers = [\"https://a.example:1\"]\nauthorities = \"{}\"\n",
+        authorities.display()
+    );
+    for (key, changed) in [
+        ("listener[0].tls.certificates", text.replace(&pair, &other)),
+        ("rules[0]", format!("rules = [\"{}\"]\n{text}", rules.display())),
+        ("upstream[0]", upstream),
+    ] {
+        ensure!(changed != text, "{key}: nothing has changed in {text}");
+        fs::write(&file, &changed)?;
+        let refused = daemon.cli(&["reload"]).unwrap_err().to_string();
+        for words in [
+            key,
+            "Permission denied",
+            "files that it had at its start",
+            "restart the daemon",
+        ] {
+            ensure!(refused.contains(words), "{words}: {refused}");
+        }
+    }
+    fs::write(&file, &text)?;
+    daemon.cli(&["reload"])?;
     Ok(())
 }

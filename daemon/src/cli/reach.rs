@@ -103,7 +103,10 @@ fn advice(code: Code) -> (ExitStatus, Option<&'static str>) {
             Some("`portcullis confirm` lets it stand, `portcullis confirm --take-back` ends it"),
         ),
         Code::NothingOnTrial => (no, Some("`portcullis mode` tells what is in force")),
-        Code::ConfigInvalid => (usage, Some("`portcullis check` tells it in full")),
+        Code::ConfigInvalid => (
+            usage,
+            Some("`portcullis check` looks at files with your own rights, which may be more than those of the daemon"),
+        ),
         Code::NothingRecorded => (
             no,
             Some("was the daemon restarted, or did somebody else fetch it? `portcullis audit` tells"),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::error::Mistake;
+use crate::readable;
 
 /// Rule files that are read.
 const MOST_FILES: usize = 64;
@@ -50,8 +51,10 @@ impl RuleFiles {
     }
 
     fn add(&mut self, pattern: &Path) -> Result<(), Mistake> {
-        let cannot =
-            |path: &Path, error: &io::Error| Mistake::new(format!("{} cannot be read: {error}", path.display()));
+        let cannot = |path: &Path, error: &io::Error| {
+            let mistake = Mistake::new(format!("{} cannot be read: {error}", path.display()));
+            mistake.hint(readable::hint(error.kind()))
+        };
         for path in matching(pattern).map_err(|error| cannot(pattern, &error))? {
             if self.texts.len() == MOST_FILES {
                 return Err(Mistake::new(format!("at most {MOST_FILES} files are read")));

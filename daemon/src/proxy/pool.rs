@@ -7,7 +7,8 @@ use std::time::Duration;
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::time::MonoMillis;
 
-use super::reach::{Reach, ReachError, Trust};
+pub use super::reach::ReachError;
+use super::reach::{Reach, Trust};
 use crate::clock;
 use crate::config::{Care, Http, Pool as Settings};
 
@@ -52,6 +53,14 @@ pub(super) enum NoServer {
 pub(super) struct Counted {
     pool: Arc<Pool>,
     pub(super) server: usize,
+}
+
+/// Whether the servers of a pool can be reached, as far as this machine's files say.
+///
+/// # Errors
+/// [`ReachError`].
+pub fn check(settings: &Settings) -> Result<(), ReachError> {
+    Pool::open(settings).map(drop)
 }
 
 impl Pools {

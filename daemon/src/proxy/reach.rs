@@ -20,6 +20,7 @@ use super::trunk::Trunk;
 use crate::config::{Care, Route};
 use crate::listener::socket::Transport;
 use crate::listener::timer::CoarseTimer;
+use crate::readable;
 
 /// The name of HTTP/2 in a TLS handshake (RFC 9113 section 3.2).
 const HTTP2: &[u8] = b"h2";
@@ -52,12 +53,12 @@ pub(super) struct Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum ReachError {
     /// Nobody could sign its certificate.
-    #[error("{} holds no authorities that could be trusted: {source}", path.display())]
+    #[error("{} holds no authorities that could be trusted: {cause}", path.display())]
     Authorities {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Its name is none that a certificate could have.
     #[error("{0} has no name that a certificate could be for")]
@@ -65,6 +66,17 @@ pub enum ReachError {
     /// By the library.
     #[error("TLS cannot be set up: {0}")]
     Library(#[from] rustls::Error),
+}
+
+impl ReachError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Authorities { cause, .. } => Some(readable::hint(cause.kind())),
+            Self::Name(_) | Self::Library(_) => None,
+        }
+    }
 }
 
 impl Reach {
@@ -175,12 +187,12 @@ impl Trust {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ReachError> {
-    std::fs::read(path).map_err(|source| unreadable(path, source))
+    std::fs::read(path).map_err(|cause| unreadable(path, cause))
 }
 
-fn unreadable(path: &Path, source: io::Error) -> ReachError {
+fn unreadable(path: &Path, cause: io::Error) -> ReachError {
     ReachError::Authorities {
         path: path.to_owned(),
-        source,
+        cause,
     }
 }

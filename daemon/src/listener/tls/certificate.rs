@@ -14,6 +14,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::time::ASN1Time;
 
 use crate::config::CertificateFiles;
+use crate::readable;
 
 /// A file of the size of a certificate.
 const LARGEST: u64 = 1 << 20;
@@ -66,9 +67,7 @@ impl CertificateError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } => {
-                "the file must be there, and readable for the daemon, which after its start is another user than root (chgrp, chmod g+r)"
-            }
+            Self::Unreadable { source, .. } => readable::hint(source.kind()),
             Self::NoCertificate(_) => "it begins with `-----BEGIN CERTIFICATE-----`, and the server's own comes first",
             Self::NoKey(_) => "it begins with `-----BEGIN PRIVATE KEY-----`",
             Self::Mismatched { .. } => "`chain` and `key` come from the same request; did two of them get mixed up?",
