@@ -1,10 +1,11 @@
 //! TLS: versions, certificates by name, resumption, renewal, and what the handshake says of a client.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use portcullis_tests::client::{Client, Wire};
 use portcullis_tests::daemon::Daemon;
@@ -65,22 +66,26 @@ fn old_versions_are_refused() -> Result<()> {
 
 /// A ClientHello of this version with these suites, as an old client would send it.
 fn hello(version: [u8; 2], suites: &[u16]) -> Vec<u8> {
+    hello_with(version, suites, &[0], &SIGNATURES)
+}
+
+/// The extension `signature_algorithms`: ECDSA and RSA with SHA-256 and SHA-1.
+const SIGNATURES: [u8; 14] = [0, 13, 0, 10, 0, 8, 4, 3, 4, 1, 2, 3, 2, 1];
+
+/// The same with these compression methods and this extension.
+fn hello_with(version: [u8; 2], suites: &[u16], compression: &[u8], extension: &[u8]) -> Vec<u8> {
     let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(0).to_be_bytes();
     let suites: Vec<u8> = suites.iter().flat_map(|suite| suite.to_be_bytes()).collect();
-    // P-256 and X25519; uncompressed points; ECDSA and RSA with SHA-256 and SHA-1.
-    let extensions = [
-        &[0, 10, 0, 6, 0, 4, 0, 23, 0, 29][..],
-        &[0, 11, 0, 2, 1, 0],
-        &[0, 13, 0, 10, 0, 8, 4, 3, 4, 1, 2, 3, 2, 1],
-    ]
-    .concat();
+    // P-256 and X25519; uncompressed points.
+    let extensions = [&[0, 10, 0, 6, 0, 4, 0, 23, 0, 29][..], &[0, 11, 0, 2, 1, 0], extension].concat();
     let body = [
         &version[..],
         &[7; 32],
         &[0],
         &length(&suites),
         &suites,
-        &[1, 0],
+        &[u8::try_from(compression.len()).unwrap_or(0)],
+        compression,
         &length(&extensions),
         &extensions,
     ]
@@ -120,6 +125,74 @@ fn weak_suites_and_versions_before_1_2_are_refused_with_an_alert() -> Result<()>
         ensure!((told[0], told[5], told[6]) == (21, 2, 40), "{suites:x?}: {told:?}");
     }
     ensure!(backend.requests() == 0);
+    Ok(())
+}
+
+/// Compression (CRIME), heartbeats (Heartbleed), signatures with SHA-1.
+#[test]
+fn what_made_tls_weak_is_not_agreed_on() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (_, daemon) = gate("", &listener(&pair, ""))?;
+    let answer = |compression: &[u8], extension: &[u8]| -> Result<Wire> {
+        let wire = Wire::connect(daemon.listener(1)?)?;
+        wire.stream()
+            .write_all(&hello_with([3, 3], &[0xc02b, 0xc02f], compression, extension))?;
+        Ok(wire)
+    };
+    let heartbeat = [&SIGNATURES[..], &[0, 15, 0, 1, 1]].concat();
+    for (compression, extension) in [(&[0][..], &SIGNATURES[..]), (&[1, 0], &SIGNATURES), (&[0], &heartbeat)] {
+        // Record, handshake message, version, random, session id, suite, compression, extensions.
+        let mut wire = answer(compression, extension)?;
+        let record = wire.bytes(5)?;
+        let hello = wire.bytes(usize::from(u16::from_be_bytes([record[3], record[4]])))?;
+        ensure!((record[0], hello[0]) == (22, 2), "no ServerHello: {record:?} {hello:?}");
+        let (_, rest) = hello[38..].split_at(1 + usize::from(hello[38]));
+        ensure!(rest[2] == 0, "it compresses");
+        let mut extensions = &rest[5..2 + 1 + 2 + usize::from(u16::from_be_bytes([rest[3], rest[4]]))];
+        while let [high, low, length @ ..] = extensions {
+            ensure!([*high, *low] != [0, 15], "its heart beats");
+            extensions = &length[2 + usize::from(u16::from_be_bytes([length[0], length[1]]))..];
+        }
+    }
+    let only_sha1 = [0, 13, 0, 6, 0, 4, 2, 3, 2, 1];
+    for (compression, extension) in [(&[1][..], &SIGNATURES[..]), (&[0], &only_sha1)] {
+        let told = answer(compression, extension)?.bytes(7)?;
+        ensure!((told[0], told[5]) == (21, 2), "no alert: {told:?}");
+    }
+    Ok(())
+}
+
+/// A client that wants to shake hands again over the same connection (RFC 5746) is told that it cannot.
+#[test]
+fn there_is_no_renegotiation() -> Result<()> {
+    let certificates = Certificates::new()?;
+    let pair = certificates.write("a", &["shop.example"], 2090)?;
+    let (_, daemon) = gate("", &listener(&pair, ""))?;
+    let mut openssl = Command::new("openssl");
+    let address = daemon.listener(1)?.to_string();
+    openssl.args(["s_client", "-tls1_2", "-connect", &address]);
+    let (input, output) = (Stdio::piped(), Stdio::piped());
+    let mut client = openssl
+        .stdin(input)
+        .stdout(output)
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("openssl is needed")?;
+    let mut said = BufReader::new(client.stdout.take().context("no stdout")?);
+    let mut line = String::new();
+    while !line.contains("Verify return code") {
+        line.clear();
+        ensure!(said.read_line(&mut line)? > 0, "no handshake");
+    }
+    client.stdin.as_mut().context("no stdin")?.write_all(b"R\n")?;
+    let mut errors = String::new();
+    client.stderr.take().context("no stderr")?.read_to_string(&mut errors)?;
+    client.wait()?;
+    ensure!(
+        errors.contains("RENEGOTIATING") && errors.contains("no renegotiation"),
+        "{errors}"
+    );
     Ok(())
 }
 
@@ -261,7 +334,7 @@ fn check_names_what_is_wrong_with_certificates() -> Result<()> {
         let config = certificates.path("portcullis.toml");
         let text = format!("[http]\nupstream = \"http://127.0.0.1:1\"\n{}", listener(pairs, ""));
         fs::write(&config, text)?;
-        let mut command = std::process::Command::new(portcullis_tests::binary::portcullis()?);
+        let mut command = Command::new(portcullis_tests::binary::portcullis()?);
         let output = command.args(["check", "--config"]).arg(&config).output()?;
         ensure!(output.status.success() == pairs.eq(&good), "{output:?}");
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
