@@ -35,6 +35,7 @@ pub mod request;
 pub mod score;
 pub mod sequence;
 pub mod session;
+mod sextets;
 pub mod signal;
 pub mod signature;
 pub mod sketch;

@@ -21,6 +21,7 @@ use super::token::SigningKey;
 pub use super::window::WIDTH;
 use super::window::Window;
 use crate::binding::Binding;
+use crate::sextets;
 use crate::time::{MonoMillis, Now};
 
 /// Streams that live at once in one session.
@@ -80,9 +81,7 @@ impl<'a> Nonce<'a> {
         let point = text.bytes().rposition(|byte| byte == b'.').ok_or(NonceError)?;
         let (stream, digits) = (&text[..point], &text[point + 1..]);
         let name = stream.strip_prefix(ISSUED_MARK).unwrap_or(stream);
-        let well_named = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let well_named = name.bytes().all(sextets::is_one);
         let canonical = digits == "0" || (digits.starts_with(|c| matches!(c, '1'..='9')) && digits.len() <= 15);
         if !well_named || !STREAM_LENGTHS.contains(&name.len()) || !canonical {
             return Err(NonceError);

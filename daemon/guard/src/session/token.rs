@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::SessionId;
+use crate::sextets;
 use crate::signature::algorithm::Algorithm;
 use crate::signature::verify::{COMPRESSED_POINT, ED25519_KEY};
 use crate::time::WallMillis;
@@ -311,17 +312,12 @@ fn unseal(id: SessionId, plain: &[u8]) -> Option<SessionGrant> {
 /// # Errors
 /// [`TokenRefused::Unknown`] if the text has not the form of a token.
 pub fn name_of(text: &str) -> Result<SessionId, TokenRefused> {
-    /// As many characters as the header needs, and one byte more.
-    const CHARACTERS: usize = 24;
-    let mut start = [0; CHARACTERS / 4 * 3];
-    let head = text
-        .get(..CHARACTERS)
-        .filter(|_| text.len() == TOKEN_CHARACTERS)
-        .ok_or(TokenRefused::Unknown)?;
-    URL_SAFE_NO_PAD
-        .decode_slice(head, &mut start)
-        .map_err(|_| TokenRefused::Unknown)?;
-    let id = start.get(5..HEADER).and_then(|id| id.try_into().ok());
+    /// As many groups as the header needs, and one byte more.
+    const GROUPS: usize = HEADER.div_ceil(3);
+    let head = Some(text).filter(|text| text.len() == TOKEN_CHARACTERS);
+    let start = head.and_then(|text| sextets::decode::<GROUPS>(text.as_bytes()));
+    let start = start.ok_or(TokenRefused::Unknown)?;
+    let id = start.as_flattened().get(5..HEADER).and_then(|id| id.try_into().ok());
     id.map(SessionId).ok_or(TokenRefused::Unknown)
 }
 
