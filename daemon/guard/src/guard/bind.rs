@@ -5,8 +5,7 @@ use super::consequence::Fault;
 use super::identify::{Claim, Signed};
 use super::permit::Identity;
 use crate::binding::{Ladder, Moved, Objection, Surroundings};
-use crate::path::NormalPath;
-use crate::policy::{BindingPolicy, Mode};
+use crate::policy::{BindingPolicy, Mode, RoutePolicy};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::nonce::Accepted;
@@ -53,7 +52,7 @@ impl Guard {
         if record.binding.is_suspended() {
             return Err(Fault::by(Refusal::Suspended, claim.session));
         }
-        let ladder = self.ladder(request.path);
+        let ladder = self.ladder(&claim.route);
         let is_fresh = match signed.accepted {
             Accepted::Issued => true,
             Accepted::Continued => false,
@@ -83,11 +82,10 @@ impl Guard {
         }
     }
 
-    fn ladder(&self, path: &NormalPath) -> Ladder {
-        let route = self.policy.route(path).binding;
+    fn ladder(&self, route: &RoutePolicy) -> Ladder {
         Ladder {
-            address: route.unwrap_or(self.policy.bind_address),
-            user_agent: route.unwrap_or(self.policy.bind_user_agent),
+            address: route.binding.unwrap_or(self.policy.bind_address),
+            user_agent: route.binding.unwrap_or(self.policy.bind_user_agent),
             per_hour: self.policy.networks_per_hour,
         }
     }

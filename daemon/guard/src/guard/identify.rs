@@ -6,7 +6,7 @@ use super::notice::client_mark;
 use super::permit::Identity;
 use crate::binding::{Binding, Surroundings};
 use crate::head::{Browser, Head};
-use crate::policy::{BodyMode, Mode};
+use crate::policy::{BodyMode, Mode, RoutePolicy};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::SessionId;
@@ -72,6 +72,8 @@ pub(super) struct Claim<'a> {
     nonce: Nonce<'a>,
     base: Vec<u8>,
     pub(super) binding: Binding,
+    /// What holds for its path.
+    pub(super) route: RoutePolicy,
 }
 
 impl Claim<'_> {
@@ -87,6 +89,11 @@ impl Claim<'_> {
     }
 }
 
+/// Whether there is a body, and somebody compares it with its digest.
+fn is_compared(request: &Request<'_>, route: &RoutePolicy) -> bool {
+    request.has_body && route.body != BodyMode::Unsigned
+}
+
 impl Guard {
     pub(super) fn identify(&self, request: &Request<'_>, head: Head<'_>, now: Now) -> Result<Bound, Box<Fault>> {
         if let Some(ticket) = request.ticket {
@@ -94,19 +101,15 @@ impl Guard {
         }
         let fields = Fields::joined(head.input, head.signature)?;
         let presented = fields.present()?;
-        let is_compared = self.is_compared(request);
+        let route = self.policy.route(request.path);
+        let is_compared = is_compared(request, &route);
         presented.check_coverage(request.headers, is_compared)?;
         if request.has_body {
             presented.check_content_type(request.headers)?;
         }
-        let claim = self.claim(&presented, request, &head.browser, now)?;
+        let claim = self.claim(&presented, request, &head.browser, route, now)?;
         let digest = is_compared.then(|| digest::claimed(request.headers)).transpose()?;
         self.bound(&claim, digest, request, now)
-    }
-
-    /// Whether there is a body, and somebody compares it with its digest.
-    fn is_compared(&self, request: &Request<'_>) -> bool {
-        request.has_body && self.policy.route(request.path).body != BodyMode::Unsigned
     }
 
     /// The same, by a signature in the query.
@@ -117,14 +120,15 @@ impl Guard {
         browser: &Browser<'_>,
         now: Now,
     ) -> Result<Bound, Box<Fault>> {
-        if !self.policy.route(request.path).tickets || !ticket::is_for(request.method) {
+        let route = self.policy.route(request.path);
+        if !route.tickets || !ticket::is_for(request.method) {
             return Err(Fault::of(Refusal::TicketRefused));
         }
         let ticket = Ticket::decode(ticket)?;
         let read = ticket.present()?;
         read.check(request.headers, &self.policy.freshness, now.wall)?;
-        let claim = self.claim(&read.presented, request, browser, now)?;
-        let digest = self.is_compared(request).then(|| read.claimed()).transpose()?;
+        let claim = self.claim(&read.presented, request, browser, route, now)?;
+        let digest = is_compared(request, &route).then(|| read.claimed()).transpose()?;
         self.bound(&claim, digest, request, now)
     }
 
@@ -139,7 +143,7 @@ impl Guard {
         Ok(Bound {
             session: claim.session,
             digest,
-            body: self.policy.route(request.path).body,
+            body: claim.route.body,
             identity,
         })
     }
@@ -149,6 +153,7 @@ impl Guard {
         presented: &'a Presented<'a>,
         request: &Request<'_>,
         browser: &Browser<'_>,
+        route: RoutePolicy,
         now: Now,
     ) -> Result<Claim<'a>, Refusal> {
         let algorithm = Algorithm::named(&presented.alg).ok_or(Refusal::AlgorithmMismatch)?;
@@ -171,6 +176,7 @@ impl Guard {
             nonce,
             base,
             binding,
+            route,
         })
     }
 
