@@ -31,39 +31,38 @@ pub fn signature_base<'c>(
 ) -> Result<Vec<u8>, Refusal> {
     let mut base = Vec::with_capacity(512);
     for name in components {
-        base.push(b'"');
-        base.extend_from_slice(name.as_bytes());
-        base.extend_from_slice(b"\": ");
-        component_value(message, name, &mut base)?;
-        base.push(b'\n');
+        push_line(message, name, &mut base)?;
     }
     base.extend_from_slice(b"\"@signature-params\": ");
     base.extend_from_slice(parameters.as_bytes());
     Ok(base)
 }
 
-fn component_value(message: &Message<'_>, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
-    match name {
-        "@method" => base.extend_from_slice(message.method.as_str().as_bytes()),
-        "@authority" => base.extend_from_slice(message.authority.as_bytes()),
-        "@path" if message.path.is_empty() => base.push(b'/'),
-        "@path" => base.extend_from_slice(message.path.as_bytes()),
-        "@query" => {
-            base.push(b'?');
-            base.extend_from_slice(message.query.unwrap_or_default().as_bytes());
-        }
-        field => field_value(message.headers, field, base)?,
-    }
+fn push_line(message: &Message<'_>, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
+    let (begin, value): (&[u8], &str) = match name {
+        "@method" => (b"\"@method\": ", message.method.as_str()),
+        "@authority" => (b"\"@authority\": ", message.authority),
+        "@path" if message.path.is_empty() => (b"\"@path\": ", "/"),
+        "@path" => (b"\"@path\": ", message.path),
+        "@query" => (b"\"@query\": ?", message.query.unwrap_or_default()),
+        field => return push_field(message.headers, field, base),
+    };
+    base.extend_from_slice(begin);
+    base.extend_from_slice(value.as_bytes());
+    base.push(b'\n');
     Ok(())
 }
 
-/// The value of a field: all its lines, trimmed, joined by a comma and a space (RFC 9421 section 2.1).
-fn field_value(headers: &HeaderMap, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
+/// A field: all its lines, trimmed, joined by a comma and a space (RFC 9421 section 2.1).
+fn push_field(headers: &HeaderMap, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
     let is_lower_case = !name.bytes().any(|b| b.is_ascii_uppercase());
     let mut values = headers.get_all(name).iter().peekable();
     if !is_lower_case || name.starts_with('@') || values.peek().is_none() {
         return Err(Refusal::ComponentUnsupported);
     }
+    base.push(b'"');
+    base.extend_from_slice(name.as_bytes());
+    base.extend_from_slice(b"\": ");
     for (index, value) in values.enumerate() {
         if index > 0 {
             base.extend_from_slice(b", ");
@@ -71,6 +70,7 @@ fn field_value(headers: &HeaderMap, name: &str, base: &mut Vec<u8>) -> Result<()
         let text = value.to_str().map_err(|_| Refusal::ComponentUnsupported)?;
         base.extend_from_slice(text.trim_matches([' ', '\t']).as_bytes());
     }
+    base.push(b'\n');
     Ok(())
 }
 

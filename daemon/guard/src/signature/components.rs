@@ -15,6 +15,14 @@ pub struct Components<'a> {
 }
 
 impl<'a> Components<'a> {
+    /// These names; `None` if there is no room.
+    pub(super) fn of(names: &[&'a str]) -> Option<Self> {
+        let mut components = Self::default();
+        components.inline.get_mut(..names.len())?.copy_from_slice(names);
+        components.used = names.len();
+        Some(components)
+    }
+
     /// Adds a name; `false` if there is no room.
     pub(super) fn push(&mut self, name: &'a str) -> bool {
         let place = self.inline.get_mut(self.used);

@@ -7,7 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::components::Components;
-use super::{SignatureBytes, TAG};
+use super::{REQUIRED, SignatureBytes, TAG};
+
+/// How the list of our own clients begins: with what every signature covers.
+const USUAL: &str = r#"("@method" "@authority" "@path" "@query""#;
 
 /// The only member of a `Signature-Input` field, with our tag, strictly serialised.
 #[derive(Debug)]
@@ -32,19 +35,21 @@ pub(super) fn signature_input(field: &[u8]) -> Option<Strict<'_>> {
     let (components, mut rest) = components(parameters)?;
     let (mut created, mut nonce, mut keyid, mut alg, mut tag) = (None, None, None, None, None);
     while !rest.is_empty() {
-        let (name, value) = split(rest.strip_prefix(';')?, b'=')?;
-        let slot = match name {
-            "created" if created.is_none() => {
-                let number;
-                (number, rest) = integer(value)?;
-                created = Some(number);
-                continue;
+        let (slot, value) = if let Some(value) = rest.strip_prefix(";created=") {
+            let number;
+            (number, rest) = integer(value)?;
+            if created.replace(number).is_some() {
+                return None;
             }
-            "nonce" => &mut nonce,
-            "keyid" => &mut keyid,
-            "alg" => &mut alg,
-            "tag" => &mut tag,
-            _ => return None,
+            continue;
+        } else if let Some(value) = rest.strip_prefix(";nonce=") {
+            (&mut nonce, value)
+        } else if let Some(value) = rest.strip_prefix(";keyid=") {
+            (&mut keyid, value)
+        } else if let Some(value) = rest.strip_prefix(";alg=") {
+            (&mut alg, value)
+        } else {
+            (&mut tag, rest.strip_prefix(";tag=")?)
         };
         let text;
         (text, rest) = string(value)?;
@@ -77,19 +82,21 @@ pub(super) fn signature(field: &[u8], label: &str) -> Option<SignatureBytes> {
 
 /// A list of names without parameters, and what comes behind it.
 fn components(list: &str) -> Option<(Components<'_>, &str)> {
-    let mut components = Components::default();
-    let mut rest = list.strip_prefix('(')?;
-    loop {
+    let (mut components, mut rest) = match list.strip_prefix(USUAL) {
+        Some(rest) => (Components::of(&REQUIRED)?, rest),
+        None => {
+            let (first, rest) = string(list.strip_prefix('(')?)?;
+            (Components::of(&[first])?, rest)
+        }
+    };
+    while let Some(more) = rest.strip_prefix(' ') {
         let name;
-        (name, rest) = string(rest)?;
+        (name, rest) = string(more)?;
         if !components.push(name) {
             return None;
         }
-        match rest.strip_prefix(' ') {
-            Some(more) => rest = more,
-            None => return Some((components, rest.strip_prefix(')')?)),
-        }
     }
+    Some((components, rest.strip_prefix(')')?))
 }
 
 /// A key of a dictionary (RFC 8941 section 3.1.2) and what comes behind its `=`.
@@ -164,6 +171,12 @@ mod tests {
         r#"portcullis=("@method" "@authority" "@path" "@query" "content-digest");created=1800000000;"#,
         r#"nonce="abcdefgh.12";keyid="k-_";alg="hmac-sha256";tag="portcullis-1""#
     );
+
+    #[test]
+    fn the_usual_list_is_that_of_what_every_signature_covers() {
+        let quoted = REQUIRED.map(|name| format!("\"{name}\""));
+        assert_eq!(USUAL, format!("({}", quoted.join(" ")));
+    }
 
     #[test]
     fn our_own_spelling_is_read() {
