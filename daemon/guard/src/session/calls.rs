@@ -43,6 +43,8 @@ pub struct RecentCall {
 pub struct RecentCalls {
     bytes: Option<Box<[u8; ROOM]>>,
     used: u8,
+    /// Where the last call begins.
+    last: u8,
     /// How many there were, of which the last ones are kept.
     total: u32,
 }
@@ -75,6 +77,7 @@ impl RecentCalls {
         entry[2..4].fill(0);
         entry[4..8].copy_from_slice(&seconds.to_be_bytes());
         entry[HEAD..].copy_from_slice(path);
+        self.last = u8::try_from(used).unwrap_or(u8::MAX);
         self.used = u8::try_from(used + length).unwrap_or(u8::MAX);
         self.total = self.total.wrapping_add(1);
         CallNumber(self.total)
@@ -83,8 +86,12 @@ impl RecentCalls {
     /// Notes how a call was answered, if it is still kept.
     pub fn answered(&mut self, call: CallNumber, status: u16) {
         let later = self.total.wrapping_sub(call.0) as usize;
-        let index = self.starts().count().checked_sub(later + 1);
-        let start = index.and_then(|index| self.starts().nth(index));
+        let start = if later == 0 {
+            Some(usize::from(self.last))
+        } else {
+            let index = self.starts().count().checked_sub(later + 1);
+            index.and_then(|index| self.starts().nth(index))
+        };
         if let (Some(bytes), Some(start)) = (&mut self.bytes, start) {
             bytes[start + 2..start + 4].copy_from_slice(&status.to_be_bytes());
         }
