@@ -273,7 +273,7 @@ impl Guard {
     }
 
     fn expected(&self, bound: &Bound, request: &Request<'_>, body: Option<&[u8]>) -> Option<Expected> {
-        let claimed = bound.digest.filter(|_| bound.passes_by(body))?;
+        let claimed = bound.digest.clone().filter(|_| bound.passes_by(body))?;
         let enforced = self.mode_for(Some(bound.session), request.client) == Mode::Enforce;
         Some(Expected { claimed, enforced })
     }

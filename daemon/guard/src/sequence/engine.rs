@@ -19,12 +19,16 @@ use crate::time::MonoMillis;
 /// A call that is under way. Give it back by [`Facts::complete`]; one that is dropped stays counted.
 #[derive(Debug)]
 #[must_use = "a call that is not completed stays counted and allows nothing"]
-pub struct Reservation {
-    pub(super) call: Call,
+pub struct Reservation(Box<UnderWay>);
+
+/// What is known of a call that is under way. In a box, as it goes from hand to hand until the answer.
+#[derive(Debug)]
+struct UnderWay {
+    call: Call,
     at: MonoMillis,
     /// What was remembered of the call, by the bits of the plan's marks.
     marked: u64,
-    pub(super) keys: Vec<HolderKey>,
+    keys: Vec<HolderKey>,
 }
 
 /// When and in which mode a call is judged.
@@ -92,13 +96,13 @@ impl Reservation {
     /// The name of the operation.
     #[must_use]
     pub fn operation(&self) -> &str {
-        self.call.operation()
+        self.0.call.operation()
     }
 
     /// Whether rules want to see the body of the answer.
     #[must_use]
     pub fn reads_answer(&self) -> bool {
-        !self.call.plan().shows.is_empty()
+        !self.0.call.plan().shows.is_empty()
     }
 }
 
@@ -136,12 +140,12 @@ impl Facts {
             None => {
                 holders.remember(&call, to_mark, now);
                 drop(holders);
-                Verdict::Passed(Reservation {
+                Verdict::Passed(Reservation(Box::new(UnderWay {
                     call,
                     at: now,
                     marked: to_mark,
                     keys,
-                })
+                })))
             }
         };
         Admission {
@@ -152,7 +156,7 @@ impl Facts {
 
     /// Ends a call with the status of its answer. What comes back wants to see the body of the answer.
     pub fn complete(&mut self, reservation: Reservation, shared: &SharedFacts, outcome: Outcome) -> Option<Watch> {
-        let Reservation { call, at, marked, keys } = reservation;
+        let UnderWay { call, at, marked, keys } = *reservation.0;
         let mut holders = Holders {
             session: self,
             shared: (!keys.is_empty()).then(|| shared.lock(&keys)),
