@@ -31,29 +31,33 @@ pub fn signature_base<'c>(
 ) -> Result<Vec<u8>, Refusal> {
     let mut base = Vec::with_capacity(512);
     for name in components {
-        push_line(message, name, &mut base)?;
+        match derived(message, name) {
+            Some((begin, value)) => {
+                base.extend_from_slice(begin);
+                base.extend_from_slice(value.as_bytes());
+            }
+            None => push_field(message.headers, name, &mut base)?,
+        }
+        base.push(b'\n');
     }
     base.extend_from_slice(b"\"@signature-params\": ");
     base.extend_from_slice(parameters.as_bytes());
     Ok(base)
 }
 
-fn push_line(message: &Message<'_>, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
-    let (begin, value): (&[u8], &str) = match name {
+/// How the line of a derived component begins, and its value; `None` for a field.
+fn derived<'a>(message: &Message<'a>, name: &str) -> Option<(&'static [u8], &'a str)> {
+    Some(match name {
         "@method" => (b"\"@method\": ", message.method.as_str()),
         "@authority" => (b"\"@authority\": ", message.authority),
         "@path" if message.path.is_empty() => (b"\"@path\": ", "/"),
         "@path" => (b"\"@path\": ", message.path),
         "@query" => (b"\"@query\": ?", message.query.unwrap_or_default()),
-        field => return push_field(message.headers, field, base),
-    };
-    base.extend_from_slice(begin);
-    base.extend_from_slice(value.as_bytes());
-    base.push(b'\n');
-    Ok(())
+        _ => return None,
+    })
 }
 
-/// A field: all its lines, trimmed, joined by a comma and a space (RFC 9421 section 2.1).
+/// The line of a field: all its values, trimmed, joined by a comma and a space (RFC 9421 section 2.1).
 fn push_field(headers: &HeaderMap, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
     let is_lower_case = !name.bytes().any(|b| b.is_ascii_uppercase());
     let mut values = headers.get_all(name).iter().peekable();
@@ -70,7 +74,6 @@ fn push_field(headers: &HeaderMap, name: &str, base: &mut Vec<u8>) -> Result<(),
         let text = value.to_str().map_err(|_| Refusal::ComponentUnsupported)?;
         base.extend_from_slice(text.trim_matches([' ', '\t']).as_bytes());
     }
-    base.push(b'\n');
     Ok(())
 }
 

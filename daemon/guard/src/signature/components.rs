@@ -15,23 +15,12 @@ pub struct Components<'a> {
 }
 
 impl<'a> Components<'a> {
-    /// These names; `None` if there is no room.
-    pub(super) fn of(names: &[&'a str]) -> Option<Self> {
-        let mut components = Self::default();
-        components.inline.get_mut(..names.len())?.copy_from_slice(names);
-        components.used = names.len();
-        Some(components)
-    }
-
-    /// Adds a name; `false` if there is no room.
-    pub(super) fn push(&mut self, name: &'a str) -> bool {
-        let place = self.inline.get_mut(self.used);
-        let fits = place.is_some();
-        if let Some(place) = place {
-            *place = name;
-            self.used += 1;
-        }
-        fits
+    /// Adds names; `None` if there is no room.
+    pub(super) fn push_all(&mut self, names: &[&'a str]) -> Option<()> {
+        let used = self.used + names.len();
+        self.inline.get_mut(self.used..used)?.copy_from_slice(names);
+        self.used = used;
+        Some(())
     }
 
     /// The names in order.
@@ -77,7 +66,7 @@ mod tests {
     fn names_keep_their_order() {
         let mut few = Components::default();
         let names: Vec<String> = (0..INLINE).map(|n| n.to_string()).collect();
-        assert!(names.iter().all(|name| few.push(name)) && !few.push("more"));
+        assert!(names.iter().all(|name| few.push_all(&[name]).is_some()) && few.push_all(&["more"]).is_none());
         assert_eq!(few.iter().collect::<Vec<_>>(), names);
         assert!(few.covers("7") && !few.covers("more") && !few.has_double());
         let doubled: Components<'_> = ["a", "b", "a"].map(Cow::Borrowed).into_iter().collect();

@@ -32,7 +32,8 @@ pub(super) fn signature_input(field: &[u8]) -> Option<Strict<'_>> {
     }
     let field = std::str::from_utf8(field).ok()?;
     let (label, parameters) = label(field)?;
-    let (components, mut rest) = components(parameters)?;
+    let mut components = Components::default();
+    let mut rest = take_names(parameters, &mut components)?;
     let (mut created, mut nonce, mut keyid, mut alg, mut tag) = (None, None, None, None, None);
     while !rest.is_empty() {
         let (slot, value) = if let Some(value) = rest.strip_prefix(";created=") {
@@ -80,23 +81,25 @@ pub(super) fn signature(field: &[u8], label: &str) -> Option<SignatureBytes> {
     SignatureBytes::new(bytes.get(..length)?).filter(|_| length > 0)
 }
 
-/// A list of names without parameters, and what comes behind it.
-fn components(list: &str) -> Option<(Components<'_>, &str)> {
-    let (mut components, mut rest) = match list.strip_prefix(USUAL) {
-        Some(rest) => (Components::of(&REQUIRED)?, rest),
+/// Takes the names of a list without parameters, and returns what comes behind it.
+fn take_names<'a>(list: &'a str, names: &mut Components<'a>) -> Option<&'a str> {
+    let mut rest = match list.strip_prefix(USUAL) {
+        Some(rest) => {
+            names.push_all(&REQUIRED)?;
+            rest
+        }
         None => {
             let (first, rest) = string(list.strip_prefix('(')?)?;
-            (Components::of(&[first])?, rest)
+            names.push_all(&[first])?;
+            rest
         }
     };
     while let Some(more) = rest.strip_prefix(' ') {
         let name;
         (name, rest) = string(more)?;
-        if !components.push(name) {
-            return None;
-        }
+        names.push_all(&[name])?;
     }
-    Some((components, rest.strip_prefix(')')?))
+    rest.strip_prefix(')')
 }
 
 /// A key of a dictionary (RFC 8941 section 3.1.2) and what comes behind its `=`.
