@@ -101,6 +101,15 @@ impl TrustedProxies {
         }
     }
 
+    /// The field of one address in which they name the client, if they do by one.
+    #[must_use]
+    pub fn field(&self) -> Option<&HeaderName> {
+        match &self.by {
+            Spokesman::XForwardedFor | Spokesman::Forwarded => None,
+            Spokesman::Single(name) => Some(name),
+        }
+    }
+
     /// Whether a trusted proxy says that its client came by TLS; `None` if it does not say.
     #[must_use]
     pub fn is_secure(headers: &HeaderMap) -> Option<bool> {

@@ -1,7 +1,7 @@
 //! The request as the upstream gets it, and the answer as the client gets it.
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     IF_RANGE, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
@@ -10,7 +10,7 @@ use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
 
 use super::Way;
 use super::body::{CallBody, Outgoing};
-use super::intake::{Head, METHOD_OVERRIDES};
+use super::intake::{self, Head, METHOD_OVERRIDES};
 use super::trace::Trace;
 
 /// Fields between two hops (RFC 9110 section 7.6.1).
@@ -24,7 +24,10 @@ static HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 /// Beginnings of names by which applications learn who the client is and what it asked for. Only the gate may set them.
-const OURS: [&str; 5] = ["portcullis-", "x-forwarded", "x-original-", "x-rewrite-", "x-real-ip"];
+const OURS: [&str; 4] = ["portcullis-", "x-forwarded", "x-original-", "x-rewrite-"];
+/// Ends of names by which applications are told of the client's address by proxies of all kinds, like `Client-IP`,
+/// `True-Client-IP`, `CF-Connecting-IP` or `X-Real-IP`.
+const ADDRESSES: [&str; 4] = ["client-ip", "connecting-ip", "real-ip", "user-ip"];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -120,7 +123,24 @@ pub(super) fn name_session(headers: &mut HeaderMap, permit: &Permit) {
 
 /// Whether only the gate may set a field.
 pub(super) fn is_ours(name: &HeaderName) -> bool {
-    name == FORWARDED || OURS.iter().any(|beginning| name.as_str().starts_with(beginning))
+    let name = name.as_str();
+    let names_address = || ADDRESSES.iter().any(|end| name.ends_with(end));
+    name.starts_with("forwarded")
+        || OURS.iter().any(|beginning| name.starts_with(beginning))
+        || (name.ends_with("-ip") && names_address())
+}
+
+/// Whether an answer says in one way where it ends. One that has a length and chunks as well, or several lengths, is read
+/// in another way by somebody.
+pub(super) fn is_framed_once(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match ((lengths.next(), lengths.next()), (codings.next(), codings.next())) {
+        ((None, _), (None, _)) => true,
+        ((Some(length), None), (None, _)) => length.to_str().ok().and_then(intake::number).is_some(),
+        ((None, _), (Some(coding), None)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (_, _) => false,
+    }
 }
 
 /// What says for whom the application should take the client, which method it should act on, and what was answered here
@@ -198,6 +218,40 @@ mod tests {
             (&text("shop.example:8443"), &text("a=1; b=2; c=3"))
         );
         assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
+    }
+
+    #[test]
+    fn what_tells_the_clients_address_is_ours() {
+        for name in [
+            "client-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "x-real-ip",
+            "forwarded",
+            "forwarded-for",
+        ] {
+            assert!(is_ours(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["x-shop-ip", "ip", "client-ip-list", "x-forward", "origin"] {
+            assert!(!is_ours(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_ends_in_one_way() {
+        let framed = |fields: &[(&'static str, &'static str)]| {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            is_framed_once(&fields.collect())
+        };
+        let (length, coding) = (("content-length", "2"), ("transfer-encoding", "Chunked"));
+        assert!(framed(&[]) && framed(&[length]) && framed(&[coding]));
+        assert!(!framed(&[length, coding]) && !framed(&[length, length]) && !framed(&[coding, coding]));
+        for value in ["2, 2", "02", "+2", "", "gzip"] {
+            assert!(!framed(&[("content-length", value)]), "{value}");
+            assert!(!framed(&[("transfer-encoding", value)]), "{value}");
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl FirstHost {
 /// [`Refusal::MethodRefused`], [`Refusal::HostInvalid`], [`Refusal::FramingInvalid`], [`Refusal::PathAmbiguous`] or
 /// [`Refusal::TicketMisplaced`].
 pub(super) fn read(parts: &Parts, first: &FirstHost, default_port: u16, ends_here: bool) -> Result<Head, Refusal> {
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) || !is_spelled_out(&parts.method) {
         return Err(Refusal::MethodRefused);
     }
     let authority = authority(parts, first, default_port)?;
@@ -79,6 +79,13 @@ pub(super) fn read(parts: &Parts, first: &FirstHost, default_port: u16, ends_her
         operation: operation(parts)?,
         has_body,
     })
+}
+
+/// Methods are told apart by case (RFC 9110 section 9.1), but not by every framework: `post` would be a POST behind the
+/// rules' back.
+fn is_spelled_out(method: &Method) -> bool {
+    let mut letters = method.as_str().bytes();
+    letters.all(|letter| letter.is_ascii_uppercase() || letter == b'-')
 }
 
 /// Exactly one Host, the same as in an absolute target (RFC 9112 section 3.2). HTTP/2 says it as `:authority`, and Host
@@ -102,15 +109,23 @@ fn authority(parts: &Parts, first: &FirstHost, default_port: u16) -> Result<Arc<
         (None, Some(target)) if parts.version == Version::HTTP_2 => target.clone(),
         (None, _) => return Err(Refusal::HostInvalid),
     };
-    let has_strange_port = host.port_u16().is_none() && host.as_str().len() != host.host().len();
-    if host.as_str().contains('@') || host.host().is_empty() || has_strange_port {
+    if !is_name(host.host()) {
         return Err(Refusal::HostInvalid);
     }
+    let port = match host.as_str().strip_prefix(host.host()) {
+        Some("") => None,
+        Some(port) => Some(
+            port.strip_prefix(':')
+                .and_then(port_number)
+                .ok_or(Refusal::HostInvalid)?,
+        ),
+        None => return Err(Refusal::HostInvalid),
+    };
     if target.is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host.as_str())) {
         return Err(Refusal::HostInvalid);
     }
     let name = host.host().to_ascii_lowercase();
-    let authority: Arc<str> = match host.port_u16() {
+    let authority: Arc<str> = match port {
         Some(port) if port != default_port => format!("{name}:{port}").into(),
         Some(_) | None => name.into(),
     };
@@ -118,6 +133,27 @@ fn authority(parts: &Parts, first: &FirstHost, default_port: u16) -> Result<Arc<
         first.learn(field, default_port, &authority);
     }
     Ok(authority)
+}
+
+/// A name, or an address; of what else a URI may hold in their place, lists could be made.
+fn is_name(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_good = |byte: u8| match address {
+        Some(_) => byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'),
+        None => byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'),
+    };
+    !host.is_empty() && address.unwrap_or(host).bytes().all(is_good)
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    let port = number(text).and_then(|port| u16::try_from(port).ok());
+    port.filter(|port| *port > 0)
+}
+
+/// A number as everybody reads it: without a sign, and without zeros in front, which some read as octal.
+pub(super) fn number(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_plain)
 }
 
 /// One way to tell where the body ends (RFC 9112 section 6.3), and no field of ours named as hop-by-hop.
@@ -131,16 +167,23 @@ fn framing(headers: &HeaderMap, version: Version, ends_here: bool) -> Result<boo
     if takes_fields_away || headers.keys().any(impersonates) {
         return Err(Refusal::FramingInvalid);
     }
+    // Of several, or of one that is no plain text, others could understand another.
+    single(headers, &CONTENT_TYPE).map_err(|()| Refusal::FramingInvalid)?;
+    if version == Version::HTTP_2 && headers.values().any(is_padded) {
+        return Err(Refusal::FramingInvalid);
+    }
     match (length, coding) {
         (None, None) => Ok(version == Version::HTTP_2 && !ends_here),
-        (Some(length), None) => {
-            let is_number = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
-            let length = length.parse::<u64>().ok().filter(|_| is_number);
-            length.map(|length| length > 0).ok_or(Refusal::FramingInvalid)
-        }
+        (Some(length), None) => number(length).map(|length| length > 0).ok_or(Refusal::FramingInvalid),
         (None, Some(coding)) if coding.eq_ignore_ascii_case("chunked") && version == Version::HTTP_11 => Ok(true),
         (None | Some(_), Some(_)) => Err(Refusal::FramingInvalid),
     }
+}
+
+/// A value with space around it, which HTTP/2 forbids (RFC 9113 section 8.2.1): HTTP/1.1 has none there.
+fn is_padded(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
 
 /// The only value of a field. An error if there are several, or one is no text.
@@ -301,6 +344,13 @@ mod tests {
             ("/", &[("host", "")]),
             ("/", &[("host", "user@a")]),
             ("/", &[("host", "a b")]),
+            ("/", &[("host", "a,b")]),
+            ("/", &[("host", "a:")]),
+            ("/", &[("host", "a:+80")]),
+            ("/", &[("host", "a:080")]),
+            ("/", &[("host", "a:0")]),
+            ("/", &[("host", "[::1")]),
+            ("/", &[("host", "[fe80::1%25eth0]")]),
             ("http://b/", &[("host", "a")]),
             ("*", &[("host", "a")]),
         ] {
@@ -343,6 +393,10 @@ mod tests {
             &[("content-length", "5"), ("transfer-encoding", "chunked")][..],
             &[("content-length", "5"), ("content-length", "5")],
             &[("content-length", "+5")],
+            &[("content-length", "05")],
+            &[("content-length", "")],
+            &[("content-type", "a/b"), ("content-type", "a/b")],
+            &[("content-type", "\u{a0}application/x-www-form-urlencoded")],
             &[("content-length", "5, 5")],
             &[("transfer-encoding", "gzip, chunked")],
             &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
@@ -352,6 +406,25 @@ mod tests {
         ] {
             assert_eq!(framed(fields), Err(Refusal::FramingInvalid), "{fields:?}");
         }
+    }
+
+    #[test]
+    fn http2_has_no_space_around_values() {
+        let framed = |version, value| {
+            framing(
+                &HeaderMap::from_iter([(HOST, HeaderValue::from_static(value))]),
+                version,
+                true,
+            )
+        };
+        for value in [" a", "a\t", " "] {
+            assert_eq!(
+                framed(Version::HTTP_2, value),
+                Err(Refusal::FramingInvalid),
+                "{value:?}"
+            );
+        }
+        assert_eq!(framed(Version::HTTP_2, "a b"), Ok(false));
     }
 
     #[test]
@@ -375,7 +448,9 @@ mod tests {
         );
         let two = [("x-http-method", "PUT"), ("x-method-override", "PUT")];
         assert_eq!(operation("POST", &two), Err(Refusal::FramingInvalid));
-        assert_eq!(operation("TRACE", &[]), Err(Refusal::MethodRefused));
+        for method in ["TRACE", "post", "Post", "!POST"] {
+            assert_eq!(operation(method, &[]), Err(Refusal::MethodRefused), "{method}");
+        }
         let by_query = |target| read_first(&parts("POST", target, &[("host", "a")])).map(|head| head.operation);
         assert_eq!(by_query("/?a=1&%5Fmethod=delete"), Ok(Method::DELETE));
         assert_eq!(by_query("/?_method=PUT&_method=PUT"), Err(Refusal::FramingInvalid));

@@ -1,7 +1,8 @@
 //! Asking the guard about a request and its body, and doing what it says.
 
 use bytes::Bytes;
-use http::Response;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use portcullis_guard::guard::{Admission, Caller, Expected, Judgement, Passage, Permit, Preflight, Refused};
@@ -98,6 +99,17 @@ impl Proxy {
         let _ = self.gate.perform(judgement.effects);
         let Err(refused) = judgement.outcome;
         self.answer_refused(call, &refused)
+    }
+
+    /// The same for a head that cannot be read in one way. Where the next request begins, somebody in between may see
+    /// otherwise.
+    pub(super) fn refuse_unread(&self, call: &Call<'_>, refusal: Refusal) -> Response<Full<Bytes>> {
+        let mut answer = self.refuse(call, refusal);
+        if refusal == Refusal::FramingInvalid && call.parts.version != Version::HTTP_2 {
+            let headers = answer.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 
     pub(super) fn answer_refused(&self, call: &Call<'_>, refused: &Refused) -> Response<Full<Bytes>> {

@@ -249,7 +249,7 @@ impl Proxy {
             reference: random::reference(),
         });
         if let Some(refusal) = fault {
-            return Err(Box::new(self.refuse(&way.call(), refusal)));
+            return Err(Box::new(self.refuse_unread(&way.call(), refusal)));
         }
         match self.answer_preflight(&way.call()) {
             Some(answer) => Err(Box::new(answer)),
@@ -286,6 +286,9 @@ impl Proxy {
             Either::Left(_) => None,
             Either::Right(passing) => Some(passing.progress()),
         };
+        if let Some(field) = self.proxies.field() {
+            way.parts.headers.remove(field);
+        }
         let sent = match forward::request(&mut way, &permit, told, body) {
             Ok(mut request) => {
                 if let Some(upgrade) = &way.upgrade {
@@ -308,6 +311,9 @@ impl Proxy {
             return answer.map(Either::Left);
         }
         match sent {
+            Ok(response) if !forward::is_framed_once(response.headers()) => {
+                self.refuse(&call, Failure::BrokeOff.refusal()).map(Either::Left)
+            }
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() => {
                 // Nobody asked for it, and what follows would be read as answers.
                 self.refuse(&call, Failure::BrokeOff.refusal()).map(Either::Left)
@@ -320,6 +326,7 @@ impl Proxy {
                 self.refuse(&call, Failure::BrokeOff.refusal()).map(Either::Left)
             }
             Ok(mut response) => {
+                *response.version_mut() = Version::HTTP_11;
                 let word = SessionWord::take(response.headers_mut());
                 let reading = self.complete(receipt, response.status());
                 let mut leash = None;

@@ -1,7 +1,11 @@
 //! The front from outside: TLS, HTTP/2, sockets, proxies in front. No privilege needed.
 
+mod cases;
+mod heads;
 mod http2;
 mod limits;
+mod nginx;
+mod nonsense;
 mod pools;
 mod proxies;
 mod pseudo;

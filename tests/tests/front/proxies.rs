@@ -25,6 +25,7 @@ fn client_of(answer: &Answer) -> &str {
 fn strangers_are_not_believed() -> Result<()> {
     let (_, daemon) = gate("", "")?;
     let spoofed = "x-forwarded-for: 203.0.113.7\r\nforwarded: for=203.0.113.7\r\nx-real-ip: 203.0.113.7\r\n\
+                   client-ip: 203.0.113.7\r\ntrue-client-ip: 203.0.113.7\r\ncf-connecting-ip: 203.0.113.7\r\n\
                    x-forwarded-proto: https\r\nx-forwarded-host: evil\r\nportcullis-user: root\r\n";
     let answer = Wire::connect(daemon.address())?.exchange(format!("{GET}{spoofed}\r\n").as_bytes())?;
     ensure!(client_of(&answer) == "127.0.0.1", "{}", answer.body);
@@ -103,6 +104,13 @@ fn the_field_can_be_chosen() -> Result<()> {
     let fields = "x-forwarded-for: 1.1.1.1\r\ncf-connecting-ip: 203.0.113.7\r\n";
     let answer = Wire::connect(daemon.address())?.exchange(format!("{GET}{fields}\r\n").as_bytes())?;
     ensure!(client_of(&answer) == "203.0.113.7", "{}", answer.body);
+    // Any name; the application gets what the gate makes of it.
+    let other = "trusted_proxies = [\"127.0.0.1\"]\nclient_address = \"X-Edge-Saw\"";
+    let (_, daemon) = gate(other, "")?;
+    let answer =
+        Wire::connect(daemon.address())?.exchange(format!("{GET}x-edge-saw: 203.0.113.7\r\n\r\n").as_bytes())?;
+    ensure!(client_of(&answer) == "203.0.113.7", "{}", answer.body);
+    ensure!(!answer.body.contains("x-edge-saw"), "{}", answer.body);
     Ok(())
 }
 

@@ -6,12 +6,13 @@ use portcullis_tests::client::send;
 use portcullis_tests::daemon::{Daemon, Wanted};
 
 use super::PROTECT;
+use super::heads::HEADS;
 use super::raw::{self, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, Raw};
 use super::smuggling::Backend;
 
 const CLEAR: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\nhttp2 = true\n";
 
-type Fields = &'static [(&'static str, &'static str)];
+pub(super) type Fields = &'static [(&'static str, &'static str)];
 
 const START: Fields = &[
     (":method", "POST"),
@@ -81,186 +82,35 @@ const FIELDS: &[(&str, Fields, &str)] = &[
         "",
     ),
     ("a name with an underscore", &[("content_length", "50")], ""),
-];
-
-/// Other heads, whole.
-const HEADS: &[(&str, Fields)] = &[
+    ("our name with an underscore", &[("portcullis_session", "x")], ""),
+    ("a second method", &[(":method", "GET")], ""),
+    ("a second scheme", &[(":scheme", "http")], ""),
+    ("a second authority", &[(":authority", "b")], ""),
+    ("Host with the port", &[("host", "a:80")], ""),
+    ("Host empty", &[("host", "")], ""),
+    ("TE of trailers and more", &[("te", "trailers, x")], ""),
+    ("a length with a zero in front", &[("content-length", "02")], "hi"),
+    ("an empty length", &[("content-length", "")], "hi"),
+    ("a length behind a space", &[("content-length", " 2")], "hi"),
+    ("a value behind a space", &[("x", " y")], ""),
+    ("a value before a tab", &[("x", "y\t")], ""),
     (
-        "no method",
-        &[(":scheme", "http"), (":authority", "a"), (":path", "/p")],
+        "a form behind a space",
+        &[("content-type", " application/x-www-form-urlencoded")],
+        "_method=DELETE",
     ),
     (
-        "no path",
-        &[(":method", "GET"), (":scheme", "http"), (":authority", "a")],
-    ),
-    (
-        "an empty path",
+        "two types of content",
         &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", ""),
+            ("content-type", "application/json"),
+            ("content-type", "application/x-www-form-urlencoded"),
         ],
+        "_method=DELETE",
     ),
-    (
-        "no authority",
-        &[(":method", "GET"), (":scheme", "http"), (":path", "/p")],
-    ),
-    (
-        "an empty authority",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", ""),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "a path without a slash",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "p"),
-        ],
-    ),
-    (
-        "a star",
-        &[
-            (":method", "OPTIONS"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "*"),
-        ],
-    ),
-    (
-        "an address as path",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "http://b/api/secret"),
-        ],
-    ),
-    (
-        "a path with a version",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/p HTTP/1.1\r\nhost: b\r\n\r\n"),
-        ],
-    ),
-    (
-        "a path with a space",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/p /api/secret"),
-        ],
-    ),
-    (
-        "a method with a request",
-        &[
-            (":method", "GET /api/secret HTTP/1.1\r\nx: "),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "a method with a space",
-        &[
-            (":method", "GET /x"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "an authority with a line break",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a\r\nx: y"),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "an authority with a user",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "b@a"),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "an authority with a path",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a/api/secret"),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "a strange scheme",
-        &[
-            (":method", "GET"),
-            (":scheme", "file"),
-            (":authority", "a"),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "a scheme with a request",
-        &[
-            (":method", "GET"),
-            (":scheme", "http://a/api/secret?"),
-            (":authority", "a"),
-            (":path", "/p"),
-        ],
-    ),
-    ("CONNECT", &[(":method", "CONNECT"), (":authority", "a:1")]),
-    (
-        "CONNECT for something else",
-        &[
-            (":method", "CONNECT"),
-            (":protocol", "connect-udp"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "TRACE",
-        &[
-            (":method", "TRACE"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/p"),
-        ],
-    ),
-    (
-        "dot segments to what is protected",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/p/../api/secret"),
-        ],
-    ),
-    (
-        "an escaped slash",
-        &[
-            (":method", "GET"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/p%2f..%2fapi/secret"),
-        ],
-    ),
+    ("a value with DEL", &[("x", "\x7f")], ""),
+    ("a name that is not ASCII", &[("x\u{e9}", "y")], ""),
+    ("a name with NUL", &[("x\0", "y")], ""),
+    ("a crumb with a bare CR", &[("cookie", "a=1"), ("cookie", "b=\r2")], ""),
 ];
 
 /// Sends one request over a connection of its own, and says what became of it.
@@ -311,6 +161,38 @@ fn no_backend_sees_what_only_http2_can_say() -> Result<()> {
     Ok(())
 }
 
+/// What HTTP/2 may say, and how HTTP/1.1 says it.
+#[test]
+fn what_passes_is_what_was_judged() -> Result<()> {
+    let backend = Backend::start("node", "backend.mjs")?;
+    let extra = format!("{PROTECT}{CLEAR}");
+    let daemon = Daemon::start(&Wanted::enforcing(backend.address, &extra))?;
+    let to = |path: &'static str| [&START[..3], &[(":path", path)]].concat();
+    let with = |more: Fields| [START, more].concat();
+    for (fields, body, call) in [
+        (to("/p#/api/secret"), "", "POST /p 0"),
+        (to("/p?a#/api/secret"), "", "POST /p?a 0"),
+        (to("//b/api/secret"), "", "POST /b/api/secret 0"),
+        (with(&[("host", "a")]), "hi", "POST /p 2"),
+        (with(&[("te", "trailers")]), "hi", "POST /p 2"),
+        (
+            with(&[("expect", "100-continue"), ("content-length", "2")]),
+            "hi",
+            "POST /p 2",
+        ),
+        (
+            with(&[("portcullis-session", "x"), ("client-ip", "192.0.2.1")]),
+            "",
+            "POST /p 0",
+        ),
+    ] {
+        ensure!(ask(&daemon, &fields, body)? == Outcome::Status(200), "{fields:?}");
+        let seen = backend.seen()?;
+        ensure!(seen == [call], "{fields:?}: {seen:?}");
+    }
+    Ok(())
+}
+
 /// What is wrong behind a good head: the call may have gone out by then, as it was judged.
 #[test]
 fn what_follows_a_good_head_goes_nowhere() -> Result<()> {
@@ -318,14 +200,30 @@ fn what_follows_a_good_head_goes_nowhere() -> Result<()> {
     let extra = format!("{PROTECT}{CLEAR}");
     let daemon = Daemon::start(&Wanted::enforcing(backend.address, &extra))?;
     let hidden = b"GET /api/secret HTTP/1.1\r\nhost: a\r\n\r\n";
-    let trailers = raw::block(&[(":path", "/api/secret")]);
+    let trailers = |fields| raw::frame(HEADERS, END_HEADERS | END_STREAM, 1, &raw::block(fields));
     let empty = raw::block(&[START, &[("content-length", "0")]].concat());
     for (frames, call) in [
         (
             [
                 raw::frame(HEADERS, END_HEADERS, 1, &raw::block(START)),
                 raw::frame(DATA, 0, 1, b"hi"),
-                raw::frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers),
+                trailers(&[(":path", "/api/secret")]),
+            ],
+            "POST /p 2",
+        ),
+        (
+            [
+                raw::frame(HEADERS, END_HEADERS, 1, &raw::block(START)),
+                raw::frame(DATA, 0, 1, b"hi"),
+                trailers(&[("content-length", "9"), ("host", "b"), ("portcullis-session", "x")]),
+            ],
+            "POST /p 2",
+        ),
+        (
+            [
+                raw::frame(HEADERS, END_HEADERS, 1, &raw::block(START)),
+                raw::frame(DATA, 0, 1, b"hi"),
+                trailers(&[("transfer-encoding", "chunked")]),
             ],
             "POST /p 2",
         ),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, request};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
@@ -122,6 +122,9 @@ fn is_asked(parts: &request::Parts) -> bool {
         && is(headers, &UPGRADE, "websocket")
         && is(headers, &SEC_WEBSOCKET_VERSION, "13")
         && headers.contains_key(SEC_WEBSOCKET_KEY)
+        // A body would be the first frames of the WebSocket for an application that does not expect one.
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
         && asks_to_upgrade(headers)
 }
 
@@ -166,8 +169,14 @@ mod tests {
             fields.remove(missing);
             assert!(!is_asked(&parts(Version::HTTP_11, &fields)), "{missing}");
         }
-        let twice = [&whole[..], &[("upgrade", "h2c")]].concat();
-        assert!(!is_asked(&parts(Version::HTTP_11, &twice)));
+        for more in [
+            ("upgrade", "h2c"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+        ] {
+            let fields = [&whole[..], &[more]].concat();
+            assert!(!is_asked(&parts(Version::HTTP_11, &fields)), "{more:?}");
+        }
     }
 
     #[test]
