@@ -269,7 +269,11 @@ impl Literal {
 
     /// Whether a segment of a normal path means the same.
     pub(crate) fn matches(&self, segment: &str) -> bool {
-        if segment.contains('%') {
+        self.means(segment, segment.as_bytes().contains(&b'%'))
+    }
+
+    fn means(&self, segment: &str, is_escaped: bool) -> bool {
+        if is_escaped {
             self.order(segment).is_eq()
         } else {
             self.0.eq_ignore_ascii_case(segment.as_bytes())
@@ -295,13 +299,14 @@ pub(crate) struct Step<'a> {
     pub(crate) segment: &'a str,
     /// The number by which its literal is found.
     pub(crate) hash: u64,
+    is_escaped: bool,
 }
 
 impl Step<'_> {
     /// Whether a literal means the same.
     pub(crate) fn is(&self, literal: &Literal) -> bool {
         // Most are written as they are compared.
-        *literal.0 == *self.segment.as_bytes() || literal.matches(self.segment)
+        (!self.is_escaped && *literal.0 == *self.segment.as_bytes()) || literal.means(self.segment, self.is_escaped)
     }
 }
 
@@ -331,6 +336,7 @@ impl<'a> Iterator for Steps<'a> {
         let step = Step {
             segment,
             hash: finished(hash),
+            is_escaped,
         };
         // In normal form, only the last segment can be empty.
         (!segment.is_empty()).then_some(step)

@@ -246,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn an_escaped_percent_sign_is_no_escape() {
+        // The literal is `%20`, and so is the segment of a path with a space, which means something else.
+        for escape in ["20", "22", "3C", "3E", "5B", "5D", "5E", "60", "7B", "7C", "7D"] {
+            let router = router(&[&format!("GET /%25{escape}")]).unwrap();
+            let find = |path: &str| router.find(&Method::GET, &NormalPath::parse(path).unwrap());
+            assert_eq!(find(&format!("/%{escape}")), None);
+            assert!(find(&format!("/%25{escape}")).is_some());
+        }
+    }
+
+    #[test]
     fn the_most_specific_operation_wins() {
         let operations = [
             "GET /orders/{id}",
