@@ -12,6 +12,9 @@ use super::{REQUIRED, SignatureBytes, TAG};
 /// How the list of our own clients begins: with what every signature covers.
 const USUAL: &str = r#"("@method" "@authority" "@path" "@query""#;
 
+/// The key of our own clients.
+const LABEL: &str = "portcullis";
+
 /// The only member of a `Signature-Input` field, with our tag, strictly serialised.
 #[derive(Debug)]
 pub(super) struct Strict<'a> {
@@ -102,14 +105,17 @@ fn take_names<'a>(list: &'a str, names: &mut Components<'a>) -> Option<&'a str> 
     rest.strip_prefix(')')
 }
 
-/// A key of a dictionary (RFC 8941 section 3.1.2) and what comes behind its `=`.
+/// A key of a dictionary and what comes behind its `=`.
 fn label(field: &str) -> Option<(&str, &str)> {
-    let (label, rest) = split(field, b'=')?;
-    let (first, others) = label.as_bytes().split_first()?;
-    let begins_well = first.is_ascii_lowercase() || *first == b'*';
+    split(field, b'=').filter(|(label, _)| *label == LABEL || is_key(label.as_bytes()))
+}
+
+/// Whether it is a key as RFC 8941 section 3.1.2 has them.
+fn is_key(label: &[u8]) -> bool {
+    let begins_well = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'*';
     let other =
         |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.' | b'*');
-    (begins_well && others.iter().all(other)).then_some((label, rest))
+    label.first().is_some_and(begins_well) && label.iter().all(other)
 }
 
 /// Whether strings in a field are what stands between two quotes: printable ASCII and no escape. All bytes are looked at
