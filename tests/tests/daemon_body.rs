@@ -169,6 +169,8 @@ fn an_unsigned_body_may_be_anything_but_a_form_that_changes_the_method() -> Resu
             "a=1&_method=DELETE",
             "/api/stream/x",
         ),
+        ("application/x-www-form-urlencoded", "a=1;.method=DELETE", "/api/x"),
+        ("application/json", "{\"\\u005fmethod\":\"DELETE\"}", "/api/x"),
     ] {
         client.content_type = kind.into();
         let request = client.request("POST", path, form)?;

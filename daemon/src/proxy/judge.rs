@@ -11,7 +11,7 @@ use portcullis_guard::refusal::Refusal;
 
 use super::body::{self, CallBody};
 use super::passing::Passing;
-use super::{Answered, Call, Outcome, Proxy, intake, problem};
+use super::{Answered, Call, Outcome, Proxy, form, problem};
 use crate::clock;
 
 impl Proxy {
@@ -22,18 +22,17 @@ impl Proxy {
             Admission::Forward(permit) => return Ok((permit, self.let_pass(call, body, None, false)?)),
             Admission::Bound(bound) => bound,
         };
-        let headers = &call.parts.headers;
         // What rules judge must be known, so that the names in a form are read whatever the route says.
-        let passes = bound.body() != BodyMode::Verify && !intake::is_plain_form(headers);
+        let passes = bound.body() != BodyMode::Verify && !form::is_plain(call.parts);
         if call.head.has_body && passes {
             let mut permit = self.admit(call, bound, None).await?;
             let expected = permit.take_expected();
-            let body = self.let_pass(call, body, expected, intake::is_multipart(headers))?;
+            let body = self.let_pass(call, body, expected, form::is_multipart(&call.parts.headers))?;
             return Ok((permit, body));
         }
         let bytes = if call.head.has_body {
             let bytes = Box::pin(self.read_body(call, body)).await?;
-            intake::check_form(headers, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
+            form::check(call.parts, &bytes).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
             bytes
         } else {
             Bytes::new()

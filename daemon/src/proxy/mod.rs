@@ -4,6 +4,7 @@
 
 mod body;
 mod cors;
+mod form;
 mod forward;
 mod held;
 mod intake;

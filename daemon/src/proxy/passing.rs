@@ -18,14 +18,12 @@ use portcullis_guard::refusal::Refusal;
 use portcullis_guard::signature::digest::BodyHasher;
 use portcullis_guard::time::MonoMillis;
 
+use super::form;
 use crate::clock;
 use crate::listener::connections::Connection;
 
 /// Whoever sends a long body slower than this, in bytes a second, only holds a connection of the application.
 const SLOWEST: u64 = 16 << 10;
-/// Ways in which multipart forms name a method override; the longest decides what is kept of the bytes before.
-const OVERRIDES: [&[u8]; 2] = [b"name=\"_method\"", b"name=_method"];
-const OVERLAP: usize = 14 - 1;
 
 /// What is known of a body while it passes.
 #[derive(Debug)]
@@ -151,7 +149,7 @@ impl Passing {
             None => return Err(self.cut_off(Refusal::BodyTooLarge)),
         };
         if let Some(tail) = &mut self.form
-            && has_override(tail, data)
+            && form::is_in_pieces(tail, data)
         {
             return Err(self.cut_off(Refusal::FramingInvalid));
         }
@@ -177,16 +175,6 @@ impl Passing {
             .store(clock::monotonic().0.max(1), Ordering::Relaxed);
         Ok(())
     }
-}
-
-/// Whether the bytes so far name an override; keeps the last of them in `tail`.
-fn has_override(tail: &mut Vec<u8>, data: &[u8]) -> bool {
-    tail.extend_from_slice(data);
-    let found = OVERRIDES
-        .iter()
-        .any(|name| tail.windows(name.len()).any(|part| part == *name));
-    tail.drain(..tail.len().saturating_sub(OVERLAP));
-    found
 }
 
 impl Body for Passing {
@@ -238,20 +226,6 @@ impl Body for Passing {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_override_is_found_wherever_the_pieces_break() {
-        for name in ["name=\"_method\"", "name=_method"] {
-            let form = format!("--x\r\nContent-Disposition: form-data; {name}\r\n\r\nDELETE\r\n--x--");
-            for size in 1..form.len() {
-                let mut tail = Vec::new();
-                let found = form.as_bytes().chunks(size).any(|piece| has_override(&mut tail, piece));
-                assert!(found && tail.len() <= OVERLAP, "{name} in pieces of {size}");
-            }
-        }
-        assert!(!has_override(&mut Vec::new(), b"name=\"method\" _method"));
-        assert_eq!(OVERRIDES.map(<[u8]>::len).into_iter().max(), Some(OVERLAP + 1));
-    }
 
     #[test]
     fn a_long_body_may_take_its_time_and_a_slow_one_may_not() {
