@@ -10,12 +10,14 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::rt::{Read, Write};
+use hyper_util::rt::TokioIo;
 use portcullis_guard::guard::{Guard, Reading};
 use portcullis_guard::refusal::Refusal;
 use portcullis_guard::session::SessionId;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::{CallBody, Outgoing};
+use super::meter::{Meter, Metered};
 use super::passing::Progress;
 use super::pool::Counted;
 use super::trunk::Trunk;
@@ -38,6 +40,7 @@ pub(super) struct Lane {
     has_ended: bool,
     deadline: CoarseSleep,
     timer: CoarseTimer,
+    meter: Meter,
 }
 
 /// Why there is no answer.
@@ -104,9 +107,11 @@ impl Lane {
     /// # Errors
     /// What hyper says.
     pub(super) async fn over(
-        io: impl Read + Write + Unpin + Send + 'static,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         timer: &CoarseTimer,
     ) -> hyper::Result<Self> {
+        let meter = Meter::default();
+        let io = TokioIo::new(Metered::new(io, meter.clone()));
         let (sender, connection) = handshake(io).await?;
         Ok(Self {
             sender,
@@ -114,6 +119,7 @@ impl Lane {
             has_ended: false,
             deadline: timer.never(),
             timer: timer.clone(),
+            meter,
         })
     }
 
@@ -127,12 +133,14 @@ impl Lane {
         patience: Patience<'_>,
     ) -> Result<Response<Incoming>, Broken> {
         self.timer.move_to(&mut self.deadline, Some(patience.step()));
+        self.meter.start();
         let Self {
             sender,
             driver,
             has_ended,
             deadline,
             timer,
+            meter,
         } = self;
         let mut answer = pin!(sender.try_send_request(*request));
         let outcome = poll_fn(|cx| {
@@ -155,7 +163,10 @@ impl Lane {
         });
         let outcome = outcome.await;
         match outcome {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                meter.stop();
+                Ok(answer)
+            }
             Ok(Err(mut error)) => Err(match error.take_message() {
                 Some(request) => Broken::Unsent(Box::new(request)),
                 None => Broken::Sent(error.into_error()),

@@ -10,6 +10,7 @@ mod held;
 mod intake;
 mod judge;
 mod lane;
+mod meter;
 mod origin;
 mod own;
 mod passing;

@@ -138,8 +138,8 @@ async fn speak(
     scheme: Scheme,
     timer: &CoarseTimer,
 ) -> io::Result<Link> {
-    let stream = TokioIo::new(stream);
     let link = if http2 {
+        let stream = TokioIo::new(stream);
         Trunk::over(stream, scheme, timer).await.map(Link::Trunk)
     } else {
         Lane::over(stream, timer).await.map(Link::Lane)

@@ -194,3 +194,35 @@ fn an_answer_that_is_strange_passes_in_plain_words() -> Result<()> {
     );
     Ok(())
 }
+
+/// Answers before the answer, without end: that call fails, and others over the same worker are served.
+#[test]
+fn an_application_that_never_comes_to_its_answer_is_a_problem() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let _ = stream.read(&mut [0; 1000]);
+                let before = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(1000);
+                while stream.write_all(before.as_bytes()).is_ok() {}
+            });
+        }
+    });
+    let daemon = Daemon::start(&Wanted {
+        http: "workers = 1",
+        ..Wanted::enforcing(address, PROTECT)
+    })?;
+    let mut calls = Vec::new();
+    for _ in 0..4 {
+        let wire = Wire::connect(daemon.address())?;
+        wire.stream().write_all(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n")?;
+        calls.push(wire);
+    }
+    let other = send(daemon.address(), b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n")?;
+    refused(&other, 401, "signature-required")?;
+    for mut call in calls {
+        refused(&call.answer()?, 502, "upstream-unavailable")?;
+    }
+    Ok(())
+}
