@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use http::header::HeaderName;
 use sha2::{Digest, Sha256, Sha512};
-use subtle::ConstantTimeEq;
 
+use super::{are_equal, strict};
 use crate::refusal::Refusal;
 
 /// Algorithms that one field may name; RFC 9530 knows eight.
@@ -88,11 +88,10 @@ impl BodyHasher {
     /// # Errors
     /// [`Refusal::DigestMismatch`].
     pub fn finish(self) -> Result<(), Refusal> {
-        let same = |claimed: &[u8], actual: &[u8]| bool::from(claimed.ct_eq(actual));
         let sha256 = self.claimed.sha256.zip(self.sha256);
         let sha512 = self.claimed.sha512.zip(self.sha512);
-        let first = sha256.is_none_or(|(claimed, hash)| same(&claimed, &hash.finalize()));
-        let second = sha512.is_none_or(|(claimed, hash)| same(&*claimed, &hash.finalize()));
+        let first = sha256.is_none_or(|(claimed, hash)| are_equal(&claimed, &hash.finalize().into()));
+        let second = sha512.is_none_or(|(claimed, hash)| are_equal(&claimed, &hash.finalize().into()));
         if first && second {
             Ok(())
         } else {
@@ -111,7 +110,20 @@ pub fn claimed(headers: &HeaderMap) -> Result<Claimed, Refusal> {
     if values.next().is_some() {
         return Err(Refusal::DigestMissing);
     }
-    let fields = super::parse::byte_sequences(value.as_bytes()).ok_or(Refusal::DigestMissing)?;
+    match claimed_strictly(value.as_bytes()) {
+        Some(digest) => Ok(digest.into()),
+        None => claimed_in(value.as_bytes()),
+    }
+}
+
+/// The one digest of our own clients, spelled as they do.
+fn claimed_strictly(field: &[u8]) -> Option<BodyDigest> {
+    let digest = strict::byte_sequence(field.strip_prefix(b"sha-256=")?)?;
+    digest.as_slice().try_into().ok().map(BodyDigest)
+}
+
+fn claimed_in(field: &[u8]) -> Result<Claimed, Refusal> {
+    let fields = super::parse::byte_sequences(field).ok_or(Refusal::DigestMissing)?;
     let is_double =
         |(index, (name, _)): (usize, &(&str, _))| fields[..index].iter().any(|(earlier, _)| earlier == name);
     if fields.len() > MOST_DIGESTS || fields.iter().enumerate().any(is_double) {
@@ -138,7 +150,10 @@ fn named<const N: usize>(fields: &[(&str, Option<Vec<u8>>)], name: &str) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -172,6 +187,25 @@ mod tests {
             let mut hasher = claim.hasher();
             BODY.chunks(3).for_each(|chunk| hasher.update(chunk));
             assert_eq!(hasher.finish(), Ok(()), "{field}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_reads_what_the_long_one_does(
+            bytes in prop::collection::vec(any::<u8>(), 31..34),
+            change in prop::option::of((0usize..60, ".{0,2}")),
+        ) {
+            let mut field = format!("sha-256=:{}:", STANDARD.encode(&bytes));
+            if let Some((at, text)) = change {
+                let at = field.floor_char_boundary(at.min(field.len()));
+                field.insert_str(at, &text);
+            }
+            let strict = claimed_strictly(field.as_bytes());
+            prop_assert_eq!(strict.is_some(), bytes.len() == 32 && field == format!("sha-256=:{}:", STANDARD.encode(&bytes)));
+            if let Some(digest) = strict {
+                prop_assert_eq!(Ok(digest.into()), claimed_in(field.as_bytes()));
+            }
         }
     }
 

@@ -2,9 +2,9 @@
 //! alone are hashed once for a session, not once for a call.
 
 use sha2::block_api::compress256;
-use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::are_equal;
 use crate::session::token::SigningKey;
 
 const BLOCK: usize = 64;
@@ -57,14 +57,6 @@ impl MacKey {
         let presented = presented.try_into();
         presented.is_ok_and(|presented| are_equal(&self.tag(message), presented))
     }
-}
-
-/// Compares in words, all of them in any case.
-fn are_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
-    let (one, other) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);
-    let equal = |(one, other): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*one).ct_eq(&u64::from_ne_bytes(*other));
-    let all = one.iter().zip(other).map(equal);
-    all.fold(Choice::from(1), |all, equal| all & equal).into()
 }
 
 /// Hashes the rest of a message of which one block was hashed, with padding (FIPS 180-4 section 5.1.1).

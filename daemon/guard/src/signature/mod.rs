@@ -17,6 +17,7 @@ pub mod verify;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
 
 /// The tag that tells our signatures from others in the same request.
 pub const TAG: &str = "portcullis-1";
@@ -61,6 +62,15 @@ impl SignatureBytes {
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
+}
+
+/// Compares in words, all of them in any case. Constant-time.
+fn are_equal<const BYTES: usize>(one: &[u8; BYTES], other: &[u8; BYTES]) -> bool {
+    const { assert!(BYTES.is_multiple_of(8)) }
+    let (one, other) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);
+    let equal = |(one, other): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*one).ct_eq(&u64::from_ne_bytes(*other));
+    let all = one.iter().zip(other).map(equal);
+    all.fold(Choice::from(1), |all, equal| all & equal).into()
 }
 
 /// Whether the MAC of a signature base is the one presented. Constant-time (RFC 2104; RFC 9421 section 3.3.3).

@@ -76,8 +76,12 @@ pub(super) fn signature_input(field: &[u8]) -> Option<Strict<'_>> {
 /// Reads a `Signature` field whose only member has this label and is a canonical byte sequence of a length that
 /// signatures have.
 pub(super) fn signature(field: &[u8], label: &str) -> Option<SignatureBytes> {
-    let item = field.strip_prefix(label.as_bytes())?.strip_prefix(b"=:")?;
-    let text = item.strip_suffix(b":")?;
+    byte_sequence(field.strip_prefix(label.as_bytes())?.strip_prefix(b"=")?)
+}
+
+/// Reads a byte sequence (RFC 8941 section 3.3.5) that is canonical and as long as a signature may be, and not empty.
+pub(super) fn byte_sequence(item: &[u8]) -> Option<SignatureBytes> {
+    let text = item.strip_prefix(b":")?.strip_suffix(b":")?;
     // The decoder wants room for whole groups of three bytes.
     let mut bytes = [0; SignatureBytes::LONGEST + 2];
     let length = STANDARD.decode_slice(text, &mut bytes).ok()?;
