@@ -25,28 +25,36 @@ impl<'a> Components<'a> {
 
     /// The names in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
-        let inline = self.inline.iter().take(self.used).copied();
+        let inline = self.inline().iter().copied();
         inline.chain(self.spilled.iter().map(AsRef::as_ref))
     }
 
     /// Whether they are these, in this order, and were all borrowed.
     pub(super) fn are(&self, names: &[&str]) -> bool {
-        self.spilled.is_empty() && self.inline[..self.used] == *names
+        self.spilled.is_empty() && self.inline() == names
     }
 
     /// Whether a name is among them.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {
-        self.iter().any(|component| component == name)
+        self.inline().contains(&name) || self.spilled.iter().any(|spilled| spilled == name)
     }
 
     /// Whether one is there twice.
     #[must_use]
     pub fn has_double(&self) -> bool {
-        self.iter()
-            .enumerate()
-            .any(|(index, name)| self.iter().take(index).any(|earlier| earlier == name))
+        // They are all in one of the two.
+        has_double(self.inline()) || has_double(&self.spilled)
     }
+
+    fn inline(&self) -> &[&'a str] {
+        &self.inline[..self.used]
+    }
+}
+
+fn has_double(names: &[impl PartialEq]) -> bool {
+    let is_double = |(index, name)| names[..index].contains(name);
+    names.iter().enumerate().any(is_double)
 }
 
 impl<'a> FromIterator<Cow<'a, str>> for Components<'a> {

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{self, HeaderName};
 
 use super::components::Components;
 use super::parse::{self, Member};
-use super::{CONTENT_DIGEST, CONTENT_TYPE, REQUIRED, SignatureBytes, TAG, strict};
+use super::{CONTENT_DIGEST, CONTENT_TYPE, REQUIRED, SignatureBytes, TAG, digest, strict};
 use crate::head::Head;
 use crate::policy::Freshness;
 use crate::refusal::Refusal;
@@ -160,9 +160,9 @@ impl Presented<'_> {
             return Err(Refusal::SignatureAmbiguous);
         }
         let covers = |name: &str| self.components.covers(name);
-        let body_covered =
-            !has_body || (covers(CONTENT_DIGEST) && (covers(CONTENT_TYPE) || !headers.contains_key(CONTENT_TYPE)));
-        if has_body && !headers.contains_key(CONTENT_DIGEST) {
+        let body_covered = !has_body
+            || (covers(CONTENT_DIGEST) && (covers(CONTENT_TYPE) || !headers.contains_key(header::CONTENT_TYPE)));
+        if has_body && !headers.contains_key(digest::CONTENT_DIGEST) {
             return Err(Refusal::DigestMissing);
         }
         if REQUIRED.iter().all(|name| covers(name)) && body_covered {
@@ -179,7 +179,7 @@ impl Presented<'_> {
     /// # Errors
     /// [`Refusal::SignatureIncomplete`].
     pub fn check_content_type(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.components.covers(CONTENT_TYPE) || !headers.contains_key(CONTENT_TYPE) {
+        if self.components.covers(CONTENT_TYPE) || !headers.contains_key(header::CONTENT_TYPE) {
             Ok(())
         } else {
             Err(Refusal::SignatureIncomplete)
