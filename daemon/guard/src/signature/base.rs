@@ -1,7 +1,9 @@
 //! The signature base: the exact bytes that a signature covers (RFC 9421 section 2.5).
 
-use http::{HeaderMap, Method};
+use http::header::{self, GetAll};
+use http::{HeaderMap, HeaderValue, Method};
 
+use super::{CONTENT_DIGEST, CONTENT_TYPE, digest};
 use crate::refusal::Refusal;
 
 /// The message that was signed.
@@ -59,9 +61,11 @@ fn derived<'a>(message: &Message<'a>, name: &str) -> Option<(&'static [u8], &'a 
 
 /// The line of a field: all its values, trimmed, joined by a comma and a space (RFC 9421 section 2.1).
 fn push_field(headers: &HeaderMap, name: &str, base: &mut Vec<u8>) -> Result<(), Refusal> {
-    let is_lower_case = !name.bytes().any(|b| b.is_ascii_uppercase());
-    let mut values = headers.get_all(name).iter().peekable();
-    if !is_lower_case || name.starts_with('@') || values.peek().is_none() {
+    let mut values = lines_of(headers, name)
+        .ok_or(Refusal::ComponentUnsupported)?
+        .iter()
+        .peekable();
+    if values.peek().is_none() {
         return Err(Refusal::ComponentUnsupported);
     }
     base.push(b'"');
@@ -77,10 +81,20 @@ fn push_field(headers: &HeaderMap, name: &str, base: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
+/// The lines of a field; `None` if it is spelled as none is. Those of the profile have names that need not be read.
+fn lines_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<GetAll<'a, HeaderValue>> {
+    match name {
+        CONTENT_DIGEST => Some(headers.get_all(digest::CONTENT_DIGEST)),
+        CONTENT_TYPE => Some(headers.get_all(header::CONTENT_TYPE)),
+        other => {
+            let is_lower_case = !other.bytes().any(|byte| byte.is_ascii_uppercase());
+            (is_lower_case && !other.starts_with('@')).then(|| headers.get_all(other))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
