@@ -241,6 +241,9 @@ impl Gate {
     /// # Errors
     /// The first [`KernelError`]. It is logged here too.
     pub fn perform(&self, effects: Vec<Effect>) -> Result<(), KernelError> {
+        if effects.is_empty() {
+            return Ok(());
+        }
         let items: Vec<Item> = effects.iter().flat_map(items::of_verdict).collect();
         let outcome = self.enforce(effects);
         if let Some(store) = self.store.as_ref().filter(|_| !items.is_empty()) {

@@ -94,6 +94,11 @@ impl Pool {
     /// Whether requests for this host and path are for it.
     #[must_use]
     pub fn is_for(&self, authority: &str, path: &NormalPath) -> bool {
+        (self.hosts.is_empty() || self.is_for_host(authority))
+            && (self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.matches(path)))
+    }
+
+    fn is_for_host(&self, authority: &str) -> bool {
         let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
             if port.bytes().all(|byte| byte.is_ascii_digit()) {
                 host
@@ -101,14 +106,12 @@ impl Pool {
                 authority
             }
         });
-        let is_host = |name: &String| match name.strip_prefix("*.") {
+        self.hosts.iter().any(|name| match name.strip_prefix("*.") {
             Some(parent) => host
                 .strip_suffix(parent)
                 .is_some_and(|label| label.len() > 1 && label.ends_with('.')),
             None => host == name,
-        };
-        (self.hosts.is_empty() || self.hosts.iter().any(is_host))
-            && (self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.matches(path)))
+        })
     }
 
     /// Whether a connection to it would reach this listening address.

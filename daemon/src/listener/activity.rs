@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::connections::Connection;
 use super::timer::CoarseTimer;
@@ -47,6 +47,15 @@ pub(super) enum State {
     Idle,
     /// The client takes nothing of what it asked for.
     Stuck,
+}
+
+/// Why nothing goes on over a connection of HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quiet {
+    /// What was asked for is answered, and nothing of it is left to be read or written.
+    Rest,
+    /// No request has come, whole or at all, for too long.
+    Late,
 }
 
 impl Activity {
@@ -98,16 +107,21 @@ impl Activity {
         self.is_given_up.load(Ordering::Relaxed)
     }
 
-    /// HTTP/1.1: waits until a request was answered since `start`, nothing of it is left to be read or written, and nothing
-    /// has happened for this long.
-    pub(super) async fn rest(&self, start: Look, timer: &CoarseTimer, silence: Duration) {
-        let (mut before, mut steps) = (start, 1);
+    /// HTTP/1.1: waits until nothing goes on. It may rest when a request was answered since `start` and nothing has happened
+    /// for `silence`; without a request for `patience` it is over.
+    pub(super) async fn quiet(&self, start: Look, timer: &CoarseTimer, silence: Duration, patience: Duration) -> Quiet {
+        let (mut before, mut since, mut steps) = (start, Instant::now(), 1);
         loop {
-            timer.after(silence * steps).await;
+            let left = patience.saturating_sub(since.elapsed());
+            timer.after(left.min(silence * steps)).await;
             let now = self.look();
-            let is_done = now != start && self.busy.load(Ordering::Relaxed) == 0;
-            if is_done && now == before && !self.has_rest_of_body() && !self.is_clogged.load(Ordering::Relaxed) {
-                return;
+            let is_at_work = self.busy.load(Ordering::Relaxed) > 0 || self.is_clogged.load(Ordering::Relaxed);
+            if now != before || is_at_work {
+                since = Instant::now();
+            } else if since.elapsed() >= patience {
+                return Quiet::Late;
+            } else if now != start && !self.has_rest_of_body() {
+                return Quiet::Rest;
             }
             steps = if now == start { (steps * 2).min(SELDOM) } else { 1 };
             before = now;
@@ -137,6 +151,12 @@ impl Underway {
             owes: false,
             is_answered: false,
         }
+    }
+
+    /// What it goes on over.
+    #[must_use]
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     /// The whole answer is on its way, or was found to have no end.
@@ -191,9 +211,24 @@ mod tests {
         tokio::spawn(timer.clone().run());
         let activity = Activity::default();
         let start = activity.look();
-        let nothing = activity.rest(start, &timer, MOMENT);
-        assert!(tokio::time::timeout(Duration::from_millis(600), nothing).await.is_err());
+        let quiet = || activity.quiet(start, &timer, MOMENT, Duration::from_secs(60));
+        assert!(tokio::time::timeout(Duration::from_millis(600), quiet()).await.is_err());
         activity.note();
-        activity.rest(start, &timer, MOMENT).await;
+        assert_eq!(quiet().await, Quiet::Rest);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_nothing_is_late_but_not_who_waits_for_an_answer() {
+        const PATIENCE: Duration = Duration::from_millis(10);
+        let timer = CoarseTimer::new();
+        tokio::spawn(timer.clone().run());
+        let activity = Activity::default();
+        let quiet = || activity.quiet(activity.look(), &timer, PATIENCE * 2, PATIENCE);
+        assert_eq!(quiet().await, Quiet::Late);
+        activity.busy.store(1, Ordering::Relaxed);
+        assert!(tokio::time::timeout(Duration::from_millis(600), quiet()).await.is_err());
+        activity.busy.store(0, Ordering::Relaxed);
+        activity.clog(true);
+        assert!(tokio::time::timeout(Duration::from_millis(600), quiet()).await.is_err());
     }
 }

@@ -152,14 +152,13 @@ impl Connection {
         self.says_goodbye.store(true, Ordering::Relaxed);
     }
 
-    /// An answer, which tells the client if it is the last.
-    pub(super) fn end_with<B>(&self, mut answer: Response<B>) -> Response<B> {
+    /// Has an answer tell the client if it is the last.
+    pub fn end_with<B>(&self, answer: &mut Response<B>) {
         if self.says_goodbye.load(Ordering::Relaxed) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        answer
     }
 
     /// What the TLS handshake of the client says of its program.

@@ -13,14 +13,14 @@ use portcullis_guard::refusal::Refusal;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::activity::Look;
+use super::activity::{Look, Quiet};
 use super::connections::{Connection, Ending};
 use super::conversation::{Conversation, LAST_ANSWER, say_goodbye};
 use super::farewell;
 use super::limits::Limit;
 use super::line::Line;
 use super::seldom::Seldom;
-use super::timer::{CoarseTimer, HeadTimer};
+use super::timer::CoarseTimer;
 use crate::memory;
 
 /// How long a connection is silent before its buffers go.
@@ -32,8 +32,8 @@ enum Event {
     Over(hyper::Result<()>),
     /// It must.
     Ending(Ending),
-    /// Nothing has come for a moment.
-    Silence,
+    /// Nothing goes on.
+    Quiet(Quiet),
 }
 
 /// Waits for what ends a turn of hyper from outside.
@@ -42,12 +42,13 @@ async fn interruption(
     connection: &Connection,
     start: Look,
     timer: &CoarseTimer,
+    patience: Duration,
 ) -> Event {
     tokio::select! {
         biased;
         ending = connection.ended() => Event::Ending(ending),
         () = say_goodbye(stop, connection, timer) => Event::Ending(Ending::Shutdown),
-        () = connection.activity.rest(start, timer, REST) => Event::Silence,
+        quiet = connection.activity.quiet(start, timer, REST, patience) => Event::Quiet(quiet),
     }
 }
 
@@ -88,34 +89,29 @@ impl Conversation {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = Builder::new();
-        {
+        let patience = {
             let current = self.proxy.get();
+            // A timer of hyper's costs each request a new sleep: who is late is found below.
             builder
-                .timer(HeadTimer(self.timer.clone()))
-                .header_read_timeout(current.http().header_timeout)
+                .header_read_timeout(None)
                 .max_buf_size(current.http().max_header_bytes);
-        }
+            current.http().header_timeout
+        };
         let proxy = Arc::clone(&self.proxy);
-        // In a box, so that a connection that waits for its next request has no room for it.
-        let service = service_fn(|request| {
-            let (proxy, connection) = (proxy.get(), Arc::clone(connection));
-            Box::pin(async move {
-                let answer = proxy.answer(Arc::clone(&connection), request).await;
-                answer.map(|answer| connection.end_with(answer))
-            })
-        });
+        let service = service_fn(|request| proxy.get().answer(Arc::clone(connection), request));
         let conversation = builder.serve_connection(TokioIo::new(line), service);
         let mut conversation = Box::pin(conversation.with_upgrades());
         // Hyper may answer the first request before anything else is asked.
         let start = connection.activity.look();
         let event = {
-            let interruption = pin!(interruption(&mut self.stop, connection, start, &self.timer));
+            let interruption = pin!(interruption(&mut self.stop, connection, start, &self.timer, patience));
             tokio::select! {
                 biased;
                 result = conversation.as_mut() => Event::Over(result),
                 event = Seldom::new(interruption) => event,
             }
         };
+        let is_late = matches!(event, Event::Quiet(Quiet::Late));
         let result = match event {
             Event::Over(result) => result,
             Event::Ending(Ending::Shutdown) => {
@@ -127,8 +123,9 @@ impl Conversation {
                 let last = tokio::time::timeout(LAST_ANSWER, conversation.as_mut()).await;
                 last.unwrap_or(Ok(()))
             }
-            Event::Silence => {
-                // It has read no part of a body that is left, and written everything: `rest` looks at that.
+            Event::Quiet(Quiet::Late) => Ok(()),
+            Event::Quiet(Quiet::Rest) => {
+                // It has read no part of a body that is left, and written everything: `quiet` looks at that.
                 conversation.as_mut().graceful_shutdown();
                 conversation.as_mut().await.ok()?;
                 let parts = Pin::into_inner(conversation).into_parts()?;
@@ -137,24 +134,27 @@ impl Conversation {
         };
         let parts = Pin::into_inner(conversation).into_parts()?;
         let stream = parts.io.into_inner().into_stream();
-        self.part(stream, result, !parts.read_buf.is_empty(), connection).await;
-        None
-    }
-
-    /// Ends a connection, and says why if nobody has. `has_begun`: a part of a head is there.
-    async fn part<S>(&self, stream: S, result: hyper::Result<()>, has_begun: bool, connection: &Connection)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let limit = match &result {
-            Ok(()) if connection.activity.has_rest_of_body() => return farewell::let_go(stream, &self.timer).await,
-            Ok(()) => return farewell::close(stream, &self.timer).await,
-            Err(error) if error.is_timeout() && has_begun => Some(Limit::HeadTime),
-            Err(error) if error.is_timeout() => Some(Limit::Idle),
+        let limit = match result {
+            Ok(()) if is_late && parts.read_buf.is_empty() => Some(Limit::Idle),
+            Ok(()) if is_late => Some(Limit::HeadTime),
+            Ok(()) if connection.activity.has_rest_of_body() => {
+                farewell::let_go(stream, &self.timer).await;
+                return None;
+            }
+            Ok(()) => None,
             Err(error) if error.is_parse_too_large() => Some(Limit::HeadSize),
             Err(error) if error.is_parse() => Some(Limit::Malformed),
             Err(_) => None,
         };
+        self.part(stream, limit).await;
+        None
+    }
+
+    /// Ends a connection that met a limit or is over, and says why if nobody has.
+    async fn part<S>(&self, stream: S, limit: Option<Limit>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         if let Some(limit) = limit {
             self.count(limit);
         }

@@ -1,7 +1,7 @@
 //! HTTP/2 over one connection.
 
 use std::error::Error;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -21,6 +21,7 @@ use super::limits::Limit;
 use super::timer::CoarseTimer;
 use super::{farewell, head};
 use crate::conclusion;
+use crate::proxy::Answering;
 
 /// Streams that a client may reset before they were served, or that are reset because of what it does; more ends the
 /// connection (CVE-2023-44487).
@@ -52,15 +53,13 @@ impl Conversation {
         let service = {
             let connection = Arc::clone(connection);
             service_fn(move |request| {
-                let (proxy, connection) = (proxy.get(), Arc::clone(&connection));
-                // In a box, as hyper moves it about with the stream.
-                Box::pin(async move {
-                    if head::is_too_large(&request, proxy.http().max_header_bytes) {
-                        proxy.gate().connections().limits().count(Limit::HeadSize);
-                        return Ok(farewell::response(Refusal::HeadTooLarge).map(Either::Left));
-                    }
-                    proxy.answer(connection, request).await
-                })
+                let proxy = proxy.get();
+                if head::is_too_large(&request, proxy.http().max_header_bytes) {
+                    proxy.gate().connections().limits().count(Limit::HeadSize);
+                    let answer = farewell::response(Refusal::HeadTooLarge).map(Either::Left);
+                    return Box::pin(ready(Ok(answer))) as Answering;
+                }
+                proxy.answer(Arc::clone(&connection), request)
             })
         };
         let mut conversation = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -203,29 +203,6 @@ impl Future for CoarseSleep {
 
 impl hyper::rt::Sleep for CoarseSleep {}
 
-/// The timer for HTTP/1.1, of which hyper wants to know the time only to add how long it waits for a head.
-#[derive(Clone)]
-pub(super) struct HeadTimer(pub(super) CoarseTimer);
-
-impl hyper::rt::Timer for HeadTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        self.0.sleep(duration)
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        self.0.sleep_until(deadline)
-    }
-
-    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, at: Instant) {
-        self.0.reset(sleep, at);
-    }
-
-    /// Up to a tick ahead, so that nothing ends early.
-    fn now(&self) -> Instant {
-        self.0.start + Duration::from_millis(self.0.soon())
-    }
-}
-
 impl hyper::rt::Timer for CoarseTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
         self.sleep_until(Instant::now() + duration)
@@ -296,7 +273,5 @@ mod tests {
         let latest = 1000 + millis(TICK);
         timer.move_to(&mut sleep, Some(Duration::from_secs(1)));
         assert_eq!(sleep.deadline.at.load(Ordering::Acquire), latest + 1000);
-        let now = hyper::rt::Timer::now(&HeadTimer(timer.clone()));
-        assert_eq!(timer.millis(now), latest);
     }
 }

@@ -13,8 +13,8 @@ use super::lane::Streamed;
 use super::passing::Passing;
 use crate::listener::timer::CoarseTimer;
 
-/// The body of an answer: ours, or the upstream's as it comes.
-pub(super) type AnswerBody = Either<Full<Bytes>, Streamed>;
+/// The body of an answer: ours, or the upstream's as it comes. The latter is in a box, as answers go from hand to hand.
+pub(super) type AnswerBody = Either<Full<Bytes>, Box<Streamed>>;
 
 /// The body of a request to the upstream: read and checked, or as it passes. The latter is in a box, as the room for it
 /// would be in every request, and is copied as often as that is moved.

@@ -1,8 +1,8 @@
 //! The request as the upstream gets it, and the answer as the client gets it.
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    RANGE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
 use portcullis_guard::guard::Permit;
@@ -10,18 +10,8 @@ use portcullis_guard::reauth::{PORTCULLIS_SESSION, PORTCULLIS_USER};
 
 use super::Way;
 use super::body::{CallBody, Outgoing};
-use super::intake::{self, Head, METHOD_OVERRIDES};
+use super::intake::{self, Head, is_method_override};
 use super::trace::Trace;
-
-/// Fields between two hops (RFC 9110 section 7.6.1).
-static HOP_BY_HOP: [HeaderName; 6] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 
 /// Beginnings of names by which applications learn who the client is and what it asked for. Only the gate may set them.
 const OURS: [&str; 4] = ["portcullis-", "x-forwarded", "x-original-", "x-rewrite-"];
@@ -81,12 +71,11 @@ pub(super) fn request(way: &mut Way, permit: &Permit, told: Told, body: CallBody
         ask_for_whole_answer(&mut headers);
     }
     debug_assert!(headers.contains_key(HOST), "intake checked it");
-    let mut request = Request::builder()
-        .method(head.operation.clone())
-        .uri(target(&parts.uri, head)?)
-        .body(body)?;
+    let mut request = Box::new(Request::new(body));
+    *request.method_mut() = head.operation.clone();
+    *request.uri_mut() = target(&parts.uri, head)?;
     *request.headers_mut() = headers;
-    Ok(Box::new(request))
+    Ok(request)
 }
 
 /// What HTTP/2 says in another form (RFC 9113 sections 8.2.3 and 8.3.1).
@@ -122,8 +111,7 @@ pub(super) fn name_session(headers: &mut HeaderMap, permit: &Permit) {
 }
 
 /// Whether only the gate may set a field.
-pub(super) fn is_ours(name: &HeaderName) -> bool {
-    let name = name.as_str();
+pub(super) fn is_ours(name: &str) -> bool {
     let names_address = || ADDRESSES.iter().any(|end| name.ends_with(end));
     name.starts_with("forwarded")
         || OURS.iter().any(|beginning| name.starts_with(beginning))
@@ -145,8 +133,8 @@ pub(super) fn is_framed_once(headers: &HeaderMap) -> bool {
 
 /// What says for whom the application should take the client, which method it should act on, and what was answered here
 /// or would bring fields that no rule has seen.
-fn is_not_for_the_application(name: &HeaderName) -> bool {
-    name == EXPECT || name == TRAILER || is_ours(name) || METHOD_OVERRIDES.contains(name)
+fn is_not_for_the_application(name: &str) -> bool {
+    matches!(name, "expect" | "trailer") || is_ours(name) || is_method_override(name)
 }
 
 /// The target in origin form, with the path that the rules saw.
@@ -167,8 +155,12 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     remove(headers, is_hop_by_hop);
 }
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
+/// Fields between two hops (RFC 9110 section 7.6.1).
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade"
+    )
 }
 
 /// The fields that a `Connection` field takes away. What is gone anyway is no field worth making a name of.
@@ -187,13 +179,17 @@ fn fields_named_by(connection: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Removes fields in one pass, and what `Connection` names.
-fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
-    let options = headers.get_all(CONNECTION).iter();
-    let named = options.flat_map(|value| fields_named_by(value.as_bytes()));
-    let named = named.filter_map(|token| HeaderName::from_bytes(token).ok());
-    let named: Vec<HeaderName> = named.collect();
-    let unwanted = headers.keys().filter(|name| is_unwanted(name) || named.contains(name));
-    let unwanted: Vec<HeaderName> = unwanted.cloned().collect();
+fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
+    let mut unwanted = Vec::new();
+    for (name, value) in &*headers {
+        if is_unwanted(name.as_str()) {
+            unwanted.push(name.clone());
+        }
+        if name == CONNECTION {
+            let named = fields_named_by(value.as_bytes());
+            unwanted.extend(named.filter_map(|token| HeaderName::from_bytes(token).ok()));
+        }
+    }
     unwanted.iter().for_each(|name| _ = headers.remove(name));
 }
 
@@ -230,10 +226,10 @@ mod tests {
             "forwarded",
             "forwarded-for",
         ] {
-            assert!(is_ours(&HeaderName::from_static(name)), "{name}");
+            assert!(is_ours(name), "{name}");
         }
         for name in ["x-shop-ip", "ip", "client-ip-list", "x-forward", "origin"] {
-            assert!(!is_ours(&HeaderName::from_static(name)), "{name}");
+            assert!(!is_ours(name), "{name}");
         }
     }
 

@@ -130,7 +130,7 @@ impl Lane {
     pub(super) async fn exchange(
         &mut self,
         request: Outgoing,
-        patience: Patience<'_>,
+        patience: &Patience<'_>,
     ) -> Result<Response<Incoming>, Broken> {
         self.timer.move_to(&mut self.deadline, Some(patience.step()));
         self.meter.start();
@@ -303,12 +303,12 @@ struct Held {
 
 impl Streamed {
     /// The body of an answer that came over a lane.
-    pub(super) fn answer(response: Response<Incoming>, mut lane: Lane, idle: &Arc<Idle>) -> Response<Self> {
+    pub(super) fn answer(response: Response<Incoming>, mut lane: Lane, idle: &Arc<Idle>) -> Response<Box<Self>> {
         lane.timer.move_to(&mut lane.deadline, None);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // It takes no further call, and becomes something else as soon as it has come to its end.
             tokio::spawn(lane.driver);
-            return response.map(|body| Self::of(body, None));
+            return Self::shared(response);
         }
         let idle = Arc::clone(idle);
         let mut response = response.map(|body| Self::of(body, Some(Held { lane, idle })));
@@ -319,12 +319,12 @@ impl Streamed {
     }
 
     /// The body of an answer that came beside others.
-    pub(super) fn shared(response: Response<Incoming>) -> Response<Self> {
+    pub(super) fn shared(response: Response<Incoming>) -> Response<Box<Self>> {
         response.map(|body| Self::of(body, None))
     }
 
-    fn of(body: Incoming, held: Option<Held>) -> Self {
-        Self {
+    fn of(body: Incoming, held: Option<Held>) -> Box<Self> {
+        Box::new(Self {
             body,
             held,
             underway: None,
@@ -332,40 +332,36 @@ impl Streamed {
             call: None,
             leash: None,
             is_cut: false,
-        }
+        })
     }
 
     /// Ends with its session, if it has a leash.
-    pub(super) fn led_by(mut self, leash: Option<Leash>) -> Self {
+    pub(super) fn lead_by(&mut self, leash: Option<Leash>) {
         self.leash = leash.map(Box::new);
-        self
     }
 
     /// Shows the guard what passes, before the client gets it.
-    pub(super) fn read_by(mut self, guard: &Arc<Guard>, reading: Option<Reading>) -> Self {
+    pub(super) fn show_to(&mut self, guard: &Arc<Guard>, reading: Option<Reading>) {
         self.reader = reading.map(|reading| {
             Box::new(Reader {
                 guard: Arc::clone(guard),
                 reading,
             })
         });
-        self
     }
 
     /// Counts as work of a server until it has come whole.
-    pub(super) fn counted(mut self, call: Counted) -> Self {
+    pub(super) fn count(&mut self, call: Counted) {
         // One that has come whole already is done.
         self.call = (!self.body.is_end_stream()).then_some(call);
-        self
     }
 
     /// Tells what the client takes of it.
-    pub(super) fn watched(mut self, underway: Underway) -> Self {
+    pub(super) fn watch(&mut self, underway: Underway) {
         self.underway = Some(underway);
         if self.body.is_end_stream() {
             self.release();
         }
-        self
     }
 
     fn release(&mut self) {

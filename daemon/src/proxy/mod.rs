@@ -22,14 +22,15 @@ mod trace;
 mod trunk;
 pub mod upstream;
 mod verdict;
+mod way;
 mod websocket;
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::Request as HttpRequest;
@@ -38,7 +39,7 @@ use portcullis_guard::forwarded::TrustedProxies;
 use portcullis_guard::guard::{Caller, Guard, Permit, Reading, Receipt};
 use portcullis_guard::path::NormalPath;
 use portcullis_guard::reauth::{SessionWord, WordError};
-use portcullis_guard::request::{ClientAddress, Reference, Request};
+use portcullis_guard::request::ClientAddress;
 use tracing::Instrument;
 
 use self::body::{AnswerBody, CallBody};
@@ -46,13 +47,14 @@ use self::cors::Reader;
 use self::forward::Told;
 pub use self::intake::FirstHost;
 use self::intake::Head;
-use self::lane::{Leash, Streamed};
+use self::lane::Leash;
 use self::origin::Origin;
 use self::pool::Pools;
 use self::trace::Trace;
 use self::upstream::{Failure, Upstream};
+use self::way::{Call, Way};
 use self::websocket::Upgrade;
-use crate::config::{Config, Http, Scheme};
+use crate::config::{Config, ForwardAuth, Http, Scheme};
 use crate::gate::Gate;
 use crate::listener::activity::Underway;
 use crate::listener::connections::Connection;
@@ -76,38 +78,14 @@ pub struct Proxy {
     told: Told,
 }
 
-/// One request on its way.
-struct Call<'a> {
-    parts: &'a Parts,
-    head: &'a Head,
-    connection: &'a Arc<Connection>,
-    origin: Origin,
-    reference: Reference,
-}
-
-impl Call<'_> {
-    fn view(&self) -> Request<'_> {
-        Request {
-            method: &self.parts.method,
-            operation: &self.head.operation,
-            authority: &self.head.authority,
-            raw_path: self.parts.uri.path(),
-            query: self.head.query.as_deref(),
-            ticket: self.head.ticket.as_deref(),
-            path: &self.head.path,
-            headers: &self.parts.headers,
-            has_body: self.head.has_body,
-            client: self.origin.client,
-            trusted: self.connection.peer.is_proxy,
-            fingerprint: self.origin.fingerprint,
-            connection: self.connection.id,
-            reference: self.reference,
-        }
-    }
-}
-
 /// The answer that takes the place of what was asked for.
 type Answered = Box<Response<Full<Bytes>>>;
+
+/// A request that was read, or what is answered at once.
+type Begun = Result<(Box<Way>, Incoming), Answered>;
+
+/// An answer that is being made.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>> + Send>>;
 
 /// What became of a request: forward it like this, or answer.
 type Outcome = Result<(Permit, CallBody), Answered>;
@@ -166,51 +144,58 @@ impl Proxy {
         self.proxies.trust(address)
     }
 
-    /// Answers one request. Never fails: whatever goes wrong is an answer.
-    ///
-    /// # Errors
-    /// None.
-    pub async fn answer(
-        self: Arc<Self>,
-        connection: Arc<Connection>,
-        request: HttpRequest<Incoming>,
-    ) -> Result<Response<AnswerBody>, Infallible> {
-        let mut underway = Underway::over(Arc::clone(&connection));
-        if let Some(by) = connection.peer.asks {
-            let verdict = self.give_verdict(&connection, request, by).await;
-            underway.answered();
-            return Ok(verdict.map(Either::Left));
+    /// Answers one request. Never fails: whatever goes wrong is an answer. The head is read at once, so that what waits is
+    /// small.
+    pub fn answer(self: Arc<Self>, connection: Arc<Connection>, request: HttpRequest<Incoming>) -> Answering {
+        let underway = Underway::over(connection);
+        if let Some(by) = underway.connection().peer.asks {
+            return Box::pin(self.answer_question(underway, request, by));
         }
         let reader = Reader::of(&self.guard, request.uri().path(), request.headers());
-        let mut response = if self.config.http.traceparent {
-            let trace = Trace::of(request.headers(), connection.peer.is_proxy);
-            let responds = self.respond(&connection, request, Some(trace));
-            Box::pin(responds.instrument(trace.span())).await
+        if self.config.http.traceparent {
+            let trace = Trace::of(request.headers(), underway.connection().peer.is_proxy);
+            let span = trace.span();
+            let begun = span.in_scope(|| self.begin(underway.connection(), request, Some(trace)));
+            Box::pin(self.finish(begun, reader, underway).instrument(span))
         } else {
-            self.respond(&connection, request, None).await
+            let begun = self.begin(underway.connection(), request, None);
+            Box::pin(self.finish(begun, reader, underway))
+        }
+    }
+
+    async fn answer_question(
+        self: Arc<Self>,
+        mut underway: Underway,
+        question: HttpRequest<Incoming>,
+        by: ForwardAuth,
+    ) -> Result<Response<AnswerBody>, Infallible> {
+        let verdict = self.give_verdict(underway.connection(), question, by).await;
+        underway.answered();
+        Ok(verdict.map(Either::Left))
+    }
+
+    async fn finish(
+        self: Arc<Self>,
+        begun: Begun,
+        reader: Option<Reader>,
+        mut underway: Underway,
+    ) -> Result<Response<AnswerBody>, Infallible> {
+        let mut response = match begun {
+            Ok((way, body)) => self.respond(way, body).await,
+            Err(answer) => (*answer).map(Either::Left),
         };
         if let Some(reader) = reader {
             reader.may_read(response.headers_mut());
         }
-        Ok(response.map(|body| match body {
-            Either::Left(whole) => {
-                underway.answered();
-                Either::Left(whole)
-            }
-            Either::Right(streamed) => Either::Right(streamed.watched(underway)),
-        }))
+        underway.connection().end_with(&mut response);
+        match response.body_mut() {
+            Either::Left(_) => underway.answered(),
+            Either::Right(streamed) => streamed.watch(underway),
+        }
+        Ok(response)
     }
 
-    async fn respond(
-        &self,
-        connection: &Arc<Connection>,
-        request: HttpRequest<Incoming>,
-        trace: Option<Trace>,
-    ) -> Response<AnswerBody> {
-        let (way, body) = match self.begin(connection, request, trace) {
-            Ok(begun) => begun,
-            Err(answer) => return (*answer).map(Either::Left),
-        };
+    async fn respond(&self, way: Box<Way>, body: Incoming) -> Response<AnswerBody> {
         if let Some(path) = own::path(&way.head.path) {
             return Box::pin(self.answer_own(&way.call(), path, body))
                 .await
@@ -223,12 +208,7 @@ impl Proxy {
     }
 
     /// Reads a request. What is answered at once comes back as an answer.
-    fn begin(
-        &self,
-        connection: &Arc<Connection>,
-        request: HttpRequest<Incoming>,
-        trace: Option<Trace>,
-    ) -> Result<(Box<Way>, Incoming), Answered> {
+    fn begin(&self, connection: &Arc<Connection>, request: HttpRequest<Incoming>, trace: Option<Trace>) -> Begun {
         let (mut parts, body) = request.into_parts();
         let upgrade = Upgrade::asked_by(&mut parts, connection, self.gate.connections());
         let ends_here = body.is_end_stream();
@@ -283,7 +263,7 @@ impl Proxy {
             trace,
             ..self.told
         };
-        let (receipt, caller) = (permit.take_receipt(), permit.take_caller());
+        let caller = permit.take_caller();
         let progress = match &body {
             Either::Left(_) => None,
             Either::Right(passing) => Some(passing.progress()),
@@ -330,7 +310,7 @@ impl Proxy {
             Ok(mut response) => {
                 *response.version_mut() = Version::HTTP_11;
                 let word = SessionWord::take(response.headers_mut());
-                let reading = self.complete(receipt, response.status());
+                let reading = self.complete(permit.take_receipt(), response.status());
                 let mut leash = None;
                 if let Some(session) = session.filter(|_| is_long(&response)) {
                     if connection.peer.is_proxy && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -350,12 +330,15 @@ impl Proxy {
                 {
                     self.splice(upgrade, session, &mut response);
                 }
-                response.map(|body| Either::Right(body.read_by(&self.guard, reading).led_by(leash)))
+                let body = response.body_mut();
+                body.show_to(&self.guard, reading);
+                body.lead_by(leash);
+                response.map(Either::Right)
             }
             Err(failure) => {
                 let answer = self.refuse(&call, failure.refusal());
                 if failure.is_without_effect() {
-                    let _ = self.complete(receipt, answer.status());
+                    let _ = self.complete(permit.take_receipt(), answer.status());
                 }
                 // Otherwise the application may have done what it was asked: the rules go on counting the call.
                 answer.map(Either::Left)
@@ -404,32 +387,9 @@ impl Proxy {
 }
 
 /// Whether an answer goes on for so long that a verdict on its session must be able to find it.
-fn is_long(response: &Response<Streamed>) -> bool {
+fn is_long<B>(response: &Response<B>) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
-}
-
-/// One request, and what is known of it. In a box, as it goes from hand to hand.
-struct Way {
-    parts: Parts,
-    head: Head,
-    connection: Arc<Connection>,
-    origin: Origin,
-    upgrade: Option<Upgrade>,
-    trace: Option<Trace>,
-    reference: Reference,
-}
-
-impl Way {
-    fn call(&self) -> Call<'_> {
-        Call {
-            parts: &self.parts,
-            head: &self.head,
-            connection: &self.connection,
-            origin: self.origin,
-            reference: self.reference,
-        }
-    }
 }
 
 impl Head {

@@ -58,7 +58,7 @@ impl Trunk {
     pub(super) async fn exchange(
         mut self,
         mut request: Outgoing,
-        patience: Patience<'_>,
+        patience: &Patience<'_>,
     ) -> Result<Response<Incoming>, Broken> {
         if to_http2(&mut request, &self.scheme).is_none() {
             // Intake looked at Host and path: both can be said in HTTP/2.

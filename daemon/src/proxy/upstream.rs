@@ -115,7 +115,7 @@ impl Upstream {
         request: Outgoing,
         progress: Option<&Progress>,
         upgrades: bool,
-    ) -> Result<Response<Streamed>, Failure> {
+    ) -> Result<Response<Box<Streamed>>, Failure> {
         let patience = Patience {
             answer: self.timeout,
             body: self.body_timeout,
@@ -131,14 +131,14 @@ impl Upstream {
         let mut request = request;
         let mut last = Failure::NotSent;
         while tried.len() < ATTEMPTS {
-            let call = match pool.choose(&tried, clock::monotonic()) {
+            let call = match pool.choose(&tried, clock::monotonic) {
                 Ok(call) => call,
                 Err(NoServer::Full) => return Err(Failure::Full),
                 Err(NoServer::Tried) => break,
             };
             let server = call.server;
             match self
-                .try_server(pool, &self.idle[number][server], call, (request, patience))
+                .try_server(pool, &self.idle[number][server], call, request, &patience)
                 .await
             {
                 Ok(answer) => return Ok(answer),
@@ -155,13 +155,17 @@ impl Upstream {
         pool: &Pool,
         idle: &Arc<Idle>,
         call: Counted,
-        (mut request, patience): (Outgoing, Patience<'_>),
-    ) -> Result<Response<Streamed>, Missed> {
+        mut request: Outgoing,
+        patience: &Patience<'_>,
+    ) -> Result<Response<Box<Streamed>>, Missed> {
         // Worth its price only where somebody else could answer.
         let copy = (pool.servers().len() > 1).then(|| copy_of(&request)).flatten();
         while let Some(link) = idle.take(patience.upgrades) {
-            match self.exchange(idle, link, &call, (request, patience)).await {
-                Ok(answer) => return Ok(answer.map(|body| body.counted(call))),
+            match self.exchange(idle, link, &call, request, patience).await {
+                Ok(mut answer) => {
+                    answer.body_mut().count(call);
+                    return Ok(answer);
+                }
                 Err(Missed(Failure::NotSent, Some(unsent))) => request = unsent,
                 Err(Missed(failure, _)) => {
                     call.failed();
@@ -180,8 +184,11 @@ impl Upstream {
         if let Link::Trunk(trunk) = &link {
             idle.keep(Some(trunk.clone()));
         }
-        match self.exchange(idle, link, &call, (request, patience)).await {
-            Ok(answer) => Ok(answer.map(|body| body.counted(call))),
+        match self.exchange(idle, link, &call, request, patience).await {
+            Ok(mut answer) => {
+                answer.body_mut().count(call);
+                Ok(answer)
+            }
             Err(Missed(failure, unsent)) => {
                 call.failed();
                 Err(Missed(failure, unsent.or(copy)))
@@ -194,8 +201,9 @@ impl Upstream {
         idle: &Arc<Idle>,
         link: Link,
         call: &Counted,
-        (request, patience): (Outgoing, Patience<'_>),
-    ) -> Result<Response<Streamed>, Missed> {
+        request: Outgoing,
+        patience: &Patience<'_>,
+    ) -> Result<Response<Box<Streamed>>, Missed> {
         let answer = match link {
             Link::Lane(mut lane) => {
                 let answer = lane.exchange(request, patience).await;
@@ -298,7 +306,7 @@ async fn ask(pool: &Pool, server: usize, path: &str, timer: &CoarseTimer) -> boo
     let body = Either::Left(http_body_util::Full::default());
     let request = Request::get(path).header(http::header::HOST, "localhost").body(body);
     let Ok(request) = request else { return false };
-    let (request, patience) = (Box::new(request), Patience::simple(pool.care().health_interval));
+    let (request, patience) = (Box::new(request), &Patience::simple(pool.care().health_interval));
     let answer = match link {
         Link::Lane(mut lane) => lane.exchange(request, patience).await,
         Link::Trunk(trunk) => trunk.exchange(request, patience).await,

@@ -14,9 +14,9 @@ use crate::signature::digest::Claimed;
 #[derive(Debug)]
 pub struct Permit {
     session: Option<SessionId>,
-    receipt: Option<Receipt>,
+    /// In a box, as each permit goes from hand to hand.
+    receipt: Option<Box<Receipt>>,
     identity: Identity,
-    /// In a box, as few calls have it and each permit goes from hand to hand.
     expected: Option<Box<Expected>>,
 }
 
@@ -81,7 +81,7 @@ impl Permit {
     pub(super) fn signed(session: SessionId, receipt: Option<Receipt>) -> Self {
         Self {
             session: Some(session),
-            receipt,
+            receipt: receipt.map(Box::new),
             identity: Identity::default(),
             expected: None,
         }
@@ -137,6 +137,6 @@ impl Permit {
 
     /// Takes the receipt, for [`Guard::complete`](super::Guard::complete).
     pub fn take_receipt(&mut self) -> Option<Receipt> {
-        self.receipt.take()
+        self.receipt.take().map(|receipt| *receipt)
     }
 }

@@ -76,7 +76,7 @@ impl Close {
 
 impl Proxy {
     /// Leaves the connections of both sides to their WebSocket, which ends with the session.
-    pub(super) fn splice(&self, upgrade: Upgrade, session: Option<SessionId>, response: &mut Response<Streamed>) {
+    pub(super) fn splice(&self, upgrade: Upgrade, session: Option<SessionId>, response: &mut Response<Box<Streamed>>) {
         let Some(application) = response.extensions_mut().remove() else {
             return;
         };
