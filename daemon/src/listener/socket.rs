@@ -79,17 +79,28 @@ impl AsyncWrite for Transport {
     }
 }
 
-/// Writes pieces at once. A single one goes out by `send`, which is cheaper in the kernel than a list of one.
+/// Pieces that are as short as this together are made one.
+const SHORT: usize = 1024;
+
+/// Writes pieces at once. One goes out by `send`, which is cheaper in the kernel than a list, so that it pays to copy short
+/// ones.
 fn write_pieces(
     stream: Pin<&mut impl AsyncWrite>,
     cx: &mut Context<'_>,
     pieces: &[io::IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
-    let mut full = pieces.iter().filter(|piece| !piece.is_empty());
-    match (full.next(), full.next()) {
-        (Some(piece), None) => stream.poll_write(cx, piece),
-        (None | Some(_), _) => stream.poll_write_vectored(cx, pieces),
+    if let [piece] = pieces {
+        return stream.poll_write(cx, piece);
     }
+    let (mut whole, mut length) = ([0; SHORT], 0);
+    for piece in pieces {
+        let Some(room) = whole.get_mut(length..length + piece.len()) else {
+            return stream.poll_write_vectored(cx, pieces);
+        };
+        room.copy_from_slice(piece);
+        length += piece.len();
+    }
+    stream.poll_write(cx, &whole[..length])
 }
 
 /// The stream of one client connection.
