@@ -102,8 +102,8 @@ fn ask_for_whole_answer(headers: &mut HeaderMap) {
 /// Whose call it is. The fields of these names that the client sent are gone.
 pub(super) fn name_session(headers: &mut HeaderMap, permit: &Permit) {
     if let Some(session) = permit.session() {
-        headers.insert(PORTCULLIS_SESSION, text(&session.to_string()));
-        headers.insert(PORTCULLIS_SCORE, text(&format!("{:.0}", permit.score())));
+        headers.insert(PORTCULLIS_SESSION, field(&session.text()));
+        headers.insert(PORTCULLIS_SCORE, HeaderValue::from(permit.score().round() as u64));
     }
     if let Some(user) = permit.user() {
         headers.insert(PORTCULLIS_USER, text(user));
@@ -194,8 +194,12 @@ fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
 }
 
 fn text(value: &str) -> HeaderValue {
+    field(value.as_bytes())
+}
+
+fn field(value: &[u8]) -> HeaderValue {
     // Addresses, names of sessions and users are ASCII.
-    HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_bytes(value).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

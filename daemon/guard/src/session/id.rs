@@ -14,11 +14,22 @@ pub struct SessionId(pub [u8; Self::BYTES]);
 impl SessionId {
     /// Length in bytes.
     pub const BYTES: usize = 12;
+    /// Length of its text.
+    pub const CHARACTERS: usize = Self::BYTES / 3 * 4;
+
+    /// Its text: base64url (RFC 4648 section 5), which needs no padding here.
+    #[must_use]
+    pub fn text(&self) -> [u8; Self::CHARACTERS] {
+        let mut text = [0; Self::CHARACTERS];
+        // There is room for all.
+        let _ = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text);
+        text
+    }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&URL_SAFE_NO_PAD.encode(self.0))
+        f.pad(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
