@@ -16,6 +16,7 @@ use portcullis_guard::refusal::Refusal;
 use portcullis_guard::session::SessionId;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::bell::Bell;
 use super::body::{CallBody, Outgoing};
 use super::meter::{Meter, Metered};
 use super::passing::Progress;
@@ -27,6 +28,8 @@ use crate::listener::activity::Underway;
 use crate::listener::connections::Connection;
 use crate::listener::timer::{CoarseSleep, CoarseTimer};
 
+/// How often a connection and what comes of it are polled in turns, as long as one wakes the other.
+const TURNS: usize = 4;
 /// How often a body that passes is looked after.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -36,6 +39,9 @@ type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 pub(super) struct Lane {
     sender: SendRequest<CallBody>,
     driver: Driver,
+    bell: Arc<Bell>,
+    /// The same, as what all is polled with.
+    rope: Waker,
     /// Whether the driver has come to its end; then it must not be asked again.
     has_ended: bool,
     deadline: CoarseSleep,
@@ -113,9 +119,12 @@ impl Lane {
         let meter = Meter::default();
         let io = TokioIo::new(Metered::new(io, meter.clone()));
         let (sender, connection) = handshake(io).await?;
+        let bell = Arc::new(Bell::default());
         Ok(Self {
             sender,
             driver: Box::pin(connection.with_upgrades()),
+            rope: Waker::from(Arc::clone(&bell)),
+            bell,
             has_ended: false,
             deadline: timer.never(),
             timer: timer.clone(),
@@ -134,37 +143,23 @@ impl Lane {
     ) -> Result<Response<Incoming>, Broken> {
         self.timer.move_to(&mut self.deadline, Some(patience.step()));
         self.meter.start();
-        let Self {
-            sender,
-            driver,
-            has_ended,
-            deadline,
-            timer,
-            meter,
-        } = self;
-        let mut answer = pin!(sender.try_send_request(*request));
+        let mut answer = pin!(self.sender.try_send_request(*request));
         let outcome = poll_fn(|cx| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            if let Poll::Ready(answer) = self.poll(cx, |rope| answer.as_mut().poll(rope)) {
                 return Poll::Ready(Ok(answer));
             }
-            if !*has_ended {
-                *has_ended = driver.as_mut().poll(cx).is_ready();
-                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(answer));
-                }
-            }
-            while Pin::new(&mut *deadline).poll(cx).is_ready() {
+            while Pin::new(&mut self.deadline).poll(cx).is_ready() {
                 if let Some(over) = patience.over() {
                     return Poll::Ready(Err(over));
                 }
-                timer.move_to(deadline, Some(patience.step()));
+                self.timer.move_to(&mut self.deadline, Some(patience.step()));
             }
             Poll::Pending
         });
         let outcome = outcome.await;
         match outcome {
             Ok(Ok(answer)) => {
-                meter.stop();
+                self.meter.stop();
                 Ok(answer)
             }
             Ok(Err(mut error)) => Err(match error.take_message() {
@@ -175,16 +170,38 @@ impl Lane {
         }
     }
 
-    /// Whether it can take a call now. Notices when the application has closed it.
-    fn is_free(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.has_ended && self.sender.is_ready()
+    /// Polls what comes of the connection, and the connection itself if there is nothing yet.
+    fn poll<T>(&mut self, cx: &Context<'_>, mut next: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        self.bell.attend();
+        let mut rope = Context::from_waker(&self.rope);
+        if let Poll::Ready(next) = next(&mut rope) {
+            return Poll::Ready(next);
+        }
+        // What wakes the other meanwhile is a reason to look again, but not for ever: others have a turn too.
+        for _ in 0..TURNS {
+            self.bell.attend();
+            if !self.has_ended {
+                self.has_ended = self.driver.as_mut().poll(&mut rope).is_ready();
+            }
+            if let Poll::Ready(next) = next(&mut rope) {
+                return Poll::Ready(next);
+            }
+            if !self.bell.rang() {
+                break;
+            }
+        }
+        self.bell.wait(cx);
+        Poll::Pending
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
+    /// Whether it can take a call now. Notices when the application has closed it.
+    fn is_free(&mut self) -> bool {
+        self.bell.attend();
         if !self.has_ended {
-            self.has_ended = self.driver.as_mut().poll(cx).is_ready();
+            let mut rope = Context::from_waker(&self.rope);
+            self.has_ended = self.driver.as_mut().poll(&mut rope).is_ready();
         }
+        !self.has_ended && self.sender.is_ready()
     }
 }
 
@@ -377,13 +394,10 @@ impl Streamed {
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        match (frame, &mut self.held) {
-            (Poll::Pending, Some(held)) => {
-                held.lane.drive(cx);
-                Pin::new(&mut self.body).poll_frame(cx)
-            }
-            (frame, _) => frame,
+        let body = &mut self.body;
+        match &mut self.held {
+            Some(held) => held.lane.poll(cx, |rope| Pin::new(&mut *body).poll_frame(rope)),
+            None => Pin::new(body).poll_frame(cx),
         }
     }
 }

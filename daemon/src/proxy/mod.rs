@@ -2,6 +2,7 @@
 //!
 //! It asks the guard and does what the guard says. It never sees the kernel maps.
 
+mod bell;
 mod body;
 mod cors;
 mod form;
