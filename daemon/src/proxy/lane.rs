@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::bell::Bell;
 use super::body::{CallBody, Outgoing};
+use super::idle::Idle;
 use super::meter::{Meter, Metered};
 use super::passing::Progress;
 use super::pool::Counted;
-use super::trunk::Trunk;
 use crate::clock;
 use crate::gate::Gate;
 use crate::listener::activity::Underway;
@@ -195,75 +195,13 @@ impl Lane {
     }
 
     /// Whether it can take a call now. Notices when the application has closed it.
-    fn is_free(&mut self) -> bool {
+    pub(super) fn is_free(&mut self) -> bool {
         self.bell.attend();
         if !self.has_ended {
             let mut rope = Context::from_waker(&self.rope);
             self.has_ended = self.driver.as_mut().poll(&mut rope).is_ready();
         }
         !self.has_ended && self.sender.is_ready()
-    }
-}
-
-/// What a call is sent over.
-pub(super) enum Link {
-    /// It alone.
-    Lane(Lane),
-    /// Others too.
-    Trunk(Trunk),
-}
-
-/// Connections that wait for their next call. The oldest are taken last, and looked at now and then.
-pub(super) struct Idle {
-    lanes: Mutex<Vec<Lane>>,
-    kept: usize,
-    trunk: Mutex<Option<Trunk>>,
-}
-
-impl Idle {
-    /// None yet, and at most `kept` at a time.
-    pub(super) fn new(kept: usize) -> Self {
-        Self {
-            lanes: Mutex::default(),
-            kept,
-            trunk: Mutex::default(),
-        }
-    }
-
-    /// One that can take a call.
-    pub(super) fn take(&self, upgrades: bool) -> Option<Link> {
-        if !upgrades && let Some(trunk) = self.trunk().clone().filter(Trunk::is_open) {
-            return Some(Link::Trunk(trunk));
-        }
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(mut lane) = lanes.pop() {
-            if lane.is_free() {
-                return Some(Link::Lane(lane));
-            }
-        }
-        None
-    }
-
-    /// Keeps a connection for all calls from here on, or none.
-    pub(super) fn keep(&self, trunk: Option<Trunk>) {
-        *self.trunk() = trunk;
-    }
-
-    fn trunk(&self) -> MutexGuard<'_, Option<Trunk>> {
-        self.trunk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, lane: Lane) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if lanes.len() < self.kept {
-            lanes.push(lane);
-        }
-    }
-
-    /// Lets go of those that the application has closed.
-    pub(super) fn sweep(&self) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.retain_mut(Lane::is_free);
     }
 }
 

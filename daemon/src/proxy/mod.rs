@@ -8,6 +8,7 @@ mod cors;
 mod form;
 mod forward;
 mod held;
+mod idle;
 mod intake;
 mod judge;
 mod lane;

@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::lane::{Lane, Link};
+use super::idle::Link;
+use super::lane::Lane;
 use super::trunk::Trunk;
 use crate::config::{Care, Route};
 use crate::listener::socket::Transport;

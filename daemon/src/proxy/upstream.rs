@@ -10,8 +10,9 @@ use http_body_util::Either;
 use portcullis_guard::refusal::Refusal;
 
 use super::body::Outgoing;
+use super::idle::{Idle, Link};
 use super::intake::Head;
-use super::lane::{Broken, Idle, Link, Patience, Streamed};
+use super::lane::{Broken, Patience, Streamed};
 use super::passing::Progress;
 use super::pool::{Counted, NoServer, Pool, Pools};
 use crate::clock;
