@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use portcullis_guard::refusal::Refusal;
@@ -43,6 +43,19 @@ fn is_of(headers: &HeaderMap, kind: &[u8]) -> bool {
 
 fn content_type(headers: &HeaderMap) -> &[u8] {
     headers.get(CONTENT_TYPE).map_or(&[], HeaderValue::as_bytes)
+}
+
+/// Whether a form can be looked into: some frameworks decode one that is encoded.
+///
+/// # Errors
+/// [`Refusal::FramingInvalid`].
+pub(super) fn check_head(parts: &Parts) -> Result<(), Refusal> {
+    let mut encodings = parts.headers.get_all(CONTENT_ENCODING).iter();
+    let is_encoded = encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if is_encoded && (is_plain(parts) || is_multipart(&parts.headers)) {
+        return Err(Refusal::FramingInvalid);
+    }
+    Ok(())
 }
 
 /// Whether a body carries an override.
@@ -193,6 +206,18 @@ mod tests {
         }
         let (parts, ()) = Request::put("/").body(()).unwrap().into_parts();
         assert!(!is_plain(&parts), "only a POST is taken for a form");
+    }
+
+    #[test]
+    fn a_form_may_not_be_encoded() {
+        let refuses = |kind: &str, encoding: &str| {
+            let request = Request::post("/")
+                .header(CONTENT_TYPE, kind)
+                .header(CONTENT_ENCODING, encoding);
+            check_head(&request.body(()).unwrap().into_parts().0).is_err()
+        };
+        assert!(refuses("application/x-www-form-urlencoded", "gzip") && refuses("multipart/form-data", "br"));
+        assert!(!refuses("application/json", "gzip") && !refuses("multipart/form-data", "Identity"));
     }
 
     #[test]

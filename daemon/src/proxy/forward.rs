@@ -13,8 +13,11 @@ use super::body::{CallBody, Outgoing};
 use super::intake::{self, Head, is_method_override};
 use super::trace::Trace;
 
-/// Beginnings of names by which applications learn who the client is and what it asked for. Only the gate may set them.
-const OURS: [&str; 4] = ["portcullis-", "x-forwarded", "x-original-", "x-rewrite-"];
+/// Beginnings of names by which applications learn who the client is and what it asked for, where files are that they
+/// answer with, and through whom CGI programs call others. Only the gate may set them.
+const OURS: [&str; 3] = ["portcullis-", "forwarded", "proxy"];
+/// The same behind `x-`.
+const OURS_BEHIND_X: [&str; 5] = ["forwarded", "original-", "rewrite-", "accel-", "sendfile-"];
 /// Ends of names by which applications are told of the client's address by proxies of all kinds, like `Client-IP`,
 /// `True-Client-IP`, `CF-Connecting-IP` or `X-Real-IP`.
 const ADDRESSES: [&str; 4] = ["client-ip", "connecting-ip", "real-ip", "user-ip"];
@@ -112,10 +115,12 @@ pub(super) fn name_session(headers: &mut HeaderMap, permit: &Permit) {
 
 /// Whether only the gate may set a field.
 pub(super) fn is_ours(name: &str) -> bool {
-    let names_address = || ADDRESSES.iter().any(|end| name.ends_with(end));
-    name.starts_with("forwarded")
-        || OURS.iter().any(|beginning| name.starts_with(beginning))
-        || (name.ends_with("-ip") && names_address())
+    let (rest, beginnings) = match name.strip_prefix("x-") {
+        Some(rest) => (rest, &OURS_BEHIND_X[..]),
+        None => (name, &OURS[..]),
+    };
+    let names_address = || ADDRESSES.iter().any(|end| rest.ends_with(end));
+    beginnings.iter().any(|beginning| rest.starts_with(beginning)) || (rest.ends_with("-ip") && names_address())
 }
 
 /// Whether an answer says in one way where it ends. One that has a length and chunks as well, or several lengths, is read

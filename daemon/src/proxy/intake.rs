@@ -257,10 +257,10 @@ fn names_fields(connection: &[u8]) -> bool {
     tokens.any(|token| !OPTIONS.iter().any(|option| token.eq_ignore_ascii_case(option)))
 }
 
-/// A name with an underscore that applications behind CGI, WSGI or Rack read as one that only the gate may set, or that
-/// was verified under its true name.
+/// A name with an underscore or another sign that applications behind CGI, WSGI or Rack read as one that only the gate may
+/// set, that was verified under its true name, or that tells them another path.
 fn impersonates(name: &str) -> bool {
-    const VERIFIED: [&str; 7] = [
+    const TAKEN: [&str; 9] = [
         "host",
         "connection",
         "content-length",
@@ -268,15 +268,16 @@ fn impersonates(name: &str) -> bool {
         "content-digest",
         "transfer-encoding",
         "user-agent",
+        "script-name",
+        "path-info",
     ];
-    if !name.as_bytes().contains(&b'_') {
+    let is_sign = |byte: u8| !byte.is_ascii_alphanumeric() && byte != b'-';
+    // Without an early end, so that many bytes are looked at in one step.
+    if !name.bytes().fold(false, |any, byte| any | is_sign(byte)) {
         return false;
     }
-    let meant = name.replace('_', "-");
-    VERIFIED.contains(&&*meant)
-        || is_method_override(&meant)
-        || meant.starts_with("signature")
-        || forward::is_ours(&meant)
+    let meant = name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+    TAKEN.contains(&&*meant) || is_method_override(&meant) || meant.starts_with("signature") || forward::is_ours(&meant)
 }
 
 /// What a POST stands for. The application gets this method and no override, so there is one reading.
@@ -473,10 +474,14 @@ mod tests {
             "x_http_method_override",
             "content_length",
             "x_real-ip",
+            "portcullis.user",
+            "x~forwarded!for",
+            "script_name",
+            "path_info",
         ] {
             assert!(impersonates(name), "{name}");
         }
-        for name in ["x_custom", "x-forwarded-for", "user-agent"] {
+        for name in ["x_custom", "x.custom", "x-forwarded-for", "user-agent"] {
             assert!(!impersonates(name), "{name}");
         }
     }

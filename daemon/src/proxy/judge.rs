@@ -22,6 +22,9 @@ impl Proxy {
             Admission::Forward(permit) => return Ok((permit, self.let_pass(call, body, None, false)?)),
             Admission::Bound(bound) => bound,
         };
+        if call.head.has_body {
+            form::check_head(call.parts).map_err(|refusal| Box::new(self.refuse(call, refusal)))?;
+        }
         // What rules judge must be known, so that the names in a form are read whatever the route says.
         let passes = bound.body() != BodyMode::Verify && !form::is_plain(call.parts);
         if call.head.has_body && passes {

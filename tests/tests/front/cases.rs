@@ -427,4 +427,20 @@ pub(super) const CASES: &[(&str, &str, Verdict)] = &[
         "GET /p HTTP/1.1\r\nhost: a\r\nclient_ip: 192.0.2.1\r\n\r\n",
         Refused,
     ),
+    (
+        "our names with a dot",
+        "GET /p HTTP/1.1\r\nhost: a\r\nportcullis.user: root\r\n\r\n",
+        Refused,
+    ),
+    (
+        "another path for WSGI",
+        "GET /p/api/secret HTTP/1.1\r\nhost: a\r\nSCRIPT_NAME: /p\r\n\r\n",
+        Refused,
+    ),
+    (
+        "a WebSocket that is not granted, and a request behind",
+        "GET /p HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n{H}",
+        Passes("GET /p 0"),
+    ),
 ];

@@ -26,6 +26,7 @@ fn strangers_are_not_believed() -> Result<()> {
     let (_, daemon) = gate("", "")?;
     let spoofed = "x-forwarded-for: 203.0.113.7\r\nforwarded: for=203.0.113.7\r\nx-real-ip: 203.0.113.7\r\n\
                    client-ip: 203.0.113.7\r\ntrue-client-ip: 203.0.113.7\r\ncf-connecting-ip: 203.0.113.7\r\n\
+                   proxy: http://evil\r\nx-sendfile-type: evil\r\nx-accel-mapping: evil\r\n\
                    x-forwarded-proto: https\r\nx-forwarded-host: evil\r\nportcullis-user: root\r\n";
     let answer = Wire::connect(daemon.address())?.exchange(format!("{GET}{spoofed}\r\n").as_bytes())?;
     ensure!(client_of(&answer) == "127.0.0.1", "{}", answer.body);
