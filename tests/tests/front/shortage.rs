@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
@@ -13,8 +14,15 @@ use portcullis_tests::client::{Client, Wire, send};
 use portcullis_tests::daemon::{Daemon, Wanted};
 
 use super::limits::{ADMIN, HTTP2, counted, gate, in_front_of, sample};
+use super::raw::{self, Raw};
 use super::{PROTECT, http2, refused};
 
+const HEAD: [(&str, &str); 4] = [
+    (":method", "POST"),
+    (":scheme", "http"),
+    (":authority", "a"),
+    (":path", "/"),
+];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 fn refusals(daemon: &Daemon, cause: &str) -> Result<u64> {
@@ -123,8 +131,7 @@ fn calls_that_find_no_place_to_wait_are_judged_at_once() -> Result<()> {
     // They are on their way; the one that finds no place any more is answered.
     let answer = loop {
         let mut wire = Wire::connect(daemon.address())?;
-        wire.stream()
-            .set_read_timeout(Some(std::time::Duration::from_millis(300)))?;
+        wire.stream().set_read_timeout(Some(Duration::from_millis(300)))?;
         wire.stream().write_all(&client.request("POST", "/api/pay", "")?)?;
         match wire.answer() {
             Ok(answer) => break answer,
@@ -137,5 +144,54 @@ fn calls_that_find_no_place_to_wait_are_judged_at_once() -> Result<()> {
     // Whoever came later than it may have found no place either.
     ensure!(sample(&daemon, "portcullis_limits_reached_total{limit=\"held\"}")? >= 1);
     ensure!(backend.requests() == 1);
+    Ok(())
+}
+
+/// Frames that ask for nothing do not keep a connection, and those that only cost end it.
+#[test]
+fn frames_that_ask_for_nothing_end_the_connection() -> Result<()> {
+    let (backend, daemon) = gate("header_timeout = \"500ms\"", HTTP2)?;
+    let open = raw::frame(raw::HEADERS, raw::END_HEADERS, 1, &raw::block(&HEAD));
+    let half = raw::frame(raw::HEADERS, 0, 1, &raw::block(&HEAD));
+    let ping = raw::frame(6, 0, 0, b"12345678");
+    let settings = raw::frame(raw::SETTINGS, 0, 0, &[]);
+    let window = raw::frame(raw::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]);
+    let priority = raw::frame(2, 0, 5, &[0, 0, 0, 0, 16]);
+    let unknown = raw::frame(0x77, 0, 0, b"x");
+    let nothing = raw::frame(raw::DATA, 0, 1, &[]);
+    let more = raw::frame(raw::CONTINUATION, 0, 1, &[]);
+    let none = Vec::new();
+    let (mut idle, mut flood) = (0, 0);
+    for (first, again, is_flood) in [
+        (&none, &ping, false),
+        (&none, &settings, false),
+        (&none, &window, false),
+        (&none, &priority, false),
+        (&none, &unknown, false),
+        (&half, &none, false),
+        (&open, &nothing, true),
+        (&half, &more, true),
+    ] {
+        let mut raw = Raw::connect(daemon.listener(1)?, &[])?;
+        raw.send(first)?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while raw.send(again).is_ok() {
+            ensure!(Instant::now() < deadline, "{again:?} without end");
+            if again.is_empty() {
+                raw.farewell()?;
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        if is_flood {
+            flood += 1;
+        } else {
+            idle += 1;
+        }
+        counted(&daemon, "idle", idle)?;
+        counted(&daemon, "flood", flood)?;
+    }
+    // The one that was begun in earnest.
+    ensure!(backend.requests() <= 1);
     Ok(())
 }

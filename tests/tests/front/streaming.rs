@@ -283,3 +283,34 @@ fn an_application_that_says_too_much_before_its_answer_is_a_problem() -> Result<
     }
     Ok(())
 }
+
+/// The rest of such a body is no request to anybody.
+#[test]
+fn a_body_that_is_answered_before_it_came_spoils_its_connections() -> Result<()> {
+    let (upstream, calls) = by_hand()?;
+    let daemon = Daemon::start(&Wanted {
+        http: "header_timeout = \"500ms\"",
+        ..Wanted::enforcing(upstream, PROTECT)
+    })?;
+    let hidden = "GET /api/secret HTTP/1.1\r\nhost: a\r\n\r\n";
+    for head in ["content-length: 99\r\n\r\n", "transfer-encoding: chunked\r\n\r\n63\r\n"] {
+        let mut wire = Wire::connect(daemon.address())?;
+        let begun = format!("POST /f HTTP/1.1\r\nhost: a\r\n{head}{}", "x".repeat(50));
+        wire.stream().write_all(begun.as_bytes())?;
+        let (mut application, _) = calls.recv_timeout(PATIENCE)?;
+        application.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")?;
+        ensure!(wire.answer()?.body == "hi");
+        // It may be closed by now.
+        let _ = wire.stream().write_all(hidden.as_bytes());
+        let rest = wire.rest().unwrap_or_default();
+        ensure!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+        // The next call has another connection, whatever became of that one.
+        let mut next = Wire::connect(daemon.address())?;
+        next.stream().write_all(b"GET /next HTTP/1.1\r\nhost: a\r\n\r\n")?;
+        let (mut other, head) = calls.recv_timeout(PATIENCE)?;
+        ensure!(head.starts_with("GET /next "), "{head}");
+        other.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi")?;
+        ensure!(next.answer()?.body == "hi");
+    }
+    Ok(())
+}
