@@ -4,6 +4,7 @@ mod cases;
 mod heads;
 mod http2;
 mod limits;
+mod mutations;
 mod nginx;
 mod nonsense;
 mod pools;

@@ -305,6 +305,12 @@ const CASES: &[(&str, &str, Verdict)] = &[
     ),
 ];
 
+/// The bytes of all cases.
+pub(super) fn all() -> impl Iterator<Item = String> {
+    let all = CASES.iter().chain(cases::CASES);
+    all.map(|(_, bytes, _)| bytes.replace("{H}", HIDDEN))
+}
+
 /// A real application, which says what it understood.
 pub(super) struct Backend {
     child: Child,
