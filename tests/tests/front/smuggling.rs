@@ -423,3 +423,23 @@ fn nginx_sees_nothing_that_was_not_judged() -> Result<()> {
     let nginx = Nginx::start()?;
     no_backend_sees_what_was_not_judged(("nginx", nginx.address), || nginx.seen())
 }
+
+/// Somebody in between may see the next request begin elsewhere.
+#[test]
+fn a_request_that_is_framed_in_two_ways_is_the_last_of_its_connection() -> Result<()> {
+    let backend = portcullis_tests::backend::Backend::start()?;
+    let daemon = Daemon::start(&Wanted::enforcing(backend.address(), super::PROTECT))?;
+    for framing in [
+        "content-length: 6\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 4",
+        "transfer-encoding: ,chunked",
+    ] {
+        let next = "GET /q HTTP/1.1\r\nhost: a\r\n\r\n";
+        let bytes = format!("POST /p HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n0\r\n\r\n{next}");
+        let mut wire = portcullis_tests::client::Wire::connect(daemon.address())?;
+        wire.stream().write_all(bytes.as_bytes())?;
+        wire.answer()?;
+        ensure!(wire.rest()?.is_empty(), "{framing}: another answer");
+    }
+    Ok(())
+}
