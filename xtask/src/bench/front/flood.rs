@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
 
 use anyhow::{Context as _, Result, anyhow};
+use aya::Ebpf;
+use aya::programs::Xdp;
+use aya::programs::xdp::XdpMode;
 use portcullis_tests::backend::Backend;
 use portcullis_tests::daemon::{Daemon, Wanted};
 use portcullis_tests::netns::Namespace;
@@ -20,7 +23,7 @@ use super::slow::goodput;
 use crate::bench::packet::peers;
 use crate::bench::report::{Rounds, Row};
 use crate::bench::sender::{self, OUR_ADDRESS};
-use crate::process;
+use crate::{paths, process};
 
 /// Packets a second of a flood that has an end.
 const RATE: u32 = 300_000;
@@ -40,6 +43,8 @@ const PACKET: &str = "[packet]\ninterfaces = [\"in\"]\n";
 enum Guard {
     /// The daemon's XDP program.
     Ours,
+    /// An XDP program that compares one address: more than it leaves nobody can.
+    Floor,
     /// An nft set at input, as the bouncers of others make it.
     Nft,
     Nobody,
@@ -50,6 +55,7 @@ struct Place {
     name: &'static str,
     clients: Namespace,
     daemon: Daemon,
+    _floor: Option<Ebpf>,
     /// Dropped after the daemon.
     _backend: Backend,
     _server: Namespace,
@@ -79,24 +85,29 @@ pub(super) fn measure(effort: &Effort) -> Result<Vec<Row>> {
     }
     let mut places = [
         Place::new("portcullis", Guard::Ours)?,
+        Place::new("floor", Guard::Floor)?,
         Place::new("nft", Guard::Nft)?,
         Place::new("nobody", Guard::Nobody)?,
     ];
     for _ in 0..effort.rounds.min(5) {
-        let overload = 2 * sender::most_taken(&places[1].clients)?;
+        let overload = 2 * sender::most_taken(&places[NFT].clients)?;
         for place in &mut places {
             place.round(effort, [0, RATE, overload])?;
         }
     }
     let mut rows: Vec<Row> = places.iter().flat_map(Place::rows).collect();
-    let [ours, nft, _] = &places;
+    let [ours, floor, nft, _] = &places;
     let overload = |place: &Place| place.measured[2].goodput.clone();
     let row = Row::new("flood/overload-to-nft", UNIT, &overload(ours));
     rows.push(row.at_least("flood/nft/overload", &overload(nft), Some(TIMES)));
+    let row = Row::new("flood/overload-to-floor", UNIT, &overload(ours));
+    rows.push(row.at_least("flood/floor/overload", &overload(floor), None));
     Ok(rows)
 }
 
 const UNIT: &str = "rq/s";
+/// The place of the nft set among the others.
+const NFT: usize = 2;
 
 impl Place {
     fn new(name: &'static str, guard: Guard) -> Result<Self> {
@@ -125,9 +136,10 @@ impl Place {
                 let file = peers::nft_file(&folder, "ip", "hook input priority 0", 1)?;
                 server.run(|| process::output(Command::new("nft").arg("-f").arg(&file)))?;
             }
-            Guard::Nobody => {}
+            Guard::Floor | Guard::Nobody => {}
         }
-        if guard != Guard::Ours {
+        let floor = (guard == Guard::Floor).then(|| floor(&server)).transpose()?;
+        if matches!(guard, Guard::Nft | Guard::Nobody) {
             // Without XDP, this end takes frames only while it collects them.
             server.run(|| process::output(Command::new("ethtool").args(["-K", "in", "gro", "on"])))?;
         }
@@ -135,6 +147,7 @@ impl Place {
             name,
             clients,
             daemon,
+            _floor: floor,
             _backend: backend,
             _server: server,
             measured: Default::default(),
@@ -176,6 +189,15 @@ impl Place {
         }
         rows
     }
+}
+
+/// Drops the flood as cheaply as XDP can, as long as the result lives.
+fn floor(server: &Namespace) -> Result<Ebpf> {
+    let mut ebpf = Ebpf::load_file(paths::objects().join("floor")).context("failed to load the floor program")?;
+    let xdp: &mut Xdp = ebpf.program_mut("floor_ban").context("no floor program")?.try_into()?;
+    xdp.load()?;
+    server.run(|| xdp.attach("in", XdpMode::Driver))?;
+    Ok(ebpf)
 }
 
 /// Requests a second over all connections of the client.
