@@ -35,7 +35,7 @@ pub(super) fn is_method_override(name: &str) -> bool {
     matches!(name, "x-http-method-override" | "x-http-method" | "x-method-override")
 }
 
-/// What the first Host of a connection means. Most clients say the same one in each request. The text is a copy: a field
+/// What the first Host or `:authority` of a connection means. Most clients say the same one in each request. The text is a copy: a field
 /// would keep the buffer that its request came in.
 #[derive(Debug, Default)]
 pub struct FirstHost(OnceLock<(Box<str>, u16, Arc<str>)>);
@@ -95,15 +95,18 @@ fn authority(parts: &Parts, fields: &Fields<'_>, first: &FirstHost, default_port
     if !parts.uri.path().starts_with('/') {
         return Err(Refusal::HostInvalid);
     }
-    if let (Some(field), None) = (field, target)
-        && let Some(known) = first.meaning(field, default_port)
-    {
+    let only = match (field, target) {
+        (Some(field), None) => Some(field),
+        (None, Some(target)) if parts.version == Version::HTTP_2 => Some(target.as_str()),
+        (None, _) => return Err(Refusal::HostInvalid),
+        (Some(_), Some(_)) => None,
+    };
+    if let Some(known) = only.and_then(|only| first.meaning(only, default_port)) {
         return Ok(known);
     }
     let host: Authority = match (field, target) {
-        (Some(field), _) => field.parse().map_err(|_| Refusal::HostInvalid)?,
-        (None, Some(target)) if parts.version == Version::HTTP_2 => target.clone(),
-        (None, _) => return Err(Refusal::HostInvalid),
+        (None, Some(target)) => target.clone(),
+        (field, _) => field.unwrap_or_default().parse().map_err(|_| Refusal::HostInvalid)?,
     };
     if !is_name(host.host()) {
         return Err(Refusal::HostInvalid);
@@ -125,8 +128,8 @@ fn authority(parts: &Parts, fields: &Fields<'_>, first: &FirstHost, default_port
         Some(port) if port != default_port => format!("{name}:{port}").into(),
         Some(_) | None => name.into(),
     };
-    if let Some(field) = field {
-        first.learn(field, default_port, &authority);
+    if let Some(only) = only {
+        first.learn(only, default_port, &authority);
     }
     Ok(authority)
 }
@@ -379,6 +382,22 @@ mod tests {
             for (hosts, target) in [(&["A:8080", "A:8080"][..], "/"), (&["A:8080"], "http://b/"), (&[], "/")] {
                 assert_eq!(authority(hosts, target, 80), Err(Refusal::HostInvalid), "{hosts:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_an_authority_changes_no_verdict() {
+        let first = FirstHost::default();
+        let authority = |target: &str, fields: &[(&str, &str)]| {
+            let mut parts = parts("GET", target, fields);
+            parts.version = Version::HTTP_2;
+            read(&parts, &first, 80, true).map(|head| head.authority)
+        };
+        for _ in 0..2 {
+            assert_eq!(authority("http://A:8080/", &[]), Ok("a:8080".into()));
+            assert_eq!(authority("http://b/", &[]), Ok("b".into()));
+            assert_eq!(authority("http://A:8080/", &[("host", "b")]), Err(Refusal::HostInvalid));
+            assert_eq!(authority("/", &[]), Err(Refusal::HostInvalid));
         }
     }
 
