@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
+use memchr::{memchr_iter, memmem};
 use portcullis_guard::refusal::Refusal;
 use serde::de::IgnoredAny;
 
@@ -118,8 +119,7 @@ pub(super) fn is_in_pieces(tail: &mut Vec<u8>, data: &[u8]) -> bool {
 /// `name=_method`, with quotes or not, with space or not. What has an encoded name (`name*=`) is no form (RFC 7578
 /// section 4.2).
 fn is_in_parts(bytes: &[u8]) -> bool {
-    let equals = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'=');
-    equals.into_iter().any(|(at, _)| {
+    memchr_iter(b'=', bytes).any(|at| {
         let before = &bytes[..at];
         let (before, is_encoded) = before
             .strip_suffix(b"*")
@@ -159,9 +159,9 @@ fn without_space(text: &[u8]) -> Option<&[u8]> {
 
 /// What cannot be read may still be read by somebody.
 fn is_in_json(body: &[u8]) -> bool {
-    let has = |words: &[u8]| body.windows(words.len()).any(|part| part == words);
+    let has = |words: &[u8]| memmem::find(body, words).is_some();
     // Of most bodies this is all that is looked at.
-    if !has(b"method") && !has(b"\\u") {
+    if !has(OVERRIDE.as_bytes()) && !has(b"\\u") {
         return false;
     }
     match serde_json::from_slice::<HashMap<String, IgnoredAny>>(body) {
