@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use http_body_util::Either;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -44,6 +45,8 @@ pub(super) struct Lane {
     rope: Waker,
     /// Whether the driver has come to its end; then it must not be asked again.
     has_ended: bool,
+    /// Whether the body of the call passes, so that the answer may come before its end.
+    passes: bool,
     deadline: CoarseSleep,
     timer: CoarseTimer,
     meter: Meter,
@@ -126,6 +129,7 @@ impl Lane {
             rope: Waker::from(Arc::clone(&bell)),
             bell,
             has_ended: false,
+            passes: false,
             deadline: timer.never(),
             timer: timer.clone(),
             meter,
@@ -143,6 +147,7 @@ impl Lane {
     ) -> Result<Response<Incoming>, Broken> {
         self.timer.move_to(&mut self.deadline, Some(patience.step()));
         self.meter.start();
+        self.passes = matches!(request.body(), Either::Right(_));
         let mut answer = pin!(self.sender.try_send_request(*request));
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(answer) = self.poll(cx, |rope| answer.as_mut().poll(rope)) {
@@ -324,9 +329,12 @@ impl Streamed {
         if let Some(underway) = &mut self.underway {
             underway.answered();
         }
-        if let Some(Held { lane, idle }) = self.held.take()
-            && !lane.has_ended
-        {
+        let Some(Held { mut lane, idle }) = self.held.take() else {
+            return;
+        };
+        // One that waits for the rest of a body is of no use, and would hold the client's connection.
+        let is_spoilt = lane.has_ended || (lane.passes && !lane.is_free());
+        if !is_spoilt {
             idle.put(lane);
         }
     }

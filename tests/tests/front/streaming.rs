@@ -1,6 +1,6 @@
 //! What comes in pieces: events, trailers, ranges, expectations.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -207,7 +207,7 @@ fn awaits_end(mut stream: TcpStream) -> Result<()> {
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
         Err(error) => Err(error).context("the gate still holds the connection"),
     }
 }
@@ -300,6 +300,11 @@ fn a_body_that_is_answered_before_it_came_spoils_its_connections() -> Result<()>
         let (mut application, _) = calls.recv_timeout(PATIENCE)?;
         application.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")?;
         ensure!(wire.answer()?.body == "hi");
+        // Nobody waits for the rest.
+        application.set_read_timeout(Some(PATIENCE))?;
+        if let Err(error) = application.read_to_end(&mut Vec::new()) {
+            ensure!(error.kind() == ErrorKind::ConnectionReset, "{error}");
+        }
         // It may be closed by now.
         let _ = wire.stream().write_all(hidden.as_bytes());
         wire.stream().set_read_timeout(Some(Duration::from_millis(300)))?;
