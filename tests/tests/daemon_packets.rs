@@ -173,7 +173,7 @@ fn an_address_is_banned_unbanned_and_never_ban_wins() -> Result<()> {
         "a prefix over never-ban"
     );
     world.daemon.cli(&["allow", "del", ALONE])?;
-    world.daemon.cli(&["ban", "add", ALONE, "--for", "1s"])?;
+    world.daemon.cli(&["ban", "add", ALONE, "--for", "3s"])?;
     ensure!(world.connect(ALONE).is_err());
     until(PATIENCE, "the end of the ban", || Ok(world.connect(ALONE).is_ok()))?;
     drop(world.server);
