@@ -12,8 +12,6 @@ use std::thread::ScopedJoinHandle;
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::Ebpf;
-use aya::programs::Xdp;
-use aya::programs::xdp::XdpMode;
 use portcullis_tests::backend::Backend;
 use portcullis_tests::daemon::{Daemon, Wanted};
 use portcullis_tests::netns::Namespace;
@@ -23,7 +21,7 @@ use super::slow::goodput;
 use crate::bench::packet::peers;
 use crate::bench::report::{Rounds, Row};
 use crate::bench::sender::{self, OUR_ADDRESS};
-use crate::{paths, process};
+use crate::process;
 
 /// Packets a second of a flood that has an end.
 const RATE: u32 = 300_000;
@@ -138,7 +136,9 @@ impl Place {
             }
             Guard::Floor | Guard::Nobody => {}
         }
-        let floor = (guard == Guard::Floor).then(|| floor(&server)).transpose()?;
+        let floor = (guard == Guard::Floor)
+            .then(|| peers::floor(&server, "floor_ban"))
+            .transpose()?;
         if matches!(guard, Guard::Nft | Guard::Nobody) {
             // Without XDP, this end takes frames only while it collects them.
             server.run(|| process::output(Command::new("ethtool").args(["-K", "in", "gro", "on"])))?;
@@ -189,15 +189,6 @@ impl Place {
         }
         rows
     }
-}
-
-/// Drops the flood as cheaply as XDP can, as long as the result lives.
-fn floor(server: &Namespace) -> Result<Ebpf> {
-    let mut ebpf = Ebpf::load_file(paths::objects().join("floor")).context("failed to load the floor program")?;
-    let xdp: &mut Xdp = ebpf.program_mut("floor_ban").context("no floor program")?.try_into()?;
-    xdp.load()?;
-    server.run(|| xdp.attach("in", XdpMode::Driver))?;
-    Ok(ebpf)
 }
 
 /// Requests a second over all connections of the client.

@@ -10,14 +10,15 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
+    Ebpf,
     maps::{Map, MapData, MapInfo, PerCpuHashMap},
-    programs::{ProgramInfo, Xdp, loaded_programs},
+    programs::{ProgramInfo, Xdp, loaded_programs, xdp::XdpMode},
 };
 use aya_obj::programs::XdpAttachType;
 use portcullis_tests::netns::Namespace;
 
 use super::frames::v4_host;
-use crate::process;
+use crate::{paths, process};
 
 /// As many addresses as xdp-filter's tables take.
 pub(super) const XDP_FILTER_MOST: u32 = 9_900;
@@ -25,6 +26,15 @@ pub(super) const XDP_FILTER_MOST: u32 = 9_900;
 /// The first of these programs that is not there.
 pub(in crate::bench) fn missing(programs: &[&'static str]) -> Option<&'static str> {
     programs.iter().copied().find(|program| !process::exists(program))
+}
+
+/// Attaches a floor natively to `in`, as long as the result lives.
+pub(in crate::bench) fn floor(receiver: &Namespace, program: &str) -> Result<Ebpf> {
+    let mut ebpf = Ebpf::load_file(paths::objects().join("floor")).context("failed to load the floor program")?;
+    let xdp: &mut Xdp = ebpf.program_mut(program).context("no floor program")?.try_into()?;
+    xdp.load()?;
+    receiver.run(|| xdp.attach("in", XdpMode::Driver))?;
+    Ok(ebpf)
 }
 
 /// Addresses as a set for nft, in a table of `family` that drops those packets at a hook.

@@ -5,10 +5,7 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{
-    Ebpf,
-    programs::{Xdp, xdp::XdpMode},
-};
+use aya::Ebpf;
 use portcullis::enforcer::{AttachMode, AttachOptions, Capacities, Enforcer, Mode, Origin, Target};
 use portcullis_tests::netns::Namespace;
 
@@ -19,7 +16,7 @@ use super::{
     },
     HOUR, frames, peers,
 };
-use crate::{paths, process};
+use crate::process;
 
 const BANS: u32 = 100_000;
 /// What the others are compared with.
@@ -112,11 +109,8 @@ fn way(name: &str, sources: u32, guard: impl FnOnce(&Namespace) -> Result<Guard>
 /// Native XDP that drops everything.
 fn floor() -> Result<Way> {
     way("floor", BANS, |receiver| {
-        let mut ebpf = Ebpf::load_file(paths::objects().join("floor")).context("failed to load the floor program")?;
-        let xdp: &mut Xdp = ebpf.program_mut("floor_drop").context("no floor program")?.try_into()?;
-        xdp.load()?;
-        receiver.run(|| xdp.attach("in", XdpMode::Driver))?;
-        Ok(Guard::Floor { _attached: ebpf })
+        let attached = peers::floor(receiver, "floor_drop")?;
+        Ok(Guard::Floor { _attached: attached })
     })
 }
 
