@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -193,16 +194,21 @@ fn bodies_that_are_too_large_or_too_slow_are_told() -> Result<()> {
     Ok(())
 }
 
-/// An application with an endless answer.
-fn endless() -> Result<SocketAddr> {
+/// The head of an answer that takes long.
+const HUGE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+
+/// An application that says `first`, and then `piece` without end.
+pub(super) fn endless(first: &'static [u8], piece: &[u8]) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
+    let piece: Arc<[u8]> = piece.into();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
+            let piece = Arc::clone(&piece);
             thread::spawn(move || {
                 let _ = stream.read(&mut [0; 1000]);
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
-                while stream.write_all(&[b'x'; 65536]).is_ok() {}
+                let _ = stream.write_all(first);
+                while stream.write_all(&piece).is_ok() {}
             });
         }
     });
@@ -212,7 +218,7 @@ fn endless() -> Result<SocketAddr> {
 #[test]
 fn who_does_not_read_is_left() -> Result<()> {
     let daemon = in_front_of(
-        endless()?,
+        endless(HUGE, &[b'x'; 65536])?,
         "body_timeout = \"500ms\"\nheader_timeout = \"500ms\"",
         HTTP2,
     )?;

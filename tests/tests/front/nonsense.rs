@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use portcullis_tests::client::{Wire, send};
 use portcullis_tests::daemon::{Daemon, Wanted};
 
+use super::limits::endless;
 use super::{PROTECT, refused};
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
@@ -198,17 +199,8 @@ fn an_answer_that_is_strange_passes_in_plain_words() -> Result<()> {
 /// Answers before the answer, without end: that call fails, and others over the same worker are served.
 #[test]
 fn an_application_that_never_comes_to_its_answer_is_a_problem() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let _ = stream.read(&mut [0; 1000]);
-                let before = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(1000);
-                while stream.write_all(before.as_bytes()).is_ok() {}
-            });
-        }
-    });
+    let before = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(1000);
+    let address = endless(b"", &before)?;
     let daemon = Daemon::start(&Wanted {
         http: "workers = 1",
         ..Wanted::enforcing(address, PROTECT)
